@@ -1,0 +1,1 @@
+"""Converters of published benchmarks, one module a benchmark."""

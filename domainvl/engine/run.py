@@ -1,0 +1,57 @@
+"""Run units of work one after the other in this process and isolate those that fail.
+
+A unit is planned beforehand, is independent of every other unit and writes its own pixels; only small
+results pass through here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from domainvl.errors import ItemError
+
+Unit = TypeVar("Unit")
+Result = TypeVar("Result")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class UnitFailure:
+    """Why a unit of work gave no result."""
+
+    reason: str
+    message: str
+    action: str | None
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Unit, Result]):
+    """What became of one unit: a result or a failure, never both."""
+
+    unit: Unit
+    result: Result | None
+    failure: UnitFailure | None
+
+
+def run_units(units: Iterable[Unit], work: Callable[[Unit], Result]) -> Iterator[Outcome[Unit, Result]]:
+    """Run ``work`` on each unit in order.
+
+    Args:
+        units: What is to be done, in the order in which results are wanted.
+        work: Does one unit.
+
+    Yields:
+        One outcome for each unit, in the order of ``units``.
+    """
+    for unit in units:
+        try:
+            yield Outcome(unit, work(unit), None)
+        except ItemError as error:
+            yield Outcome(unit, None, UnitFailure(error.reason, str(error), error.action))
+        except Exception as error:  # noqa: BLE001 - the border of a unit of work: counted by the caller
+            _log.debug("unit %r failed", unit, exc_info=True)
+            yield Outcome(unit, None, UnitFailure("internal-error", f"{type(error).__name__}: {error}", None))

@@ -1,0 +1,123 @@
+"""The one tree of errors, and the exit code that each kind ends a command with.
+
+A message says what failed, where, which rule was violated with the value seen, and what to do next.
+"""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+
+
+class ExitCode(enum.IntEnum):
+    """Exit codes of every domainvl command."""
+
+    DONE = 0
+    INTERNAL_ERROR = 1
+    USAGE = 2
+    NOTHING_DONE = 3
+    PARTIAL = 8
+
+
+class DomainvlError(Exception):
+    """Base of all errors that domainvl raises on purpose.
+
+    Args:
+        what: What failed, as a short clause.
+        where: The file, row, tag or band at which it failed.
+        rule: The rule that was violated, with the value seen.
+        action: What the user can do next.
+    """
+
+    exit_code = ExitCode.INTERNAL_ERROR
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | Path | None = None,
+        rule: str | None = None,
+        action: str | None = None,
+    ) -> None:
+        self.what = what
+        self.where = str(where) if where is not None else None
+        self.rule = rule
+        self.action = action
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        head = self.what if self.where is None else f"{self.what} in {self.where}"
+        sentences = [head if self.rule is None else f"{head}: {self.rule}"]
+        if self.action is not None:
+            sentences.append(self.action)
+        return " ".join(sentence if sentence.endswith((".", "?", "!")) else sentence + "." for sentence in sentences)
+
+
+class UsageError(DomainvlError):
+    """An option, argument or setting is wrong."""
+
+    exit_code = ExitCode.USAGE
+
+
+class InputNotFoundError(UsageError):
+    """A file or folder that was named does not exist."""
+
+
+class RecipeError(UsageError):
+    """A recipe has an unknown key or a value that breaks a rule."""
+
+
+class DatasetError(UsageError):
+    """A data set on disk breaks a rule of the format."""
+
+
+class CheckpointError(UsageError):
+    """A checkpoint is missing, incomplete or of another kind than asked for."""
+
+
+class MissingExtraError(UsageError):
+    """An optional dependency is not installed.
+
+    Args:
+        package: The distribution that is missing.
+        extra: The extra of domainvl that installs it.
+        purpose: What needs it.
+    """
+
+    def __init__(self, package: str, *, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs {package}, which is not installed",
+            action=f"Install it with: pip install 'domainvl[{extra}]'",
+        )
+
+
+class NothingToDoError(DomainvlError):
+    """The input holds nothing that the command could work on."""
+
+    exit_code = ExitCode.NOTHING_DONE
+
+
+class ItemError(DomainvlError):
+    """One input item cannot be used; the run records it as a reject and goes on.
+
+    Args:
+        what: What failed.
+        reason: A stable code to count by, such as ``"decode"`` or ``"no-crs"``.
+        where: The item.
+        rule: The rule that was violated, with the value seen.
+        action: What the user can do next.
+    """
+
+    exit_code = ExitCode.PARTIAL
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        reason: str,
+        where: str | Path | None = None,
+        rule: str | None = None,
+        action: str | None = None,
+    ) -> None:
+        self.reason = reason
+        super().__init__(what, where=where, rule=rule, action=action)

@@ -1,0 +1,136 @@
+"""Content-addressed pixels: each image is stored once, under the hash of what it shows."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PillowImage
+
+from domainvl.errors import DatasetError, ItemError
+from domainvl.schema.sample import Image, Source
+
+_PNG_COMPRESS_LEVEL = 1
+_READ_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """An image as it lies in the data set."""
+
+    path: str
+    width_px: int
+    height_px: int
+    pixel_sha256: str
+
+    def to_image(self, source: Source, *, view: str | None = None, frame: int | None = None) -> Image:
+        """Complete it to the image of a sample."""
+        return Image(
+            path=self.path,
+            width_px=self.width_px,
+            height_px=self.height_px,
+            pixel_sha256=self.pixel_sha256,
+            view=view,
+            frame=frame,
+            source=source,
+        )
+
+
+class ImageStore:
+    """Writes images under ``ROOT/images/ab/cd/<hash>.<extension>``.
+
+    Args:
+        root: The data set's folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put_pixels(self, pixels: npt.NDArray[np.uint8]) -> StoredImage:
+        """Store pixels as PNG.
+
+        Args:
+            pixels: uint8 of shape (height, width) for grey or (height, width, 3) for RGB.
+
+        Returns:
+            Where they lie. Equal pixels are stored once.
+
+        Raises:
+            DatasetError: If dtype or shape are others.
+        """
+        if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
+            raise DatasetError(
+                "Cannot store an image",
+                rule=f"pixels must be uint8 of shape (h, w) or (h, w, 3), got {pixels.dtype} {pixels.shape}",
+            )
+        digest = hash_pixels(pixels)
+
+        def write(path: Path) -> None:
+            PillowImage.fromarray(pixels).save(path, format="PNG", compress_level=_PNG_COMPRESS_LEVEL)
+
+        path = self._put(digest, ".png", write)
+        return StoredImage(path, pixels.shape[1], pixels.shape[0], digest)
+
+    def put_file(self, path: Path) -> StoredImage:
+        """Copy an image file byte for byte, after checking that it decodes.
+
+        Raises:
+            ItemError: If the file is truncated or is no JPEG or PNG.
+        """
+        content = path.read_bytes()
+        try:
+            with PillowImage.open(io.BytesIO(content)) as image:
+                extension = {"JPEG": ".jpg", "PNG": ".png"}.get(image.format or "")
+                if extension is None:
+                    raise ItemError(
+                        "Cannot copy an image",
+                        reason="image-format",
+                        where=path.name,
+                        rule=f"it must be JPEG or PNG, got {image.format}",
+                        action="Convert it to PNG without loss",
+                    )
+                pixels = np.asarray(image)
+        except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError on broken PNG chunks
+            raise ItemError(
+                "Cannot decode an image",
+                reason="image-decode",
+                where=path.name,
+                rule=str(error),
+                action="Fetch the file again; it is incomplete or no image",
+            ) from error
+        digest = hash_pixels(pixels)
+        stored = self._put(digest, extension, lambda target: shutil.copyfile(path, target))
+        return StoredImage(stored, pixels.shape[1], pixels.shape[0], digest)
+
+    def _put(self, digest: str, extension: str, write: Callable[[Path], object]) -> str:
+        relative = f"images/{digest[:2]}/{digest[2:4]}/{digest}{extension}"
+        target = self._root / relative
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial = target.with_name(f".{target.name}.{os.getpid()}")
+            write(partial)
+            os.replace(partial, target)
+        return relative
+
+
+def hash_pixels(pixels: npt.NDArray[np.generic]) -> str:
+    """Hash shape, dtype and values of an array; independent of any encoder."""
+    digest = hashlib.sha256(f"{pixels.shape}{pixels.dtype.str}".encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_READ_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,107 @@
+"""Between a Sample and its line of JSONL.
+
+The record is a superset of InternVL's chat data format (OpenGVLab/InternVL documentation,
+chat_data_format): its trainer reads ``image``, ``width``/``height`` (or the ``_list`` forms) and
+``conversations``; everything else stands under ``domainvl``, which it ignores.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import ValidationError
+
+from domainvl.errors import DatasetError
+from domainvl.schema.sample import SCHEMA_VERSION, Record, Sample
+
+_SPEAKERS = {"human": "human", "assistant": "gpt"}
+_ROLES = {speaker: role for role, speaker in _SPEAKERS.items()}
+
+
+def to_record(sample: Sample) -> Record:
+    """Turn a sample into the object of its JSONL line."""
+    record: Record = {"id": sample.id}
+    if len(sample.images) == 1:
+        image = sample.images[0]
+        record |= {"image": image.path, "width": image.width_px, "height": image.height_px}
+    elif sample.images:
+        record |= {
+            "image": [image.path for image in sample.images],
+            "width_list": [image.width_px for image in sample.images],
+            "height_list": [image.height_px for image in sample.images],
+        }
+    record["conversations"] = [{"from": _SPEAKERS[turn.role], "value": turn.text} for turn in sample.turns]
+    truth = sample.model_dump(mode="json", exclude={"id", "turns"}, exclude_none=True)
+    # Path and size of an image stand at the top of the record; said twice, they could disagree.
+    for image_dump in truth["images"]:
+        for key in ("path", "width_px", "height_px"):
+            del image_dump[key]
+    record["domainvl"] = {"schema_version": SCHEMA_VERSION, **truth}
+    return record
+
+
+def to_line(sample: Sample) -> str:
+    """Serialise a sample to its JSONL line, without the line break."""
+    return json.dumps(to_record(sample), ensure_ascii=False, separators=(",", ":"))
+
+
+def from_record(record: Record) -> Sample:
+    """Rebuild a sample from the object of a JSONL line.
+
+    Raises:
+        DatasetError: Naming the field, the rule and the value seen.
+    """
+    try:
+        fields = _fields_of(record)
+    except (KeyError, TypeError, ValueError) as error:
+        missing = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
+        raise DatasetError(
+            "Unreadable sample", rule=missing, action="Make the data set again with domainvl convert"
+        ) from error
+    try:
+        return Sample.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise DatasetError(
+            f"Invalid sample {record.get('id')!r}",
+            rule=f"{place}: {message}" if place else message,
+            action="Make the data set again with domainvl convert",
+        ) from error
+
+
+def _fields_of(record: Record) -> dict[str, Any]:
+    truth = dict(record["domainvl"])
+    version = truth.pop("schema_version")
+    if version != SCHEMA_VERSION:
+        raise ValueError(f"schema_version must be {SCHEMA_VERSION}, got {version}")
+    paths, widths, heights = _image_columns(record)
+    if not len(paths) == len(widths) == len(heights) == len(truth["images"]):
+        raise ValueError(
+            f"image, width, height and domainvl.images must be equally long, got "
+            f"{len(paths)}, {len(widths)}, {len(heights)} and {len(truth['images'])}"
+        )
+    truth["images"] = [
+        {"path": path, "width_px": width, "height_px": height, **image}
+        for path, width, height, image in zip(paths, widths, heights, truth["images"], strict=True)
+    ]
+    truth["id"] = record["id"]
+    turns = []
+    for utterance in record["conversations"]:
+        role = _ROLES.get(utterance["from"])
+        if role is None:
+            raise ValueError(f"'from' must be human or gpt, got {utterance['from']!r}")
+        turns.append({"role": role, "text": utterance["value"]})
+    truth["turns"] = turns
+    return truth
+
+
+def _image_columns(record: Record) -> tuple[list[str], list[int], list[int]]:
+    image = record.get("image")
+    if image is None:
+        return [], [], []
+    if isinstance(image, str):
+        return [image], [record["width"]], [record["height"]]
+    return list(image), list(record["width_list"]), list(record["height_list"])

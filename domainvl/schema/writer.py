@@ -1,0 +1,208 @@
+"""Writes a data set: all of it or nothing, the same bytes for the same input.
+
+Everything is written into a hidden folder beside the target, which takes the target's name at the very
+end; a data set that is there is therefore complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from io import TextIOWrapper
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from domainvl.errors import DatasetError, UsageError
+from domainvl.schema.card import write_card, write_croissant
+from domainvl.schema.images import ImageStore
+from domainvl.schema.record import to_line
+from domainvl.schema.sample import Sample, Split
+
+MANIFEST_NAME = "manifest.json"
+REJECTS_NAME = "rejects.jsonl"
+META_NAME = "meta.json"
+
+
+class Severity(enum.StrEnum):
+    """Whether an input was left out as intended or could not be used."""
+
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Reject:
+    """One input that did not make it into the data set.
+
+    Attributes:
+        input: Which: a file, tile, slice, row or object, without identifiers.
+        stage: Where it was stopped: ``"plan"``, ``"read"``, ``"label"``, ...
+        reason: A stable code to count by.
+        message: Why, with the rule and the value seen.
+        action: What the user can do.
+        severity: Left out as intended, or not usable.
+    """
+
+    input: str
+    stage: str
+    reason: str
+    message: str
+    action: str | None = None
+    severity: Severity = Severity.FAILED
+
+
+class DatasetWriter:
+    """Writes one data set; use it as a context manager and call :meth:`finish` at the end.
+
+    Args:
+        out: Folder to make. It must not exist, unless ``overwrite``.
+        name: Name of the data set.
+        overwrite: Replace what is there.
+
+    Raises:
+        UsageError: If ``out`` is there already.
+    """
+
+    def __init__(self, out: Path, *, name: str, overwrite: bool = False) -> None:
+        if out.exists() and not overwrite:
+            raise UsageError(
+                "Cannot write a data set",
+                where=out,
+                rule="the folder exists",
+                action="Name another, or add --overwrite",
+            )
+        self._out = out
+        self._name = name
+        self._work = out.with_name(f".{out.name}.partial")
+        if self._work.exists():
+            shutil.rmtree(self._work)
+        self._work.mkdir(parents=True)
+        self.images = ImageStore(self._work)
+        self._stack = contextlib.ExitStack()
+        self._files: dict[Split, TextIOWrapper] = {split: self._open(f"{split.value}.jsonl") for split in Split}
+        self._rejects = self._open(REJECTS_NAME)
+        self._ids: set[str] = set()
+        self._groups: dict[str, Split] = {}
+        self._counts: Counter[tuple[str, str, str]] = Counter()
+        self._rejected: Counter[tuple[Severity, str, str]] = Counter()
+        self.first_reject: Reject | None = None
+
+    def _open(self, name: str) -> TextIOWrapper:
+        return self._stack.enter_context((self._work / name).open("w", encoding="utf-8", newline="\n"))
+
+    def __enter__(self) -> DatasetWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+        if self._work.exists():
+            shutil.rmtree(self._work)
+
+    def add(self, sample: Sample) -> None:
+        """Append a sample.
+
+        Raises:
+            DatasetError: If its id was used before or its group already lies in another split.
+        """
+        if sample.id in self._ids:
+            raise DatasetError("Cannot add a sample", rule=f"ids must be unique, {sample.id!r} was used before")
+        split = self._groups.setdefault(sample.group, sample.split)
+        if split is not sample.split:
+            raise DatasetError(
+                "Cannot add a sample",
+                rule=f"group {sample.group!r} is in {split.value}, not also in {sample.split.value}",
+            )
+        self._ids.add(sample.id)
+        self._counts[sample.split.value, sample.domain, sample.task.value] += 1
+        self._files[sample.split].write(to_line(sample) + "\n")
+
+    def reject(self, reject: Reject) -> None:
+        """Record an input that did not make it."""
+        self.first_reject = self.first_reject or reject
+        self._rejected[reject.severity, reject.stage, reject.reason] += 1
+        self._rejects.write(json.dumps(asdict(reject), ensure_ascii=False) + "\n")
+
+    @property
+    def sample_count(self) -> int:
+        """Number of samples added so far."""
+        return len(self._ids)
+
+    @property
+    def failed_count(self) -> int:
+        """Number of inputs that could not be used."""
+        return sum(count for (severity, _, _), count in self._rejected.items() if severity is Severity.FAILED)
+
+    def finish(
+        self,
+        *,
+        converter: str,
+        settings: Mapping[str, Any],
+        sources: Iterable[Mapping[str, Any]],
+        versions: Mapping[str, str],
+        licence: str | None = None,
+    ) -> dict[str, Any]:
+        """Write manifest, meta file and card, and give the folder its name.
+
+        Args:
+            converter: What made the data set.
+            settings: What it was set to.
+            sources: The input files, each with ``uri``, ``sha256`` and ``size_bytes``.
+            versions: Versions of what took part.
+            licence: Licence of the source data, where it is known.
+
+        Returns:
+            The manifest.
+        """
+        self._stack.close()
+        manifest = {
+            "name": self._name,
+            "converter": converter,
+            "settings": dict(settings),
+            "versions": dict(versions),
+            "licence": licence,
+            "counts": self._count_table(),
+            "groups": {split.value: sum(1 for where in self._groups.values() if where is split) for split in Split},
+            "rejects": [
+                {"severity": severity.value, "stage": stage, "reason": reason, "count": count}
+                for (severity, stage, reason), count in sorted(self._rejected.items())
+            ],
+            "sources": [dict(source) for source in sources],
+        }
+        _write_json(self._work / MANIFEST_NAME, manifest)
+        train_count = sum(row["count"] for row in manifest["counts"] if row["split"] == Split.TRAIN)
+        # Only train.jsonl is named, so that no trainer sees held-out rows. The root is relative: the
+        # official trainer is started from this folder, and the file says the same wherever it lies.
+        meta = {
+            self._name: {
+                "root": "./",
+                "annotation": "train.jsonl",
+                "data_augment": False,
+                "repeat_time": 1,
+                "length": train_count,
+            }
+        }
+        _write_json(self._work / META_NAME, meta)
+        write_card(self._work / "card.md", manifest)
+        write_croissant(self._work / "croissant.json", manifest)
+        if self._out.exists():
+            shutil.rmtree(self._out)
+        self._work.rename(self._out)
+        return manifest
+
+    def _count_table(self) -> list[dict[str, Any]]:
+        return [
+            {"split": split, "domain": domain, "task": task, "count": count}
+            for (split, domain, task), count in sorted(self._counts.items())
+        ]
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
