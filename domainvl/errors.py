@@ -6,7 +6,9 @@ A message says what failed, where, which rule was violated with the value seen, 
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 
 class ExitCode(enum.IntEnum):
@@ -45,12 +47,23 @@ class DomainvlError(Exception):
         self.action = action
         super().__init__(self._message())
 
+    def __reduce__(self) -> tuple[Callable[..., DomainvlError], tuple[type[DomainvlError], str, dict[str, Any]]]:
+        """Let an error cross from a worker process to its parent unchanged."""
+        return _restore, (type(self), str(self), self.__dict__)
+
     def _message(self) -> str:
         head = self.what if self.where is None else f"{self.what} in {self.where}"
         sentences = [head if self.rule is None else f"{head}: {self.rule}"]
         if self.action is not None:
             sentences.append(self.action)
         return " ".join(sentence if sentence.endswith((".", "?", "!")) else sentence + "." for sentence in sentences)
+
+
+def _restore(kind: type[DomainvlError], message: str, attributes: dict[str, Any]) -> DomainvlError:
+    error = kind.__new__(kind)
+    Exception.__init__(error, message)
+    error.__dict__.update(attributes)
+    return error
 
 
 class UsageError(DomainvlError):

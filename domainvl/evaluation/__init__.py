@@ -1,0 +1,1 @@
+"""Saying how good a model is: answers, metrics, intervals, baselines, the report."""

@@ -1,0 +1,1 @@
+"""Models: chat formats, images to tiles, building, loading, adapting and generating."""

@@ -1,0 +1,1 @@
+"""Generated inputs to finished comparison, for each domain, in one go."""

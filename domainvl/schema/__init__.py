@@ -3,7 +3,7 @@
 from domainvl.schema.boxes import Box, Box1000, Point, to_box_1000, to_box_px
 from domainvl.schema.images import ImageStore, StoredImage
 from domainvl.schema.questions import ObjectQuestions, Question, ask_about_objects, samples_from_questions
-from domainvl.schema.reader import read_manifest, read_samples
+from domainvl.schema.reader import SampleFile, read_manifest, read_samples
 from domainvl.schema.sample import (
     Answer,
     BoxesAnswer,
@@ -43,6 +43,7 @@ __all__ = [
     "Question",
     "Reject",
     "Sample",
+    "SampleFile",
     "Severity",
     "Source",
     "Split",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from domainvl.errors import DatasetError, InputNotFoundError
 from domainvl.schema.record import from_record
@@ -28,19 +28,62 @@ def read_samples(dataset: Path, split: Split) -> Iterator[Sample]:
         DatasetError: Naming file, line and rule, if a line is wrong.
     """
     path = _dataset_file(dataset, f"{split.value}.jsonl")
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
-            where = f"{path}:{number}"
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DatasetError(
-                    "Unreadable line", where=where, rule=f"each line must be one JSON object ({error})"
-                ) from error
-            try:
-                yield from_record(record)
-            except DatasetError as error:
-                raise DatasetError(error.what, where=where, rule=error.rule, action=error.action) from error
+            yield _parse(line, f"{path}:{number}")
+
+
+class SampleFile(Sequence[Sample]):
+    """The samples of one split by index, read when they are needed: memory does not grow with their size.
+
+    All lines are checked once when the file is opened.
+
+    Args:
+        dataset: The data set's folder.
+        split: Which split.
+
+    Raises:
+        InputNotFoundError: If the folder or the split's file is not there.
+        DatasetError: Naming file, line and rule, if a line is wrong.
+    """
+
+    def __init__(self, dataset: Path, split: Split) -> None:
+        self._path = _dataset_file(dataset, f"{split.value}.jsonl")
+        self._offsets: list[int] = []
+        offset = 0
+        with self._path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                _parse(line, f"{self._path}:{number}")
+                self._offsets.append(offset)
+                offset += len(line)
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+        """Return one sample or some."""
+        if isinstance(index, slice):
+            return [self[position] for position in range(*index.indices(len(self)))]
+        with self._path.open("rb") as lines:
+            lines.seek(self._offsets[index])
+            return _parse(lines.readline(), f"{self._path}:{index + 1}")
+
+
+def _parse(line: bytes, where: str) -> Sample:
+    try:
+        record = json.loads(line)
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise DatasetError(
+            "Unreadable line", where=where, rule=f"each line must be one JSON object ({error})"
+        ) from error
+    try:
+        return from_record(record)
+    except DatasetError as error:
+        raise DatasetError(error.what, where=where, rule=error.rule, action=error.action) from error
 
 
 def read_manifest(dataset: Path) -> dict[str, Any]:

@@ -162,7 +162,7 @@ class DatasetWriter:
             The manifest.
         """
         self._stack.close()
-        manifest = {
+        manifest: dict[str, Any] = {
             "name": self._name,
             "converter": converter,
             "settings": dict(settings),

@@ -1,0 +1,1 @@
+"""Adapting a model to a data set: recipe, batches, the loop, resuming."""

@@ -1,0 +1,81 @@
+"""The command ``domainvl``: assembles the subcommands and turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from domainvl import __version__
+from domainvl.cli import convert, evaluate, finetune, quickstart, tiles
+from domainvl.errors import DomainvlError, ExitCode
+
+_EPILOG = "Exit codes: 0 done, 1 internal error, 2 usage, 3 nothing to do or nothing converted, 8 partial."
+
+app = typer.Typer(
+    name="domainvl",
+    help="Adapt a small vision-language model to a field's own imagery.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"domainvl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Adapt a small vision-language model to a field's own imagery."""
+
+
+app.add_typer(convert.app, name="convert")
+app.command(name="finetune", epilog=finetune.EPILOG)(finetune.finetune)
+app.command(name="eval", epilog=evaluate.EPILOG)(evaluate.evaluate)
+app.command(name="quickstart", epilog=quickstart.EPILOG)(quickstart.quickstart)
+app.command(name="tiles", epilog=tiles.EPILOG)(tiles.tiles)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: Arguments without the program's name; those of the process where None.
+
+    Returns:
+        The exit code.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments  # anywhere, not only before the subcommand
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        app(args=arguments, prog_name="domainvl")
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except DomainvlError as error:
+        if debug:
+            traceback.print_exc()
+        typer.echo(f"Error: {error}", err=True)
+        return int(error.exit_code)
+    except Exception as error:  # noqa: BLE001 - the border of the command line
+        if debug:
+            traceback.print_exc()
+        typer.echo(
+            f"Internal error: {type(error).__name__}: {error}. Run the command again with --debug and report it.",
+            err=True,
+        )
+        return int(ExitCode.INTERNAL_ERROR)
+    return int(ExitCode.DONE)

@@ -1,0 +1,106 @@
+"""A system's answers on disk: one prediction a line, written whole or not at all, checked when read."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from domainvl.errors import DatasetError, InputNotFoundError
+
+PREDICTIONS_NAME = "predictions.jsonl"
+
+_ACTION = "Make the predictions again with domainvl eval"
+
+
+class Prediction(BaseModel):
+    """What a system answered to one sample.
+
+    Attributes:
+        sample_id: Id of the sample.
+        text: The answer as it was generated, special tokens removed; may be empty.
+        likelihood: Normalised likelihood of the answer: exp of the mean log-probability of its tokens, so that
+            long and short answers compare. Between 0 and 1.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+    sample_id: str = Field(min_length=1)
+    text: str
+    likelihood: float = Field(ge=0.0, le=1.0, allow_inf_nan=False)
+
+
+def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
+    """Write predictions, one line each, in the order given.
+
+    The file takes its name only when it is complete.
+
+    Args:
+        path: File to write; its folder must exist.
+        predictions: What to write.
+
+    Raises:
+        DatasetError: If two predictions are about the same sample.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    seen: set[str] = set()
+    try:
+        with partial.open("w", encoding="utf-8", newline="\n") as file:
+            for prediction in predictions:
+                if prediction.sample_id in seen:
+                    raise DatasetError("Cannot write predictions", where=path, rule=_repeated(prediction.sample_id))
+                seen.add(prediction.sample_id)
+                file.write(json.dumps(prediction.model_dump(), ensure_ascii=False) + "\n")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_predictions(path: Path) -> list[Prediction]:
+    """Read predictions in file order.
+
+    Args:
+        path: File of one JSON object a line with ``sample_id``, ``text`` and ``likelihood``.
+
+    Raises:
+        InputNotFoundError: If there is no such file.
+        DatasetError: Naming file, line and rule, if a line is no JSON, a field is missing, wrong or unknown, or
+            a sample was predicted before.
+    """
+    if not path.is_file():
+        raise InputNotFoundError("Cannot read predictions", where=path, rule="there is no such file", action=_ACTION)
+    predictions: dict[str, Prediction] = {}
+    with path.open(encoding="utf-8", newline="\n") as lines:
+        for number, line in enumerate(lines, start=1):
+            prediction = _from_line(line, f"{path}:{number}")
+            if prediction.sample_id in predictions:
+                raise DatasetError(
+                    "Invalid prediction",
+                    where=f"{path}:{number}",
+                    rule=_repeated(prediction.sample_id),
+                    action=_ACTION,
+                )
+            predictions[prediction.sample_id] = prediction
+    return list(predictions.values())
+
+
+def _repeated(sample_id: str) -> str:
+    return f"each sample has one prediction, {sample_id!r} was predicted before"
+
+
+def _from_line(line: str, where: str) -> Prediction:
+    try:
+        content = json.loads(line)
+    except json.JSONDecodeError as error:
+        rule = f"each line must be one JSON object ({error})"
+        raise DatasetError("Unreadable prediction", where=where, rule=rule, action=_ACTION) from error
+    try:
+        return Prediction.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        rule = f"{field}: {first['msg']}" if field else first["msg"]
+        raise DatasetError("Invalid prediction", where=where, rule=rule, action=_ACTION) from error

@@ -1,0 +1,240 @@
+"""Checkpoints on disk: transformers' native layout or a PEFT adapter, and beside it what belongs to it.
+
+``domainvl.json`` holds what decides the model's input (preprocessing, wording, chat format), so that
+evaluation and prediction see what training saw. Weights are read from safetensors only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from domainvl.errors import CheckpointError
+from domainvl.model.adapters import inner_model
+from domainvl.model.chat import Chat
+from domainvl.model.encoding import ADDED_TOKENS, ConversationEncoder
+from domainvl.model.preprocessing import Preprocessing
+from domainvl.schema.images import hash_file
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from transformers import InternVLForConditionalGeneration, PreTrainedTokenizerFast
+
+SPEC_NAME = "domainvl.json"
+_SHIPPED = {"tiny": Path(__file__).parent / "tiny"}
+
+
+class BaseReference(BaseModel):
+    """The checkpoint that an adapter belongs to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    weights_sha256: str
+
+
+class CheckpointSpec(BaseModel):
+    """What belongs to a checkpoint besides its weights.
+
+    Attributes:
+        kind: A whole model or an adapter.
+        chat: Its chat format and system message.
+        preprocessing: What decides how a sample becomes its input.
+        base: For an adapter, the model it was trained on.
+        training: What it was trained on and how, for the record.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["model", "adapter"]
+    chat: Chat
+    preprocessing: Preprocessing
+    base: BaseReference | None = None
+    training: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass
+class LoadedModel:
+    """A model ready for use, with what belongs to it."""
+
+    model: nn.Module
+    tokenizer: PreTrainedTokenizerFast
+    spec: CheckpointSpec
+
+    @property
+    def internvl(self) -> InternVLForConditionalGeneration:
+        """The InternVL model itself, under any adapter."""
+        return inner_model(self.model)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    def encoder(self) -> ConversationEncoder:
+        """Return the encoder of conversations for this checkpoint."""
+        return ConversationEncoder(self.tokenizer, self.spec.chat, self.spec.preprocessing.tokens_per_tile)
+
+
+def find_checkpoint(reference: str) -> Path:
+    """Return the folder of a checkpoint: one that ships with domainvl, a run of finetune, or a path.
+
+    Raises:
+        CheckpointError: If there is none.
+    """
+    path = _SHIPPED.get(reference, Path(reference))
+    for folder in (path, path / "checkpoint"):
+        if (folder / SPEC_NAME).is_file():
+            return folder
+    rule = f"{SPEC_NAME} is missing" if path.is_dir() else "there is no such folder"
+    raise CheckpointError(
+        "Cannot load a model",
+        where=reference,
+        rule=rule,
+        action=f"Name a folder made by domainvl finetune, or one of: {', '.join(_SHIPPED)}",
+    )
+
+
+def read_spec(folder: Path) -> CheckpointSpec:
+    """Read what belongs to a checkpoint.
+
+    Raises:
+        CheckpointError: If the file is not readable as such.
+    """
+    path = folder / SPEC_NAME
+    try:
+        return CheckpointSpec.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise CheckpointError(
+            "Unreadable checkpoint",
+            where=path,
+            rule=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+            action="Make it again with this version of domainvl",
+        ) from error
+
+
+def write_spec(folder: Path, spec: CheckpointSpec) -> None:
+    """Write what belongs to a checkpoint."""
+    content = spec.model_dump(mode="json", exclude_none=True)
+    # None means "no system message" here; left out, it would be read back as the default one.
+    content["chat"]["system_message"] = spec.chat.system_message
+    (folder / SPEC_NAME).write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def load_model(
+    reference: str, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, trainable: bool = False
+) -> LoadedModel:
+    """Load a checkpoint, an adapter together with its base.
+
+    Args:
+        reference: Name or folder, as :func:`find_checkpoint` takes it.
+        device: Where to put it.
+        dtype: Of the weights; float32 where None.
+        trainable: Whether a loaded adapter may be trained on.
+
+    Raises:
+        CheckpointError: If it is missing, of another kind, or an adapter's base is another model.
+    """
+    import torch
+
+    folder = find_checkpoint(reference)
+    spec = read_spec(folder)
+    dtype = dtype or torch.float32
+    if spec.kind == "model":
+        model: nn.Module = _load_native(folder, dtype)
+    else:
+        model = _load_adapter(folder, spec, dtype, trainable)
+    tokenizer = _load_tokenizer(folder)
+    model.to(device)
+    model.eval()
+    return LoadedModel(model, tokenizer, spec)
+
+
+def _load_native(folder: Path, dtype: torch.dtype) -> InternVLForConditionalGeneration:
+    from transformers import InternVLForConditionalGeneration
+
+    config_path = folder / "config.json"
+    if not config_path.is_file():
+        raise CheckpointError("Cannot load a model", where=folder, rule="config.json is missing")
+    model_type = json.loads(config_path.read_text(encoding="utf-8")).get("model_type")
+    if model_type != "internvl":
+        raise CheckpointError(
+            "Cannot load a model",
+            where=config_path,
+            rule=f"model_type must be 'internvl', the native layout of transformers, got {model_type!r}",
+            action="Convert it to the native layout first",
+        )
+    if not list(folder.glob("*.safetensors")):
+        raise CheckpointError("Cannot load a model", where=folder, rule="there is no .safetensors file")
+    model, report = InternVLForConditionalGeneration.from_pretrained(
+        folder, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
+    )
+    problems = {kind: sorted(keys) for kind, keys in report.items() if keys}
+    if problems:
+        raise CheckpointError(
+            "Cannot load a model", where=folder, rule=f"every tensor must be used once and fit: {problems}"
+        )
+    loaded: InternVLForConditionalGeneration = model
+    return loaded
+
+
+def _load_adapter(folder: Path, spec: CheckpointSpec, dtype: torch.dtype, trainable: bool) -> nn.Module:
+    from peft import PeftModel
+
+    if spec.base is None:
+        raise CheckpointError("Cannot load an adapter", where=folder, rule="its base is not recorded")
+    base_folder = find_checkpoint(spec.base.name)
+    found = hash_weights(base_folder)
+    if found != spec.base.weights_sha256:
+        raise CheckpointError(
+            "Cannot load an adapter",
+            where=folder,
+            rule=f"its base {spec.base.name} must have weights {spec.base.weights_sha256[:12]}, got {found[:12]}",
+            action="Restore the model that it was trained on",
+        )
+    adapted: nn.Module = PeftModel.from_pretrained(_load_native(base_folder, dtype), folder, is_trainable=trainable)
+    return adapted
+
+
+def _load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    unknown = [token for token in ADDED_TOKENS if token not in tokenizer.get_vocab()]
+    if unknown:
+        raise CheckpointError(
+            "Cannot load a tokenizer", where=folder, rule=f"InternVL's special tokens are missing: {', '.join(unknown)}"
+        )
+    return tokenizer
+
+
+def save_checkpoint(loaded: LoadedModel, folder: Path) -> None:
+    """Save a model or an adapter with its tokenizer and what belongs to it.
+
+    Args:
+        loaded: What to save; its spec says which kind it is.
+        folder: Where; it is made if it is not there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if loaded.spec.kind == "adapter":
+        loaded.model.save_pretrained(folder)  # type: ignore[operator]
+    else:
+        # The legacy "-hf" key names that are the default do not load strictly (huggingface/transformers#43701).
+        loaded.internvl.save_pretrained(folder, save_original_format=False)
+    loaded.tokenizer.save_pretrained(folder)
+    write_spec(folder, loaded.spec)
+
+
+def hash_weights(folder: Path) -> str:
+    """Return one hash over all safetensors files of a checkpoint, in order of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        digest.update(f"{path.name} {hash_file(path)}\n".encode())
+    return digest.hexdigest()

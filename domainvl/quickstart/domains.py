@@ -1,0 +1,97 @@
+"""What the quickstart does for each domain: which inputs, which converter, which recipe.
+
+The inputs are files in the field's own format, written by the generator beside its converter.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from domainvl.errors import UsageError
+
+GENERATED, REAL, OWN = "generated", "real", "own"
+
+_VAL_FRACTION = 0.05
+_TEST_FRACTION = 0.28
+
+
+@dataclass(frozen=True)
+class QuickstartDomain:
+    """One domain of the quickstart.
+
+    Attributes:
+        name: How it is called.
+        converter: Which converter reads its inputs.
+        recipe: Which recipe adapts the model.
+        generate: Writes inputs into a folder, from a seed, and returns the converter's settings for them.
+    """
+
+    name: str
+    converter: str
+    recipe: str
+    generate: Callable[[Path, int], dict[str, Any]]
+
+
+def _generate_remote_sensing(folder: Path, seed: int) -> dict[str, Any]:
+    from domainvl.converters.geotiff.generate import generate_scenes
+
+    generate_scenes(folder, scene_count=430, seed=seed)
+    return {"labels": folder / "labels.geojson", "label_field": "class", "tile_px": 128}
+
+
+def _generate_medical(folder: Path, seed: int) -> dict[str, Any]:
+    from domainvl.converters.dicom.generate import generate_series
+
+    generate_series(folder, patient_count=420, seed=seed)
+    return {"labels": folder / "labels.csv"}
+
+
+def _generate_driving(folder: Path, seed: int) -> dict[str, Any]:
+    from domainvl.converters.nuscenes.generate import generate_dataroot
+
+    generate_dataroot(folder, scene_count=420, frames_per_scene=2, seed=seed)
+    return {}
+
+
+DOMAINS = {
+    domain.name: domain
+    for domain in (
+        QuickstartDomain("remote-sensing", "geotiff", "quickstart/remote-sensing", _generate_remote_sensing),
+        QuickstartDomain("medical", "dicom", "quickstart/medical", _generate_medical),
+        QuickstartDomain("driving", "nuscenes", "quickstart/driving", _generate_driving),
+    )
+}
+
+
+def choose_domains(names: list[str] | None) -> list[QuickstartDomain]:
+    """Return the domains of these names, all where None.
+
+    Raises:
+        UsageError: If a name is unknown.
+    """
+    unknown = sorted(set(names or []) - set(DOMAINS))
+    if unknown:
+        raise UsageError(
+            "Cannot run the quickstart", rule=f"--domain must be one of {', '.join(DOMAINS)}, got {', '.join(unknown)}"
+        )
+    return [domain for name, domain in DOMAINS.items() if not names or name in names]
+
+
+def split_settings() -> dict[str, Any]:
+    """Return the shares of groups that are held out: enough of them for intervals that mean something."""
+    return {"val_fraction": _VAL_FRACTION, "test_fraction": _TEST_FRACTION}
+
+
+def identity_settings(domain: QuickstartDomain, folder: Path) -> dict[str, Any]:
+    """Return the settings that a converter of identifying input needs: a key, made once and kept beside the data."""
+    if domain.converter != "dicom":
+        return {}
+    key = folder / "deid.key"
+    if not key.exists():
+        key.write_text(secrets.token_hex(32) + "\n", encoding="ascii")
+        key.chmod(0o600)
+    return {"deid_key": key}

@@ -1,0 +1,371 @@
+"""The run: load, adapt, step, look at held-out samples, save.
+
+The loop is the project's own and short. What a step is made of is decided ahead of the run by the batch
+plan, so a run that is resumed goes on with the very batch at which it stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from domainvl.errors import NothingToDoError, UsageError
+from domainvl.model.adapters import add_lora
+from domainvl.model.checkpoint import (
+    BaseReference,
+    CheckpointSpec,
+    LoadedModel,
+    find_checkpoint,
+    hash_weights,
+    load_model,
+    save_checkpoint,
+)
+from domainvl.model.device import choose_device
+from domainvl.model.generation import generate_answers
+from domainvl.model.preprocessing import TileReader
+from domainvl.schema import Sample, SampleFile, Split, read_manifest
+from domainvl.schema.images import hash_file
+from domainvl.training.batches import BatchPlan, EncodedSample, collate, encode_sample, estimate_length
+from domainvl.training.curve import draw_loss_curve
+from domainvl.training.loss import answer_loss
+from domainvl.training.recipe import Recipe, save_recipe
+from domainvl.training.state import STATE_NAME, restore_state, save_state
+
+if TYPE_CHECKING:
+    import torch
+
+LOG_NAME = "log.jsonl"
+CURVE_NAME = "loss.png"
+RECIPE_NAME = "recipe.yaml"
+
+LogRow = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FinetuneSummary:
+    """What a run did.
+
+    Attributes:
+        out: The run's folder.
+        steps: Steps done in all.
+        final_loss: Mean training loss of the last steps.
+        trainable_parameters: How many weights were trained.
+        seconds: Time of this call.
+    """
+
+    out: Path
+    steps: int
+    final_loss: float
+    trainable_parameters: int
+    seconds: float
+
+
+def finetune(
+    recipe: Recipe,
+    dataset: Path,
+    out: Path,
+    *,
+    resume: bool = False,
+    stop_after_step: int | None = None,
+    on_row: Callable[[LogRow], None] | None = None,
+) -> FinetuneSummary:
+    """Adapt a model to a data set.
+
+    Args:
+        recipe: What to do.
+        dataset: The data set's folder.
+        out: Folder of the run to make; with ``resume``, the one to go on with.
+        resume: Go on where the run stopped.
+        stop_after_step: Save the state and stop after this step, as if interrupted.
+        on_row: Called with each row of the log.
+
+    Returns:
+        What was done.
+
+    Raises:
+        UsageError: If ``out`` is there already, or cannot be resumed.
+        DatasetError: If a sample breaks a rule.
+        NothingToDoError: If there are no training samples.
+    """
+    started = time.perf_counter()
+    if out.exists() and not resume:
+        raise UsageError(
+            "Cannot start a run", where=out, rule="the folder exists", action="Name another, or add --resume"
+        )
+    run = _Run(recipe, dataset, out)
+    out.mkdir(parents=True, exist_ok=True)
+    save_recipe(recipe, out / RECIPE_NAME)
+    first_step = run.restore() if resume else 0
+    with _Log(out / LOG_NAME, first_step, on_row) as log:
+        last_step = run.train(first_step, stop_after_step, log)
+        finished = last_step == run.step_count
+        if finished:
+            save_checkpoint(run.loaded, out / "checkpoint")
+            (out / STATE_NAME).unlink(missing_ok=True)
+        draw_loss_curve(log.rows, out / CURVE_NAME)
+        final_losses = [row["loss"] for row in log.rows if row["kind"] == "train"][-20:]
+    return FinetuneSummary(
+        out,
+        last_step,
+        sum(final_losses) / max(1, len(final_losses)),
+        run.trainable_parameters,
+        time.perf_counter() - started,
+    )
+
+
+class _Run:
+    """Everything of one run that is loaded once."""
+
+    def __init__(self, recipe: Recipe, dataset: Path, out: Path) -> None:
+        import torch
+
+        self._recipe = recipe
+        self._out = out
+        self._train = SampleFile(dataset, Split.TRAIN)
+        self._val = _spread(SampleFile(dataset, Split.VAL), recipe.validation.max_samples)
+        if not self._train:
+            raise NothingToDoError("Cannot train", where=dataset, rule="train.jsonl is empty")
+        self._device = choose_device(recipe.compute.device)
+        self._bf16 = recipe.compute.precision == "bf16" or (
+            recipe.compute.precision == "auto" and self._device.type == "cuda"
+        )
+        torch.manual_seed(recipe.seed)
+        self._identity = {
+            "recipe": hashlib.sha256(recipe.model_dump_json().encode()).hexdigest(),
+            "data": hash_file(dataset / "train.jsonl"),
+            "model": hash_weights(find_checkpoint(recipe.model)),
+        }
+        self.loaded = _prepare_model(recipe, self._device, _training_record(recipe, dataset, self._identity))
+        self._preprocessing = self.loaded.spec.preprocessing
+        self._reader = TileReader(dataset, self._preprocessing, cache_bytes=recipe.compute.tile_cache_mb << 20)
+        self._encoder = self.loaded.encoder()
+        self._padding_id = self.loaded.tokenizer.pad_token_id or 0
+        self._plan = BatchPlan(
+            [estimate_length(sample, self._preprocessing) for sample in self._train],
+            recipe.optimisation.batch_size,
+            recipe.seed,
+        )
+        planned = math.ceil(self._plan.steps_per_epoch * recipe.optimisation.epochs)
+        self.step_count = min(planned, recipe.optimisation.max_steps or planned)
+        self._optimizer = _build_optimizer(self.loaded, recipe)
+
+    @property
+    def trainable_parameters(self) -> int:
+        """How many weights are trained."""
+        return sum(value.numel() for value in self.loaded.model.parameters() if value.requires_grad)
+
+    def restore(self) -> int:
+        """Go back to the saved state and return its step."""
+        return restore_state(self._out, identity=self._identity, model=self.loaded.model, optimizer=self._optimizer)
+
+    def train(self, first_step: int, stop_after_step: int | None, log: _Log) -> int:
+        """Do the steps after ``first_step`` and return the last one."""
+        step = first_step
+        for step, indices in self._steps(first_step):
+            row = self._step(step, [self._train[index] for index in indices])
+            log.write({"kind": "train", "step": step, "of": self.step_count, **row})
+            if step % self._recipe.validation.every_steps == 0 or step == self.step_count:
+                self._validate(step, log)
+            stopping = step == stop_after_step
+            if (stopping or step % self._recipe.save_every_steps == 0) and step < self.step_count:
+                self._save(step)
+            if stopping:
+                break
+        return step
+
+    def _save(self, step: int) -> None:
+        save_state(self._out, step=step, identity=self._identity, model=self.loaded.model, optimizer=self._optimizer)
+
+    def _steps(self, first_step: int) -> Iterator[tuple[int, list[int]]]:
+        per_epoch = self._plan.steps_per_epoch
+        step = first_step
+        while step < self.step_count:
+            batches = self._plan.epoch(step // per_epoch)
+            for indices in batches[step % per_epoch :]:
+                step += 1
+                yield step, indices
+                if step == self.step_count:
+                    return
+
+    def _step(self, step: int, samples: Sequence[Sample]) -> LogRow:
+        import torch
+
+        self.loaded.model.train()
+        learning_rate = self._learning_rate(step)
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+        encoded = [self._encode(sample) for sample in samples]
+        supervised = sum(sample.supervised_count for sample in encoded)
+        loss_sum = 0.0
+        for start in range(0, len(encoded), self._recipe.optimisation.micro_batch_size):
+            batch = collate(encoded[start : start + self._recipe.optimisation.micro_batch_size], self._padding_id)
+            with self._autocast():
+                loss = answer_loss(self.loaded, batch)
+            (loss / supervised).backward()  # type: ignore[no-untyped-call]
+            loss_sum += loss.item()
+        gradient_norm = torch.nn.utils.clip_grad_norm_(
+            [value for value in self.loaded.model.parameters() if value.requires_grad],
+            self._recipe.optimisation.max_grad_norm,
+        )
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        return {
+            "loss": loss_sum / supervised,
+            "learning_rate": learning_rate,
+            "gradient_norm": gradient_norm.item(),
+            "samples": len(samples),
+            "tokens": sum(len(sample.conversation.input_ids) for sample in encoded),
+            "tiles": sum(len(part) for sample in encoded for part in sample.tiles),
+        }
+
+    def _validate(self, step: int, log: _Log) -> None:
+        import torch
+
+        if not self._val:
+            return
+        self.loaded.model.eval()
+        loss_sum, supervised = 0.0, 0
+        size = self._recipe.optimisation.micro_batch_size
+        with torch.inference_mode(), self._autocast():
+            for start in range(0, len(self._val), size):
+                encoded = [self._encode(sample) for sample in self._val[start : start + size]]
+                loss_sum += answer_loss(self.loaded, collate(encoded, self._padding_id)).item()
+                supervised += sum(sample.supervised_count for sample in encoded)
+            log.write({"kind": "validation", "step": step, "of": self.step_count, "loss": loss_sum / supervised})
+            shown = _spread(self._val, self._recipe.validation.answers)
+            by_id = {sample.id: sample for sample in shown}
+            for answer in generate_answers(
+                self.loaded, shown, self._reader, max_new_tokens=self._recipe.validation.max_new_tokens
+            ):
+                log.write(
+                    {
+                        "kind": "answer",
+                        "step": step,
+                        "sample": answer.sample_id,
+                        "expected": by_id[answer.sample_id].turns[-1].text,
+                        "answered": answer.text,
+                        "likelihood": answer.likelihood,
+                    }
+                )
+
+    def _encode(self, sample: Sample) -> EncodedSample:
+        return encode_sample(sample, self._encoder, self._reader, self._preprocessing)
+
+    def _learning_rate(self, step: int) -> float:
+        """Rise linearly, then fall to zero along a half cosine."""
+        warmup = round(self.step_count * self._recipe.optimisation.warmup_ratio)
+        peak = self._recipe.optimisation.learning_rate
+        if step <= warmup:
+            return peak * step / warmup
+        progress = (step - 1 - warmup) / max(1, self.step_count - warmup)
+        return peak * 0.5 * (1 + math.cos(math.pi * progress))
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        import torch
+
+        return torch.autocast(self._device.type, dtype=torch.bfloat16) if self._bf16 else nullcontext()
+
+
+class _Log:
+    """Writes the run's log, one JSON object a line; when resuming, rows after the saved step are cut off."""
+
+    def __init__(self, path: Path, first_step: int, on_row: Callable[[LogRow], None] | None) -> None:
+        kept = []
+        if first_step and path.is_file():
+            rows = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+            kept = [row for row in rows if row["step"] <= first_step]
+        self.rows: list[LogRow] = []
+        self._on_row = None
+        self._file = path.open("w", encoding="utf-8")
+        for row in kept:
+            self.write(row)
+        self._on_row = on_row
+
+    def __enter__(self) -> _Log:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, row: LogRow) -> None:
+        """Append a row."""
+        self.rows.append(row)
+        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        self._file.flush()
+        if self._on_row is not None:
+            self._on_row(row)
+
+
+def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """Take ``count`` samples, evenly spread over the file."""
+    if count == 0:
+        return []
+    return [samples[index] for index in range(0, len(samples), max(1, math.ceil(len(samples) / count)))]
+
+
+def _prepare_model(recipe: Recipe, device: torch.device, training: dict[str, Any]) -> LoadedModel:
+    loaded = load_model(recipe.model, device=device)
+    if loaded.spec.kind != "model":
+        raise UsageError(
+            "Cannot start from an adapter",
+            where=recipe.model,
+            rule="model must be a whole model",
+            action="Merge it first",
+        )
+    internvl = loaded.internvl
+    base = None
+    if recipe.method == "lora":
+        loaded.model = add_lora(internvl, recipe.lora)
+        base = BaseReference(name=recipe.model, weights_sha256=hash_weights(find_checkpoint(recipe.model)))
+    else:
+        parts = recipe.full
+        internvl.model.vision_tower.requires_grad_(parts.vision)
+        internvl.model.multi_modal_projector.requires_grad_(parts.projector)
+        internvl.model.language_model.requires_grad_(parts.language_model)
+        internvl.lm_head.requires_grad_(parts.language_model)
+    if recipe.compute.gradient_checkpointing:
+        internvl.gradient_checkpointing_enable({"use_reentrant": False})
+    preprocessing = loaded.spec.preprocessing.model_copy(update=recipe.preprocessing.model_dump())
+    loaded.spec = CheckpointSpec(
+        kind="adapter" if recipe.method == "lora" else "model",
+        chat=loaded.spec.chat,
+        preprocessing=preprocessing,
+        base=base,
+        training=training,
+    )
+    return loaded
+
+
+def _training_record(recipe: Recipe, dataset: Path, identity: dict[str, str]) -> dict[str, Any]:
+    """Say what the model was trained on: bands, windows and stretch of the data set are in its settings."""
+    manifest = read_manifest(dataset)
+    return {
+        "recipe": recipe.name,
+        "method": recipe.method,
+        "dataset": manifest["name"],
+        "converter": manifest["converter"],
+        "conversion_settings": manifest["settings"],
+        **{f"{key}_sha256": value for key, value in identity.items()},
+    }
+
+
+def _build_optimizer(loaded: LoadedModel, recipe: Recipe) -> torch.optim.Optimizer:
+    import torch
+
+    trainable = [value for value in loaded.model.parameters() if value.requires_grad]
+    settings = recipe.optimisation
+    return torch.optim.AdamW(
+        [
+            {"params": [value for value in trainable if value.ndim > 1], "weight_decay": settings.weight_decay},
+            {"params": [value for value in trainable if value.ndim <= 1], "weight_decay": 0.0},
+        ],
+        lr=settings.learning_rate,
+        betas=settings.betas,
+    )

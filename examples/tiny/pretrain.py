@@ -1,0 +1,85 @@
+"""Pretrain `tiny`, the model that ships with domainvl, on a CPU from a fixed seed.
+
+    python examples/tiny/pretrain.py --out tiny-run
+
+Generates the scenes, trains the tokenizer on their text, builds the model and trains all of it with
+domainvl's own training code and the recipe beside this file. The folder `checkpoint` of the run is what
+ships as domainvl/model/tiny.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from scenes import write_scenes
+
+from domainvl.model.build import TINY_TILE_SIDE_PX, TINY_TOKENS_PER_TILE, build_tiny, train_tokenizer
+from domainvl.model.chat import Chat
+from domainvl.model.checkpoint import CheckpointSpec, LoadedModel, save_checkpoint
+from domainvl.model.preprocessing import Preprocessing
+from domainvl.schema import Split, read_samples
+from domainvl.training.recipe import load_recipe
+from domainvl.training.run import LogRow, finetune
+
+HERE = Path(__file__).parent
+SEED = 20241021
+VOCABULARY_SIZE = 640
+TOKENIZER_TEXTS = 20_000
+
+# Words of the fields, so that their class names and views are a few tokens long, not one token a letter.
+FIELD_WORDS = (
+    "FRONT_LEFT FRONT FRONT_RIGHT BACK_LEFT BACK BACK_RIGHT views view car truck bus pedestrian traffic cone "
+    "storage tank greenhouse brickfield pond building field Detect nodule cavity drain mass lesion CT MR "
+    "radiograph axial coronal sagittal plane modality slice Classify the image within one of the given classes "
+    "Answer with one word or short phrase What Which Where does this show A. B. C. D. "
+    "Answer with the option's letter from the given choices directly. yes no None"
+)
+
+
+def main() -> None:
+    """Run the whole of it, leaving out what is there already."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--scenes", type=int, default=40_000)
+    parser.add_argument("--set", action="append", default=[], help="change the recipe, as in domainvl finetune")
+    options = parser.parse_args()
+    torch.set_num_threads(1)  # more threads are slower on matrices this small
+
+    dataset, start = options.out / "scenes", options.out / "start"
+    if not dataset.exists():
+        write_scenes(dataset, scene_count=options.scenes, seed=SEED)
+    if not start.exists():
+        _write_start(dataset, start)
+    recipe = load_recipe(str(HERE / "pretrain.yaml"), model=str(start), overrides=options.set)
+    run = options.out / "run"
+    summary = finetune(recipe, dataset, run, resume=run.exists(), on_row=_print_row)
+    print(f"{summary.steps} steps, loss {summary.final_loss:.4f}, {summary.seconds:.0f} s")
+
+
+def _write_start(dataset: Path, start: Path) -> None:
+    texts = [FIELD_WORDS] * 200
+    for sample in read_samples(dataset, Split.TRAIN):
+        texts.append("\n".join(turn.text for turn in sample.turns))
+        if len(texts) >= TOKENIZER_TEXTS:
+            break
+    tokenizer = train_tokenizer(texts, start, vocabulary_size=VOCABULARY_SIZE)
+    model = build_tiny(tokenizer, seed=SEED)
+    spec = CheckpointSpec(
+        kind="model",
+        chat=Chat(format="Hermes-2", system_message=None),
+        preprocessing=Preprocessing(tile_side_px=TINY_TILE_SIDE_PX, tokens_per_tile=TINY_TOKENS_PER_TILE, max_tiles=1),
+    )
+    save_checkpoint(LoadedModel(model, tokenizer, spec), start)
+
+
+def _print_row(row: LogRow) -> None:
+    if row["kind"] == "validation" or (row["kind"] == "train" and row["step"] % 50 == 0):
+        print(f"{row['kind']:10} step {row['step']}/{row['of']}  loss {row['loss']:.4f}", flush=True)
+    elif row["kind"] == "answer":
+        print(f"    {row['expected']!r} <- {row['answered']!r}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,242 @@
+"""Generated scenes of plain coloured shapes: what the shipped model `tiny` is pretrained on.
+
+Shapes, colours, places and numbers are all that they show. None of the classes, sensors or layouts of the
+three fields occur in them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PillowImage
+from PIL import ImageDraw
+
+from domainvl import __version__
+from domainvl.schema import (
+    WORDING_VERSION,
+    DatasetWriter,
+    Image,
+    ImageStore,
+    Object,
+    ObjectQuestions,
+    Provenance,
+    Question,
+    Sample,
+    Source,
+    Split,
+    Task,
+    TextAnswer,
+    ask_about_objects,
+    samples_from_questions,
+)
+
+SIDE_PX = 64
+SUPERSAMPLING = 2
+COLOURS = {
+    "red": (215, 40, 35),
+    "green": (40, 165, 60),
+    "blue": (45, 75, 215),
+    "yellow": (235, 215, 45),
+    "purple": (150, 50, 180),
+    "cyan": (50, 205, 215),
+    "white": (245, 245, 245),
+    "black": (15, 15, 15),
+    "orange": (245, 140, 30),
+    "grey": (128, 128, 128),
+}
+SHAPES = ("circle", "square", "triangle", "ring", "cross", "bar")
+ROWS = ("top", "middle", "bottom")
+COLUMNS = ("left", "centre", "right")
+MULTI_IMAGE_SHARE = 0.2
+GREY_SHARE = 0.2
+
+Drawn = tuple[npt.NDArray[np.uint8], list[Object]]
+
+
+def write_scenes(out: Path, *, scene_count: int, seed: int) -> None:
+    """Generate scenes and write them as a data set, a tenth of them held out.
+
+    Args:
+        out: Folder to make.
+        scene_count: Number of scenes; a fifth of them are sets of two to six images.
+        seed: Of everything.
+    """
+    settings = {"scene_count": scene_count, "seed": seed}
+    provenance = Provenance(
+        converter="tiny-scenes",
+        version=__version__,
+        settings_sha256=hashlib.sha256(repr(settings).encode()).hexdigest(),
+        wording=WORDING_VERSION,
+    )
+    with DatasetWriter(out, name="tiny-scenes") as writer:
+        for number in range(scene_count):
+            generator = np.random.default_rng([seed, number])
+            split = (Split.TEST, Split.VAL)[number % 2] if number % 20 < 2 else Split.TRAIN
+            for sample in _scene(number, split, generator, writer.images, provenance):
+                writer.add(sample)
+        writer.finish(
+            converter="tiny-scenes",
+            settings=settings,
+            sources=[],
+            versions={"domainvl": __version__, "numpy": np.__version__},
+            licence="Apache-2.0",
+        )
+
+
+def _scene(
+    number: int, split: Split, generator: np.random.Generator, store: ImageStore, provenance: Provenance
+) -> Iterator[Sample]:
+    several = generator.random() < MULTI_IMAGE_SHARE
+    count = int(generator.integers(2, 7)) if several else 1
+    images: list[Image] = []
+    objects: list[Object] = []
+    for index in range(count):
+        pixels, drawn = draw_scene(generator, max_objects=2 if several else 5)
+        source = Source(uri=f"generated/{number}/{index}")
+        images.append(store.put_pixels(pixels).to_image(source))
+        objects += [thing.model_copy(update={"id": f"{index}-{thing.id}", "image": index}) for thing in drawn]
+    classes = {thing.label for thing in objects} | {_random_label(generator) for _ in range(3)}
+    questions = list(_ask_several(objects, classes, number) if several else _ask_one(objects, classes, number))
+    yield from samples_from_questions(
+        questions,
+        id_prefix=f"scene-{number:06d}",
+        domain="general",
+        images=images,
+        objects=objects,
+        split=split,
+        group=f"scene-{number:06d}",
+        provenance=provenance,
+    )
+
+
+def _ask_one(objects: list[Object], classes: set[str], number: int) -> Iterator[Question]:
+    yield from ask_about_objects(objects, classes, key=str(number))
+    by_shape: dict[str, list[Object]] = {}
+    for thing in objects:
+        by_shape.setdefault(thing.label.split()[1], []).append(thing)
+    for shape, things in by_shape.items():
+        if len(things) == 1 and things[0].box_px is not None:
+            colour = things[0].label.split()[0]
+            yield Question(f"colour-{shape}", Task.VQA, f"What colour is the {shape}?", TextAnswer(text=colour))
+            yield Question(f"where-{shape}", Task.VQA, f"Where is the {shape}?", TextAnswer(text=_where(things[0])))
+
+
+def _ask_several(objects: list[Object], classes: set[str], number: int) -> Iterator[Question]:
+    settings = ObjectQuestions(tasks=(Task.COUNTING, Task.PRESENCE), place="in the images")
+    yield from ask_about_objects(objects, classes, key=str(number), settings=settings)
+    by_label: dict[str, set[int]] = {}
+    for thing in objects:
+        by_label.setdefault(thing.label, set()).add(thing.image)
+    for label, where in by_label.items():
+        if len(where) == 1:
+            answer = f"Image-{min(where) + 1}"
+            yield Question(
+                f"which-{label.replace(' ', '-')}", Task.VQA, f"Which image shows the {label}?", TextAnswer(text=answer)
+            )
+
+
+def _where(thing: Object) -> str:
+    x_min, y_min, x_max, y_max = thing.box_px or (0.0, 0.0, 0.0, 0.0)
+    row = ROWS[min(2, int((y_min + y_max) / 2 / SIDE_PX * 3))]
+    column = COLUMNS[min(2, int((x_min + x_max) / 2 / SIDE_PX * 3))]
+    return f"{row} {column}"
+
+
+def _random_label(generator: np.random.Generator) -> str:
+    return f"{generator.choice(list(COLOURS))} {generator.choice(SHAPES)}"
+
+
+def draw_scene(generator: np.random.Generator, *, max_objects: int) -> Drawn:
+    """Draw one image.
+
+    Args:
+        generator: Source of all randomness.
+        max_objects: Most objects in it.
+
+    Returns:
+        uint8 RGB of shape (64, 64, 3), and its objects.
+    """
+    background = _background(generator)
+    canvas = PillowImage.fromarray(background).resize((SIDE_PX * SUPERSAMPLING,) * 2, PillowImage.Resampling.BILINEAR)
+    draw = ImageDraw.Draw(canvas)
+    palette = [_random_label(generator) for _ in range(2)] + [_random_label(generator) for _ in range(2)]
+    objects: list[Object] = []
+    for index in range(int(generator.integers(0, max_objects + 1))):
+        # Labels are drawn from a small palette, so that the same class occurs several times in a scene.
+        label = palette[int(generator.integers(0, 4))]
+        box_px = _free_place(generator, objects, flat=label.endswith("bar"))
+        if box_px is None:
+            continue
+        _draw_shape(draw, label, box_px, generator)
+        objects.append(Object(id=str(index), label=label, box_px=box_px))
+    pixels = np.asarray(canvas.resize((SIDE_PX, SIDE_PX), PillowImage.Resampling.BOX)).astype(np.float32)
+    pixels += generator.normal(0.0, generator.uniform(0.0, 10.0), pixels.shape)
+    return np.clip(np.round(pixels), 0, 255).astype(np.uint8), objects
+
+
+def _background(generator: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Draw smooth blobs of two colours with a gradient; sometimes grey."""
+    cells = int(generator.integers(2, 9))
+    blobs = PillowImage.fromarray(generator.integers(0, 256, (cells, cells), dtype=np.uint8))
+    mix = np.asarray(blobs.resize((SIDE_PX, SIDE_PX), PillowImage.Resampling.BICUBIC), np.float32)[..., None] / 255
+    mix = mix * generator.uniform(0.1, 1.0)
+    first, second = generator.uniform(20, 235, (2, 3))
+    if generator.random() < GREY_SHARE:
+        first, second = first[:1].repeat(3), second[:1].repeat(3)
+    # The two colours stay near each other: objects must stand out from the ground.
+    second = first + 0.35 * (second - first)
+    return np.clip(first * (1 - mix) + second * mix, 0, 255).astype(np.uint8)
+
+
+def _free_place(
+    generator: np.random.Generator, objects: list[Object], *, flat: bool
+) -> tuple[float, float, float, float] | None:
+    for _ in range(12):
+        width, height = generator.integers(10, 27, 2)
+        if flat:
+            long, short = int(generator.integers(20, 36)), int(generator.integers(5, 9))
+            width, height = (long, short) if generator.random() < 0.5 else (short, long)
+        elif generator.random() < 0.6:
+            height = width
+        x = int(generator.integers(0, SIDE_PX - width + 1))
+        y = int(generator.integers(0, SIDE_PX - height + 1))
+        box_px = (float(x), float(y), float(x + width), float(y + height))
+        if all(_apart(box_px, thing.box_px) for thing in objects if thing.box_px):
+            return box_px
+    return None
+
+
+def _apart(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+    return a[2] + 1 < b[0] or b[2] + 1 < a[0] or a[3] + 1 < b[1] or b[3] + 1 < a[1]
+
+
+def _draw_shape(
+    draw: ImageDraw.ImageDraw,
+    label: str,
+    box_px: tuple[float, float, float, float],
+    generator: np.random.Generator,
+) -> None:
+    colour_name, shape = label.split()
+    shade = generator.integers(-12, 13, 3)
+    red, green, blue = np.clip(np.array(COLOURS[colour_name]) + shade, 0, 255).tolist()
+    colour = (red, green, blue)
+    x_min, y_min, x_max, y_max = (value * SUPERSAMPLING for value in box_px)
+    # Pillow's right and lower edges are inside the shape.
+    box = (x_min, y_min, x_max - 1, y_max - 1)
+    width, height = x_max - x_min, y_max - y_min
+    if shape == "circle":
+        draw.ellipse(box, fill=colour)
+    elif shape in ("square", "bar"):
+        draw.rectangle(box, fill=colour)
+    elif shape == "triangle":
+        draw.polygon([(x_min + width / 2, y_min), (x_max - 1, y_max - 1), (x_min, y_max - 1)], fill=colour)
+    elif shape == "ring":
+        draw.ellipse(box, outline=colour, width=max(3, int(min(width, height) * 0.22)))
+    else:
+        third_x, third_y = width / 3, height / 3
+        draw.rectangle((x_min + third_x, y_min, x_max - third_x, y_max - 1), fill=colour)
+        draw.rectangle((x_min, y_min + third_y, x_max - 1, y_max - third_y), fill=colour)
