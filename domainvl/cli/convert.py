@@ -32,13 +32,15 @@ class _ConverterGroup(TyperGroup):
         return converter_names()
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        from rich.markup import escape
+
         from domainvl.conversion import converter_names, load_converter
 
         if cmd_name not in converter_names():
             return None
         converter = load_converter(cmd_name)
         single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        single.command(name=cmd_name, help=converter.summary)(_make_command(converter))
+        single.command(name=cmd_name, help=escape(converter.summary))(_make_command(converter))
         return get_command(single)
 
 
@@ -52,6 +54,7 @@ def _convert() -> None:
 
 def _make_command(converter: Converter[Any, Any]) -> Callable[..., None]:
     """Build the function of a subcommand; its signature lists the converter's settings."""
+    from rich.markup import escape
 
     def command(**values: Any) -> None:
         source, out, overwrite = values.pop("source"), values.pop("out"), values.pop("overwrite")
@@ -65,8 +68,8 @@ def _make_command(converter: Converter[Any, Any]) -> Callable[..., None]:
     options = [
         _parameter(
             name,
-            Annotated[field.annotation, typer.Option(help=field.description)],
-            field.get_default(),
+            Annotated[field.annotation, typer.Option(help=escape(field.description or ""))],
+            inspect.Parameter.empty if field.is_required() else field.get_default(call_default_factory=True),
         )
         for name, field in converter.settings_type.model_fields.items()
     ]

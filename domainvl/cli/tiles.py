@@ -22,7 +22,7 @@ def tiles(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print the tile grid of an image, its tiles with the thumbnail, and the visual tokens."""
-    match = re.fullmatch(r"(\d+)[xX×](\d+)", size)
+    match = re.fullmatch(r"(\d{1,9})[xX×](\d{1,9})", size)
     if match is None:
         raise UsageError(f"Cannot read the size {size!r}", rule="it must be WIDTHxHEIGHT in pixels, such as 1600x900")
     grid = choose_grid(int(match[1]), int(match[2]), max_tiles=max_tiles)

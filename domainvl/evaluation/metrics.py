@@ -182,18 +182,12 @@ def box_iou(a: Box, b: Box) -> float:
     Coordinates are continuous, without the +1 of pixel indices. A box without area, or with its corners
     swapped, has IoU 0 with every box.
     """
-    if not (_has_area(a) and _has_area(b)):
-        return 0.0
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:
         return 0.0
     shared = width * height
     return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
-
-
-def _has_area(box: Box) -> bool:
-    return box[0] < box[2] and box[1] < box[3]
 
 
 def _score_boxes(sample: Sample, text: str) -> tuple[bool, float]:

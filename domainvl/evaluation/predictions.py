@@ -26,7 +26,7 @@ class Prediction(BaseModel):
             long and short answers compare. Between 0 and 1.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     sample_id: str = Field(min_length=1)
     text: str

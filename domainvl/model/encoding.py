@@ -59,6 +59,10 @@ class ConversationEncoder:
         self._tokens_per_tile = tokens_per_tile
         self._context_id = int(tokenizer.convert_tokens_to_ids(IMAGE_CONTEXT))
 
+    def last_image_token(self, input_ids: Sequence[int]) -> int:
+        """Return the index of the last visual token, -1 if there is none."""
+        return max((index for index, token in enumerate(input_ids) if token == self._context_id), default=-1)
+
     def encode(self, turns: Sequence[Turn], tile_counts: Sequence[int]) -> EncodedConversation:
         """Encode a conversation.
 

@@ -6,6 +6,7 @@ the lower right one; x points right, y down.
 
 from __future__ import annotations
 
+import math
 from typing import TypeAlias
 
 from domainvl.errors import DatasetError
@@ -47,6 +48,8 @@ def to_box_1000(box_px: Box, width_px: int, height_px: int) -> Box1000:
         DatasetError: If a coordinate is not finite or a maximum lies below its minimum.
     """
     x_min, y_min, x_max, y_max = box_px
+    if not all(math.isfinite(value) for value in box_px):
+        raise DatasetError("Invalid box", rule=f"all four coordinates must be finite, got {box_px}")
     if not (x_min <= x_max and y_min <= y_max):
         raise DatasetError("Invalid box", rule=f"x_min <= x_max and y_min <= y_max must hold, got {box_px}")
     x_range = _to_range_1000(x_min, x_max, width_px)

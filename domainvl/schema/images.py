@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
+from PIL import UnidentifiedImageError
 
 from domainvl.errors import DatasetError, ItemError
 from domainvl.schema.sample import Image, Source
 
 _PNG_COMPRESS_LEVEL = 1
 _READ_CHUNK_BYTES = 1 << 20
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "CMYK"})
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,10 @@ class ImageStore:
         """Copy an image file byte for byte, after checking that it decodes.
 
         Raises:
-            ItemError: If the file is truncated or is no JPEG or PNG.
+            ItemError: If the file is missing, truncated, no JPEG or PNG, or of more than 8 bits a channel.
         """
-        content = path.read_bytes()
         try:
+            content = path.read_bytes()
             with PillowImage.open(io.BytesIO(content)) as image:
                 extension = {"JPEG": ".jpg", "PNG": ".png"}.get(image.format or "")
                 if extension is None:
@@ -96,17 +98,18 @@ class ImageStore:
                         rule=f"it must be JPEG or PNG, got {image.format}",
                         action="Convert it to PNG without loss",
                     )
-                pixels = np.asarray(image)
-        except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError on broken PNG chunks
-            raise ItemError(
+                _check_depth(image.mode, content, path.name)
+                pixels = _shown_pixels(image)
+        except (OSError, SyntaxError, PillowImage.DecompressionBombError) as error:
+            raise ItemError(  # Pillow raises SyntaxError on broken PNG chunks
                 "Cannot decode an image",
                 reason="image-decode",
                 where=path.name,
-                rule=str(error),
+                rule=_why_undecodable(error),
                 action="Fetch the file again; it is incomplete or no image",
             ) from error
         digest = hash_pixels(pixels)
-        stored = self._put(digest, extension, lambda target: shutil.copyfile(path, target))
+        stored = self._put(digest, extension, lambda target: target.write_bytes(content))
         return StoredImage(stored, pixels.shape[1], pixels.shape[0], digest)
 
     def _put(self, digest: str, extension: str, write: Callable[[Path], object]) -> str:
@@ -118,6 +121,35 @@ class ImageStore:
             write(partial)
             os.replace(partial, target)
         return relative
+
+
+def _check_depth(mode: str, content: bytes, name: str) -> None:
+    """Refuse more than 8 bits a channel: trainers would cut them off without a word."""
+    # The byte after signature, chunk head, width and height of IHDR is the bit depth (ISO/IEC 15948, 11.2.1).
+    is_deep_png = content.startswith(_PNG_SIGNATURE) and content[24] > 8
+    if mode not in _EIGHT_BIT_MODES or is_deep_png:
+        raise ItemError(
+            "Cannot copy an image",
+            reason="image-depth",
+            where=name,
+            rule=f"it must have 8 bits a channel, got {'16 bits' if is_deep_png else f'mode {mode}'}",
+            action="Map its values to 8 bits first",
+        )
+
+
+def _shown_pixels(image: PillowImage.Image) -> npt.NDArray[np.uint8]:
+    """Decode to what is seen, so that a palette, bilevel or CMYK image is told apart by colour, not by code."""
+    mode = {"1": "L", "LA": "RGBA", "CMYK": "RGB"}.get(image.mode, image.mode)
+    if mode == "P":
+        mode = "RGBA" if "transparency" in image.info else "RGB"
+    return np.asarray(image if mode == image.mode else image.convert(mode))
+
+
+def _why_undecodable(error: Exception) -> str:
+    """Say why without an address in memory or a path of this machine: equal inputs give equal rejects."""
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no image that can be recognised"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def hash_pixels(pixels: npt.NDArray[np.generic]) -> str:

@@ -12,6 +12,8 @@ from domainvl.schema.record import from_record
 from domainvl.schema.sample import Sample, Split
 from domainvl.schema.writer import MANIFEST_NAME
 
+_REMAKE = "Make the data set again with domainvl convert"
+
 
 def read_samples(dataset: Path, split: Split) -> Iterator[Sample]:
     """Read the samples of one split in file order.
@@ -42,6 +44,9 @@ class SampleFile(Sequence[Sample]):
         dataset: The data set's folder.
         split: Which split.
 
+    Attributes:
+        image_keys: For each sample a number that is equal for equal images in equal order.
+
     Raises:
         InputNotFoundError: If the folder or the split's file is not there.
         DatasetError: Naming file, line and rule, if a line is wrong.
@@ -50,11 +55,14 @@ class SampleFile(Sequence[Sample]):
     def __init__(self, dataset: Path, split: Split) -> None:
         self._path = _dataset_file(dataset, f"{split.value}.jsonl")
         self._offsets: list[int] = []
+        self.image_keys: list[int] = []
+        keys: dict[tuple[str, ...], int] = {}
         offset = 0
         with self._path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
-                _parse(line, f"{self._path}:{number}")
+                sample = _parse(line, f"{self._path}:{number}")
                 self._offsets.append(offset)
+                self.image_keys.append(keys.setdefault(tuple(image.path for image in sample.images), len(keys)))
                 offset += len(line)
 
     def __len__(self) -> int:
@@ -78,7 +86,7 @@ def _parse(line: bytes, where: str) -> Sample:
         record = json.loads(line)
     except ValueError as error:  # not JSON, or not UTF-8
         raise DatasetError(
-            "Unreadable line", where=where, rule=f"each line must be one JSON object ({error})"
+            "Unreadable line", where=where, rule=f"each line must be one JSON object ({error})", action=_REMAKE
         ) from error
     try:
         return from_record(record)
@@ -91,8 +99,15 @@ def read_manifest(dataset: Path) -> dict[str, Any]:
 
     Raises:
         InputNotFoundError: If the folder or its manifest is not there.
+        DatasetError: If the manifest is not a JSON object.
     """
-    content: dict[str, Any] = json.loads(_dataset_file(dataset, MANIFEST_NAME).read_text(encoding="utf-8"))
+    path = _dataset_file(dataset, MANIFEST_NAME)
+    try:
+        content: object = json.loads(path.read_bytes())
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise DatasetError("Unreadable manifest", where=path, rule=str(error), action=_REMAKE) from error
+    if not isinstance(content, dict):
+        raise DatasetError("Unreadable manifest", where=path, rule="it must be one JSON object", action=_REMAKE)
     return content
 
 

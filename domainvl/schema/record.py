@@ -43,7 +43,7 @@ def to_record(sample: Sample) -> Record:
 
 def to_line(sample: Sample) -> str:
     """Serialise a sample to its JSONL line, without the line break."""
-    return json.dumps(to_record(sample), ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(to_record(sample), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def from_record(record: Record) -> Sample:

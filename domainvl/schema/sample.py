@@ -44,9 +44,9 @@ class Task(enum.StrEnum):
 
 
 class _Part(BaseModel):
-    """Base of all parts: immutable, unknown keys refused."""
+    """Base of all parts: immutable, unknown keys refused, no NaN or infinity (JSON has none)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Source(_Part):

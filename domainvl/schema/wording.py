@@ -41,7 +41,7 @@ NOTHING_FOUND = "None"
 
 _AnswerT = TypeVar("_AnswerT")
 
-_SPECIAL = re.compile(r"<(/?(?:image|video|img|IMG_CONTEXT|quad|ref|box|s)|\|[^<>|]*\|)>")
+_SPECIAL = re.compile(r"<(/?(?:image|video|img|IMG_CONTEXT|quad|ref|box|s|unk)|\|[^<>|]*\|)>")
 
 
 def escape_special(text: str) -> str:

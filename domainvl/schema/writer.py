@@ -70,19 +70,18 @@ class DatasetWriter:
     """
 
     def __init__(self, out: Path, *, name: str, overwrite: bool = False) -> None:
-        if out.exists() and not overwrite:
-            raise UsageError(
-                "Cannot write a data set",
-                where=out,
-                rule="the folder exists",
-                action="Name another, or add --overwrite",
-            )
+        _check_target(out, overwrite)
         self._out = out
         self._name = name
         self._work = out.with_name(f".{out.name}.partial")
-        if self._work.exists():
-            shutil.rmtree(self._work)
-        self._work.mkdir(parents=True)
+        try:
+            if self._work.exists():
+                shutil.rmtree(self._work)
+            self._work.mkdir(parents=True)
+        except OSError as error:
+            raise UsageError(
+                "Cannot write a data set", where=out, rule=error.strerror, action="Name a folder that can be written"
+            ) from error
         self.images = ImageStore(self._work)
         self._stack = contextlib.ExitStack()
         self._files: dict[Split, TextIOWrapper] = {split: self._open(f"{split.value}.jsonl") for split in Split}
@@ -94,7 +93,9 @@ class DatasetWriter:
         self.first_reject: Reject | None = None
 
     def _open(self, name: str) -> TextIOWrapper:
-        return self._stack.enter_context((self._work / name).open("w", encoding="utf-8", newline="\n"))
+        # backslashreplace: a file name that is not UTF-8 holds lone surrogates, which JSON can only escape.
+        path = self._work / name
+        return self._stack.enter_context(path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n"))
 
     def __enter__(self) -> DatasetWriter:
         return self
@@ -192,10 +193,19 @@ class DatasetWriter:
         _write_json(self._work / META_NAME, meta)
         write_card(self._work / "card.md", manifest)
         write_croissant(self._work / "croissant.json", manifest)
-        if self._out.exists():
-            shutil.rmtree(self._out)
-        self._work.rename(self._out)
+        self._take_name()
         return manifest
+
+    def _take_name(self) -> None:
+        """Give the folder its name; an older data set steps aside first, so that none is ever half deleted."""
+        old = self._out.with_name(f".{self._out.name}.old")
+        if self._out.exists():
+            if old.exists():
+                shutil.rmtree(old)
+            self._out.rename(old)
+        self._work.rename(self._out)
+        if old.exists():
+            shutil.rmtree(old)
 
     def _count_table(self) -> list[dict[str, Any]]:
         return [
@@ -204,5 +214,25 @@ class DatasetWriter:
         ]
 
 
+def _check_target(out: Path, overwrite: bool) -> None:
+    """Refuse a target that is taken; ``overwrite`` replaces a data set and nothing else."""
+    if out.name in ("", ".."):
+        raise UsageError("Cannot write a data set", where=out, rule="it must be named", action="Name a folder to make")
+    if not out.exists():
+        return
+    if not overwrite:
+        raise UsageError(
+            "Cannot write a data set", where=out, rule="the folder exists", action="Name another, or add --overwrite"
+        )
+    if not out.is_dir() or (any(out.iterdir()) and not (out / MANIFEST_NAME).is_file()):
+        raise UsageError(
+            "Cannot overwrite",
+            where=out,
+            rule=f"it is no data set: it has no {MANIFEST_NAME}",
+            action="Name another folder, or remove it yourself",
+        )
+
+
 def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+    path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")

@@ -32,7 +32,8 @@ def answer_loss(loaded: LoadedModel, batch: Batch) -> torch.Tensor:
     device = loaded.device
     hidden = model.model(
         input_ids=batch.input_ids.to(device),
-        attention_mask=batch.attention_mask.to(device),
+        attention_mask=batch.attention_mask(model.dtype).to(device),
+        position_ids=batch.position_ids.to(device),
         pixel_values=pixel_values(loaded, batch.tiles),
         use_cache=False,
     ).last_hidden_state

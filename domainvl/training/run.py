@@ -32,7 +32,7 @@ from domainvl.model.generation import generate_answers
 from domainvl.model.preprocessing import TileReader
 from domainvl.schema import Sample, SampleFile, Split, read_manifest
 from domainvl.schema.images import hash_file
-from domainvl.training.batches import BatchPlan, EncodedSample, collate, encode_sample, estimate_length
+from domainvl.training.batches import BatchPlan, EncodedPass, collate, encode_pass, group_into_passes, micro_batches
 from domainvl.training.curve import draw_loss_curve
 from domainvl.training.loss import answer_loss
 from domainvl.training.recipe import Recipe, save_recipe
@@ -147,11 +147,8 @@ class _Run:
         self._reader = TileReader(dataset, self._preprocessing, cache_bytes=recipe.compute.tile_cache_mb << 20)
         self._encoder = self.loaded.encoder()
         self._padding_id = self.loaded.tokenizer.pad_token_id or 0
-        self._plan = BatchPlan(
-            [estimate_length(sample, self._preprocessing) for sample in self._train],
-            recipe.optimisation.batch_size,
-            recipe.seed,
-        )
+        passes = group_into_passes(self._train, recipe.optimisation.questions_per_pass)
+        self._plan = BatchPlan(passes, recipe.optimisation.batch_size, recipe.seed)
         planned = math.ceil(self._plan.steps_per_epoch * recipe.optimisation.epochs)
         self.step_count = min(planned, recipe.optimisation.max_steps or planned)
         self._optimizer = _build_optimizer(self.loaded, recipe)
@@ -168,8 +165,8 @@ class _Run:
     def train(self, first_step: int, stop_after_step: int | None, log: _Log) -> int:
         """Do the steps after ``first_step`` and return the last one."""
         step = first_step
-        for step, indices in self._steps(first_step):
-            row = self._step(step, [self._train[index] for index in indices])
+        for step, passes in self._steps(first_step):
+            row = self._step(step, [[self._train[index] for index in indices] for indices in passes])
             log.write({"kind": "train", "step": step, "of": self.step_count, **row})
             if step % self._recipe.validation.every_steps == 0 or step == self.step_count:
                 self._validate(step, log)
@@ -183,31 +180,30 @@ class _Run:
     def _save(self, step: int) -> None:
         save_state(self._out, step=step, identity=self._identity, model=self.loaded.model, optimizer=self._optimizer)
 
-    def _steps(self, first_step: int) -> Iterator[tuple[int, list[int]]]:
+    def _steps(self, first_step: int) -> Iterator[tuple[int, list[range]]]:
         per_epoch = self._plan.steps_per_epoch
         step = first_step
         while step < self.step_count:
             batches = self._plan.epoch(step // per_epoch)
-            for indices in batches[step % per_epoch :]:
+            for passes in batches[step % per_epoch :]:
                 step += 1
-                yield step, indices
+                yield step, passes
                 if step == self.step_count:
                     return
 
-    def _step(self, step: int, samples: Sequence[Sample]) -> LogRow:
+    def _step(self, step: int, passes: Sequence[Sequence[Sample]]) -> LogRow:
         import torch
 
         self.loaded.model.train()
         learning_rate = self._learning_rate(step)
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
-        encoded = [self._encode(sample) for sample in samples]
-        supervised = sum(sample.supervised_count for sample in encoded)
+        encoded = self._encode(passes)
+        supervised = sum(one.supervised_count for one in encoded)
         loss_sum = 0.0
-        for start in range(0, len(encoded), self._recipe.optimisation.micro_batch_size):
-            batch = collate(encoded[start : start + self._recipe.optimisation.micro_batch_size], self._padding_id)
+        for part in micro_batches(encoded, self._recipe.optimisation.micro_batch_size):
             with self._autocast():
-                loss = answer_loss(self.loaded, batch)
+                loss = answer_loss(self.loaded, collate(part, self._padding_id))
             (loss / supervised).backward()  # type: ignore[no-untyped-call]
             loss_sum += loss.item()
         gradient_norm = torch.nn.utils.clip_grad_norm_(
@@ -220,9 +216,9 @@ class _Run:
             "loss": loss_sum / supervised,
             "learning_rate": learning_rate,
             "gradient_norm": gradient_norm.item(),
-            "samples": len(samples),
-            "tokens": sum(len(sample.conversation.input_ids) for sample in encoded),
-            "tiles": sum(len(part) for sample in encoded for part in sample.tiles),
+            "samples": sum(len(samples) for samples in passes),
+            "tokens": sum(len(one.input_ids) for one in encoded),
+            "tiles": sum(len(part) for one in encoded for part in one.tiles),
         }
 
     def _validate(self, step: int, log: _Log) -> None:
@@ -235,9 +231,9 @@ class _Run:
         size = self._recipe.optimisation.micro_batch_size
         with torch.inference_mode(), self._autocast():
             for start in range(0, len(self._val), size):
-                encoded = [self._encode(sample) for sample in self._val[start : start + size]]
+                encoded = self._encode([[sample] for sample in self._val[start : start + size]])
                 loss_sum += answer_loss(self.loaded, collate(encoded, self._padding_id)).item()
-                supervised += sum(sample.supervised_count for sample in encoded)
+                supervised += sum(one.supervised_count for one in encoded)
             log.write({"kind": "validation", "step": step, "of": self.step_count, "loss": loss_sum / supervised})
             shown = _spread(self._val, self._recipe.validation.answers)
             by_id = {sample.id: sample for sample in shown}
@@ -255,8 +251,12 @@ class _Run:
                     }
                 )
 
-    def _encode(self, sample: Sample) -> EncodedSample:
-        return encode_sample(sample, self._encoder, self._reader, self._preprocessing)
+    def _encode(self, passes: Sequence[Sequence[Sample]]) -> list[EncodedPass]:
+        return [
+            encoded
+            for samples in passes
+            for encoded in encode_pass(samples, self._encoder, self._reader, self._preprocessing)
+        ]
 
     def _learning_rate(self, step: int) -> float:
         """Rise linearly, then fall to zero along a half cosine."""

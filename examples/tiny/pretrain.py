@@ -10,6 +10,7 @@ ships as domainvl/model/tiny.
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -28,6 +29,18 @@ SEED = 20241021
 VOCABULARY_SIZE = 640
 TOKENIZER_TEXTS = 20_000
 
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of the training: first what a thing looks like and where it is, then many at once."""
+
+    name: str
+    scene_count: int
+    max_objects: int
+
+
+STAGES = (Stage("one", 12_000, 1), Stage("many", 40_000, 5))
+
 # Words of the fields, so that their class names and views are a few tokens long, not one token a letter.
 FIELD_WORDS = (
     "FRONT_LEFT FRONT FRONT_RIGHT BACK_LEFT BACK BACK_RIGHT views view car truck bus pedestrian traffic cone "
@@ -42,20 +55,27 @@ def main() -> None:
     """Run the whole of it, leaving out what is there already."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--scenes", type=int, default=40_000)
+    parser.add_argument("--scale", type=float, default=1.0, help="shorten it, to try it out")
     parser.add_argument("--set", action="append", default=[], help="change the recipe, as in domainvl finetune")
     options = parser.parse_args()
     torch.set_num_threads(1)  # more threads are slower on matrices this small
 
-    dataset, start = options.out / "scenes", options.out / "start"
-    if not dataset.exists():
-        write_scenes(dataset, scene_count=options.scenes, seed=SEED)
-    if not start.exists():
-        _write_start(dataset, start)
-    recipe = load_recipe(str(HERE / "pretrain.yaml"), model=str(start), overrides=options.set)
-    run = options.out / "run"
-    summary = finetune(recipe, dataset, run, resume=run.exists(), on_row=_print_row)
-    print(f"{summary.steps} steps, loss {summary.final_loss:.4f}, {summary.seconds:.0f} s")
+    for stage in STAGES:
+        dataset = options.out / f"{stage.name}-scenes"
+        if not dataset.exists():
+            count = int(stage.scene_count * options.scale)
+            write_scenes(dataset, scene_count=count, max_objects=stage.max_objects, seed=SEED)
+    model = options.out / "start"
+    if not model.exists():
+        _write_start(options.out / f"{STAGES[-1].name}-scenes", model)
+    for stage in STAGES:
+        recipe = load_recipe(str(HERE / "pretrain.yaml"), model=str(model), overrides=options.set)
+        run = options.out / f"{stage.name}-run"
+        if not (run / "checkpoint").exists():
+            dataset = options.out / f"{stage.name}-scenes"
+            summary = finetune(recipe, dataset, run, resume=run.exists(), on_row=_print_row)
+            print(f"{stage.name}: {summary.steps} steps, loss {summary.final_loss:.4f}, {summary.seconds:.0f} s")
+        model = run / "checkpoint"
 
 
 def _write_start(dataset: Path, start: Path) -> None:

@@ -57,26 +57,28 @@ GREY_SHARE = 0.2
 Drawn = tuple[npt.NDArray[np.uint8], list[Object]]
 
 
-def write_scenes(out: Path, *, scene_count: int, seed: int) -> None:
+def write_scenes(out: Path, *, scene_count: int, max_objects: int, seed: int) -> None:
     """Generate scenes and write them as a data set, a tenth of them held out.
 
     Args:
         out: Folder to make.
-        scene_count: Number of scenes; a fifth of them are sets of two to six images.
+        scene_count: Number of scenes.
+        max_objects: Most objects in an image. With one, all scenes are single images; with more, a fifth of
+            them are sets of two to six images.
         seed: Of everything.
     """
-    settings = {"scene_count": scene_count, "seed": seed}
+    settings = {"scene_count": scene_count, "max_objects": max_objects, "seed": seed}
     provenance = Provenance(
         converter="tiny-scenes",
         version=__version__,
         settings_sha256=hashlib.sha256(repr(settings).encode()).hexdigest(),
         wording=WORDING_VERSION,
     )
-    with DatasetWriter(out, name="tiny-scenes") as writer:
+    with DatasetWriter(out, name=out.name) as writer:
         for number in range(scene_count):
             generator = np.random.default_rng([seed, number])
             split = (Split.TEST, Split.VAL)[number % 2] if number % 20 < 2 else Split.TRAIN
-            for sample in _scene(number, split, generator, writer.images, provenance):
+            for sample in _scene(number, split, max_objects, generator, writer.images, provenance):
                 writer.add(sample)
         writer.finish(
             converter="tiny-scenes",
@@ -88,14 +90,19 @@ def write_scenes(out: Path, *, scene_count: int, seed: int) -> None:
 
 
 def _scene(
-    number: int, split: Split, generator: np.random.Generator, store: ImageStore, provenance: Provenance
+    number: int,
+    split: Split,
+    max_objects: int,
+    generator: np.random.Generator,
+    store: ImageStore,
+    provenance: Provenance,
 ) -> Iterator[Sample]:
-    several = generator.random() < MULTI_IMAGE_SHARE
+    several = max_objects > 1 and generator.random() < MULTI_IMAGE_SHARE
     count = int(generator.integers(2, 7)) if several else 1
     images: list[Image] = []
     objects: list[Object] = []
     for index in range(count):
-        pixels, drawn = draw_scene(generator, max_objects=2 if several else 5)
+        pixels, drawn = draw_scene(generator, max_objects=2 if several else max_objects)
         source = Source(uri=f"generated/{number}/{index}")
         images.append(store.put_pixels(pixels).to_image(source))
         objects += [thing.model_copy(update={"id": f"{index}-{thing.id}", "image": index}) for thing in drawn]

@@ -1,0 +1,238 @@
+"""Converts one scene: its tiles, what is seen in each, and the questions about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from pydantic import JsonValue
+from rasterio.windows import Window
+from rasterio.windows import transform as window_transform
+
+from domainvl.conversion import UnitResult
+from domainvl.errors import ItemError
+from domainvl.schema import (
+    Image,
+    ImageStore,
+    Object,
+    Provenance,
+    Question,
+    Reject,
+    Sample,
+    Severity,
+    Source,
+    Task,
+    TextAnswer,
+    ask_about_objects,
+    assign_split,
+    samples_from_questions,
+)
+from domainvl.schema.images import hash_file
+
+from .bands import BandChoice, choose_bands
+from .grid import Tile, plan_tiles, uncovered_px
+from .objects import LabelIndex
+from .planning import ObjectLabels, Scene, SceneLabel
+from .raster import Mask, Pixels, describe_crs, ground_sampling_m, open_scene, read_window
+from .settings import GeotiffSettings, StretchMode, parse_bands, parse_nodata, parse_stretch
+from .stretch import Stretch, find_stretch
+from .vectors import bounds_in_labels, labels_in_scene
+
+DOMAIN = "remote-sensing"
+
+
+@dataclass(frozen=True)
+class _OpenScene:
+    """An open scene with all that is the same for its tiles."""
+
+    scene: Scene
+    dataset: rasterio.DatasetReader
+    bands: BandChoice
+    stretch: Stretch
+    source: Source
+    labels: LabelIndex | None
+
+
+def convert_scene(scene: Scene, settings: GeotiffSettings, images: ImageStore, provenance: Provenance) -> UnitResult:
+    """Convert one scene, tile by tile.
+
+    Args:
+        scene: The scene and what is known about it.
+        settings: The converter's settings.
+        images: Takes the pixels.
+        provenance: What makes the samples.
+
+    Raises:
+        ItemError: If the scene as a whole cannot be used.
+    """
+    samples: list[Sample] = []
+    rejects: list[Reject] = []
+    with open_scene(scene.path, scene.uri) as dataset:
+        opened = _open(scene, dataset, settings, rejects)
+        tiles = plan_tiles(
+            dataset.width,
+            dataset.height,
+            tile_px=settings.tile_px,
+            overlap_px=settings.overlap_px,
+            edge=settings.edge,
+        )
+        rejects += _left_out(scene, dataset, tiles)
+        for tile in tiles:
+            try:
+                samples += _convert_tile(opened, tile, settings, images, provenance)
+            except _TileLeftOutError as reason:
+                rejects.append(reason.reject)
+            except ItemError as error:
+                rejects.append(Reject(_name(scene, tile), "read", error.reason, str(error), error.action))
+    return UnitResult(samples, rejects)
+
+
+class _TileLeftOutError(Exception):
+    """A tile is left out as intended."""
+
+    def __init__(self, name: str, reason: str, message: str, action: str | None = None) -> None:
+        self.reject = Reject(name, "tile", reason, message, action, Severity.SKIPPED)
+        super().__init__(message)
+
+
+def _open(
+    scene: Scene, dataset: rasterio.DatasetReader, settings: GeotiffSettings, rejects: list[Reject]
+) -> _OpenScene:
+    nodata = parse_nodata(settings.nodata)
+    index = None
+    if isinstance(scene.truth, ObjectLabels):
+        labels, unusable = labels_in_scene(scene.truth.file, dataset, uri=scene.uri)
+        rejects += unusable
+        if not labels and (scene.truth.shared or scene.truth.file.feature_count):
+            raise ItemError(
+                "There are no labels for a scene",
+                reason="no-labels",
+                where=scene.uri,
+                rule=f"none of the {scene.truth.file.feature_count} features of {scene.truth.file.uri} meets it",
+                action="Leave the scene out if nobody labelled it; else check the CRS of both files",
+            )
+        index = LabelIndex(labels)
+    bands = choose_bands(dataset, parse_bands(settings.bands), uri=scene.uri)
+    mode = StretchMode("none") if bands.palette else parse_stretch(settings.stretch)
+    stretch = find_stretch(dataset, bands.numbers, mode, nodata=nodata, uri=scene.uri)
+    source = Source(uri=scene.uri, sha256=hash_file(scene.path), size_bytes=scene.path.stat().st_size)
+    return _OpenScene(scene, dataset, bands, stretch, source, index)
+
+
+def _left_out(scene: Scene, dataset: rasterio.DatasetReader, tiles: list[Tile]) -> Iterator[Reject]:
+    missing_px = uncovered_px(dataset.width, dataset.height, tiles)
+    if missing_px:
+        yield Reject(
+            scene.uri,
+            "tile",
+            "edge-dropped",
+            f"{missing_px} pixels right of and below the last whole tiles are in no tile",
+            "Use --edge pad or --edge shift",
+            Severity.SKIPPED,
+        )
+
+
+def _convert_tile(
+    opened: _OpenScene, tile: Tile, settings: GeotiffSettings, images: ImageStore, provenance: Provenance
+) -> Iterator[Sample]:
+    scene = opened.scene
+    name = _name(scene, tile)
+    window = Window(tile.x_px, tile.y_px, tile.width_px, tile.height_px)
+    pixels, valid = read_window(
+        opened.dataset, opened.bands.numbers, window, nodata=parse_nodata(settings.nodata), uri=scene.uri
+    )
+    valid_fraction = float(valid.mean())
+    if valid_fraction < settings.min_valid:
+        message = f"{valid_fraction:.3f} of its pixels are valid, less than --min-valid {settings.min_valid:g}"
+        raise _TileLeftOutError(name, "min-valid", message)
+    objects: list[Object] = []
+    warnings = [opened.bands.warning] if opened.bands.warning else []
+    if opened.labels is not None:
+        objects, repaired = opened.labels.objects_in(tile, valid, min_visible=settings.min_visible)
+        if repaired:
+            warnings.append(f"{repaired} of the objects had invalid rings, which were repaired")
+        _check_annotated(opened, tile, objects)
+    questions = _ask(scene, objects, name)
+    if not questions:
+        raise _TileLeftOutError(name, "no-question", "every class has an object that is too little visible")
+    stored = images.put_pixels(_render(opened, pixels, valid, settings))
+    details = _details(opened, tile, settings, valid_fraction)
+    image: Image = stored.to_image(opened.source.model_copy(update={"details": details}))
+    return samples_from_questions(
+        questions,
+        id_prefix=name,
+        domain=DOMAIN,
+        images=[image],
+        objects=objects,
+        split=assign_split(scene.stem, settings.split_fractions()),
+        group=scene.stem,
+        provenance=provenance,
+        warnings=warnings,
+    )
+
+
+def _check_annotated(opened: _OpenScene, tile: Tile, objects: list[Object]) -> None:
+    """Leave out an empty tile outside all labels of a shared file: nobody may have looked for objects there."""
+    truth = opened.scene.truth
+    if objects or not isinstance(truth, ObjectLabels) or not truth.shared:
+        return
+    box_px = (tile.x_px, tile.y_px, tile.x_px + tile.width_px, tile.y_px + tile.height_px)
+    left, bottom, right, top = bounds_in_labels(truth.file, opened.dataset, box_px)
+    labels_left, labels_bottom, labels_right, labels_top = truth.file.bounds
+    if left >= labels_right or right <= labels_left or bottom >= labels_top or top <= labels_bottom:
+        message = f"it lies outside the box around all features of {truth.file.uri}, where nothing may be labelled"
+        action = "Where such tiles are known to be empty, give each scene a label file of its own in a folder"
+        raise _TileLeftOutError(_name(opened.scene, tile), "outside-labels", message, action)
+
+
+def _ask(scene: Scene, objects: list[Object], name: str) -> list[Question]:
+    if isinstance(scene.truth, SceneLabel):
+        text = f"Classify the image within one of the given classes: {', '.join(scene.truth.classes)}."
+        return [Question("class", Task.CLASSIFICATION, text, TextAnswer(text=scene.truth.label))]
+    return ask_about_objects(objects, scene.truth.classes, key=name)
+
+
+def _render(opened: _OpenScene, pixels: Pixels, valid: Mask, settings: GeotiffSettings) -> npt.NDArray[np.uint8]:
+    """Make the image of a tile: (tile, tile) for grey, (tile, tile, 3) for colour."""
+    shown = opened.stretch.apply(pixels)
+    if opened.bands.palette:
+        shown = _palette(opened.dataset, opened.bands.numbers[0])[shown[0]].transpose(2, 0, 1)
+    image = np.full((len(shown), settings.tile_px, settings.tile_px), settings.fill_grey, dtype=np.uint8)
+    height_px, width_px = valid.shape
+    image[:, :height_px, :width_px] = np.where(valid, shown, settings.fill_grey)
+    return np.ascontiguousarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))
+
+
+def _palette(dataset: rasterio.DatasetReader, band: int) -> npt.NDArray[np.uint8]:
+    colours = np.zeros((256, 3), dtype=np.uint8)
+    for index, colour in dataset.colormap(band).items():
+        colours[index] = colour[:3]
+    return colours
+
+
+def _details(opened: _OpenScene, tile: Tile, settings: GeotiffSettings, valid_fraction: float) -> dict[str, JsonValue]:
+    """Say how to get from the scene to the tile's pixels, and from those to the ground."""
+    dataset = opened.dataset
+    window = Window(tile.x_px, tile.y_px, tile.width_px, tile.height_px)
+    details: dict[str, JsonValue] = {
+        "window": {"col": tile.x_px, "row": tile.y_px, "width": tile.width_px, "height": tile.height_px},
+        "transform": list(window_transform(window, dataset.transform)[:6]),
+        "bands": list(opened.bands.numbers),
+        "palette": opened.bands.palette,
+        "stretch": opened.stretch.record(),
+        "fill_grey": settings.fill_grey,
+        "valid_fraction": valid_fraction,
+    }
+    if dataset.crs is not None:
+        details["crs"] = describe_crs(dataset.crs)
+    gsd_m = ground_sampling_m(dataset)
+    if gsd_m is not None:
+        details["gsd_m"] = gsd_m
+    return details
+
+
+def _name(scene: Scene, tile: Tile) -> str:
+    return f"{scene.stem}/r{tile.row}c{tile.col}"
