@@ -9,6 +9,7 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--real-data", type=Path, default=None, help="folder with the real test files")
+    parser.addoption("--quickstart", type=Path, default=None, help="folder of a full run of domainvl quickstart")
 
 
 @pytest.fixture(scope="session")

@@ -181,7 +181,7 @@ def _warnings(header: Dataset, geometry: Geometry | None, plane: str | None, not
     if not_square is not None:
         yield not_square
     if plane is not None and geometry is not None and not is_stored_as_displayed(geometry, plane):
-        yield f"stored rows and columns run otherwise than in the customary display of this plane ({plane}): not flipped"
+        yield f"rows and columns run otherwise than in the customary display of this plane ({plane}): not flipped"
     if text_of(header, "BurnedInAnnotation") == "YES":
         yield "the header says that text is burnt into the pixels; it may name a person"
 

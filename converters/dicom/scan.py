@@ -72,7 +72,7 @@ def scan(files: Collection[Path], pseudonyms: Pseudonyms) -> tuple[list[Instance
     """Read the header of each file.
 
     Returns:
-        The image instances and the files that were left out, in an order that no file name decides.
+        The image instances and the files that were left out, in no particular order.
     """
     instances: list[Instance] = []
     rejects: list[Reject] = []
@@ -89,7 +89,7 @@ def scan(files: Collection[Path], pseudonyms: Pseudonyms) -> tuple[list[Instance
         "Remove one of them if it is the wrong one",
     )
     rejects += [_reject(instance.path, again, pseudonyms) for instance in repeated]
-    return kept, sorted(rejects, key=lambda reject: (reject.reason, reject.input))
+    return kept, rejects
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from rasterio.windows import Window
 
 from domainvl.errors import ItemError
 
-from .raster import Pixels, read_window
+from .raster import Mask, Pixels, read_window
 from .settings import NodataRule, StretchMode
 
 SAMPLE_PX = 1 << 22
@@ -110,14 +110,13 @@ def _percentiles(
     values: list[Pixels] = []
     unreadable = 0
     for window in _chunks(dataset):
-        try:
-            pixels, valid = read_window(dataset, bands, window, nodata=nodata, uri=uri)
-        except ItemError:
-            # The tiles of this part are rejected one by one; the record of the others says that it is missing here.
-            unreadable += 1
-            continue
-        rows, columns = (slice(-offset % step_px, None, step_px) for offset in (window.row_off, window.col_off))
-        values.append(pixels[:, rows, columns][:, valid[rows, columns]])
+        for part in _readable_parts(dataset, bands, window, nodata, uri):
+            if part is None:
+                unreadable += 1
+                continue
+            pixels, valid, origin = part
+            rows, columns = (slice(-offset % step_px, None, step_px) for offset in origin)
+            values.append(pixels[:, rows, columns][:, valid[rows, columns]])
     sample = np.concatenate(values, axis=1) if values else np.empty((len(bands), 0))
     if sample.shape[1] == 0:
         rule = "none of its blocks can be read" if unreadable else "none of its pixels is valid"
@@ -134,8 +133,28 @@ def _percentiles(
     lattice = "all pixels" if step_px == 1 else f"a lattice of one pixel in {step_px} x {step_px}"
     statistics = f"linear percentiles of {lattice}, {sample.shape[1]} of them valid"
     if unreadable:
-        statistics += f"; {unreadable} parts of the scene could not be read"
+        statistics += f"; {unreadable} damaged blocks left out"
     return Stretch(mode, pairs, statistics)
+
+
+def _readable_parts(
+    dataset: rasterio.DatasetReader, bands: Sequence[int], window: Window, nodata: NodataRule | None, uri: str
+) -> Iterator[tuple[Pixels, Mask, tuple[int, int]] | None]:
+    """Read a window as a whole or, where a block of it is damaged, block by block.
+
+    Yields:
+        Pixels, mask and (row, column) of the upper left pixel; None for a damaged block. The tiles that it
+        lies in are rejected one by one; here it only lowers the number of pixels.
+    """
+    try:
+        yield *read_window(dataset, bands, window, nodata=nodata, uri=uri), (window.row_off, window.col_off)
+    except ItemError:
+        block_height_px, block_width_px = dataset.block_shapes[0]
+        for block in _cut(window, block_width_px, block_height_px):
+            try:
+                yield *read_window(dataset, bands, block, nodata=nodata, uri=uri), (block.row_off, block.col_off)
+            except ItemError:
+                yield None
 
 
 def _chunks(dataset: rasterio.DatasetReader) -> Iterator[Window]:
@@ -143,9 +162,14 @@ def _chunks(dataset: rasterio.DatasetReader) -> Iterator[Window]:
     block_height_px, block_width_px = dataset.block_shapes[0]
     width_px = min(dataset.width, max(1, _CHUNK_WIDTH_PX // block_width_px) * block_width_px)
     height_px = max(1, _CHUNK_PX // width_px // block_height_px) * block_height_px
-    for y_px in range(0, dataset.height, height_px):
-        for x_px in range(0, dataset.width, width_px):
-            yield Window(x_px, y_px, min(width_px, dataset.width - x_px), min(height_px, dataset.height - y_px))
+    return _cut(Window(0, 0, dataset.width, dataset.height), width_px, height_px)
+
+
+def _cut(window: Window, width_px: int, height_px: int) -> Iterator[Window]:
+    right_px, bottom_px = window.col_off + window.width, window.row_off + window.height
+    for y_px in range(window.row_off, bottom_px, height_px):
+        for x_px in range(window.col_off, right_px, width_px):
+            yield Window(x_px, y_px, min(width_px, right_px - x_px), min(height_px, bottom_px - y_px))
 
 
 def _unsuitable(uri: str, rule: str, action: str) -> ItemError:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from domainvl.conversion import Plan, UnitResult
 from domainvl.errors import ItemError, NothingToDoError, UsageError
-from domainvl.schema import ImageStore, Provenance, Reject, Sample
+from domainvl.schema import ImageStore, Provenance, Reject, Sample, Severity
 
 from .scenes import SceneUnit, frame_name, read_scenes
 from .settings import NuscenesSettings
@@ -46,7 +46,7 @@ class NuscenesConverter:
             NothingToDoError: If no key frame could be used.
         """
         tables = _find_tables(source, settings.version)
-        units, rejects = read_scenes(source, tables, settings.cameras)
+        units, rejects = read_scenes(source, tables, settings.views)
         if not units:
             rule = "no key frame could be used"
             if rejects:
@@ -73,11 +73,16 @@ class NuscenesConverter:
         rejects: list[Reject] = []
         job = SceneJob(unit, settings, images, provenance)
         for frame in unit.frames:
+            name = frame_name(unit.name, frame.index)
             try:
-                samples += job.samples_of(frame)
+                asked = job.samples_of(frame)
             except ItemError as error:
-                name = frame_name(unit.name, frame.index)
                 rejects.append(Reject(name, "convert", error.reason, str(error), error.action))
+                continue
+            samples += asked
+            if not asked:
+                why = "No question about the key frame: no class is known well enough to be asked about"
+                rejects.append(Reject(name, "convert", "no-question", why, severity=Severity.SKIPPED))
         return UnitResult(samples, rejects)
 
     def unit_name(self, unit: SceneUnit) -> str:

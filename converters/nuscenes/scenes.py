@@ -240,6 +240,11 @@ def _read_cuboids(tables: Path, problems: _Problems) -> tuple[dict[str, list[Cub
                 f"annotation {row.token} names instance {row.instance_token}: no such instance with a category",
             )
             continue
+        if min(row.size) <= 0:
+            problems.add(
+                row.sample_token, "bad-size", f"annotation {row.token} must have sides above 0, got {row.size}"
+            )
+            continue
         level = levels.get(row.visibility_token or "")
         cuboids[row.sample_token].append(
             Cuboid(

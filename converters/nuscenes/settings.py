@@ -16,10 +16,10 @@ class NuscenesSettings(ConverterSettings):
         default=None,
         description="Folder of tables in the data root, such as v1.0-mini; may be left out where there is only one.",
     )
-    cameras: tuple[str, ...] = Field(
-        default=VIEW_ORDER,
-        description="Views to use, without CAM_; they are always shown in the order FRONT_LEFT, FRONT, FRONT_RIGHT, "
-        "BACK_LEFT, BACK, BACK_RIGHT.",
+    cameras: str = Field(
+        default=",".join(VIEW_ORDER),
+        description="Views to use, without CAM_, separated by commas; whatever their order here, they are shown in "
+        "that of the default.",
     )
     min_visible: float = Field(
         default=0.3,
@@ -39,8 +39,13 @@ class NuscenesSettings(ConverterSettings):
 
     @field_validator("cameras")
     @classmethod
-    def _views_in_order(cls, cameras: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = sorted(set(cameras) - set(VIEW_ORDER))
-        if unknown or not cameras or len(set(cameras)) != len(cameras):
-            raise ValueError(f"cameras must be some of {', '.join(VIEW_ORDER)}, each once; got {', '.join(cameras)}")
-        return tuple(view for view in VIEW_ORDER if view in cameras)
+    def _views_in_order(cls, cameras: str) -> str:
+        names = [name.strip() for name in cameras.split(",")]
+        if not set(names) <= set(VIEW_ORDER) or len(set(names)) != len(names):
+            raise ValueError(f"it must name some of {', '.join(VIEW_ORDER)}, each once")
+        return ",".join(view for view in VIEW_ORDER if view in names)
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Names of the views, in the order in which they are shown."""
+        return tuple(self.cameras.split(","))

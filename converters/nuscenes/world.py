@@ -75,7 +75,7 @@ KINDS = (
     Kind("movable_object.trafficcone", None, (0.7, 0.7, 1.05), 4.0, 7.0),
 )
 
-_COUNT_WEIGHTS = (0.34, 0.28, 0.22, 0.16)
+_COUNT_WEIGHTS = (0.36, 0.20, 0.20, 0.24)
 """How often a kind is meant to occur 0, 1, 2 and 3 times in a frame."""
 
 _THINGS_PER_FRAME = range(2, 6)
@@ -149,7 +149,7 @@ class Drive:
     def camera_at(self, camera: Camera, frame: int) -> Pose:
         """Return where a camera is when it fires for a key frame."""
         vehicle = self.at(frame * KEY_FRAME_INTERVAL_S + camera.delay_s)
-        return vehicle.moved(camera.x_m, camera.y_m, math.radians(camera.yaw_deg))
+        return vehicle.moved(camera.x_m, camera.y_m, math.radians(-camera.yaw_deg))
 
 
 @dataclass(frozen=True)

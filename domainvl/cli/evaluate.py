@@ -29,7 +29,9 @@ def evaluate(
 
     from domainvl.evaluation.run import EvaluationSettings
     from domainvl.evaluation.run import evaluate as run_evaluate
+    from domainvl.model.quiet import quiet_transformers
 
+    quiet_transformers()
     settings = EvaluationSettings.from_options(
         split=split, limit=limit, batch_size=batch_size, max_new_tokens=max_new_tokens, device=device
     )

@@ -32,10 +32,12 @@ def finetune(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+    from domainvl.model.quiet import quiet_transformers
     from domainvl.training.recipe import load_recipe
     from domainvl.training.run import LogRow
     from domainvl.training.run import finetune as run_finetune
 
+    quiet_transformers()
     loaded = load_recipe(recipe, method=_method(method), overrides=changes or [], model=model)
     columns = (
         TextColumn("{task.description}"),

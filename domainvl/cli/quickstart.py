@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from domainvl.errors import UsageError
+
 EPILOG = "Example: domainvl quickstart --domain medical"
 
 
@@ -21,7 +23,13 @@ def quickstart(
     labels: Annotated[
         Path | None, typer.Option(help="Labels for --data, in the form that the domain's converter takes.")
     ] = None,
+    deid_key: Annotated[
+        Path | None, typer.Option(help="Key file for the identifiers in --data; made at random where left out.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the generated inputs.")] = 0,
+    size: Annotated[
+        float, typer.Option(help="Share of the full number of inputs and steps, to try it out.", min=0.01, max=1.0)
+    ] = 1.0,
     jobs: Annotated[int | None, typer.Option(help="Domains at a time; one a core where left out.", min=1)] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the results of an earlier run.")] = False,
 ) -> None:
@@ -30,9 +38,19 @@ def quickstart(
     The inputs are generated in the fields' own formats with known truth; real DICOM files that come with
     pydicom are scored beside them.
     """
+    from domainvl.quickstart.pipeline import OwnInput
     from domainvl.quickstart.run import run_quickstart
 
+    if data is None and (labels is not None or deid_key is not None):
+        raise UsageError("Cannot run the quickstart", rule="--labels and --deid-key belong to --data")
     exit_code = run_quickstart(
-        out, domains=domain, data=data, labels=labels, seed=seed, jobs=jobs, overwrite=overwrite, say=typer.echo
+        out,
+        domains=domain,
+        own=OwnInput(data, labels, deid_key) if data is not None else None,
+        seed=seed,
+        size=size,
+        jobs=jobs,
+        overwrite=overwrite,
+        say=typer.echo,
     )
     raise typer.Exit(int(exit_code))

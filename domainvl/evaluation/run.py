@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from domainvl.errors import CheckpointError, NothingToDoError, UsageError
 from domainvl.evaluation.baselines import majority_predictions
-from domainvl.evaluation.predictions import Prediction, write_predictions
+from domainvl.evaluation.predictions import PREDICTIONS_NAME, Prediction, write_predictions
 from domainvl.evaluation.report import (
     SCORES_NAME,
     Row,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from domainvl.model.checkpoint import LoadedModel
 
 BASE, ADAPTED, MAJORITY, BLANK, GAIN = "base", "adapted", "majority", "blank images", "adapted - base"
-PREDICTIONS_NAME = "predictions.jsonl"
+SYSTEMS = (BASE, ADAPTED, MAJORITY, BLANK)
 TABLE_NAME = "scores.md"
 
 _CACHE_BYTES = 512 << 20
@@ -126,6 +126,7 @@ def evaluate(
     predictions = _generate_all(model, base, dataset, samples, settings, on_progress)
     training = read_samples(training_data or dataset, Split.TRAIN)
     predictions[MAJORITY] = majority_predictions(training, samples)
+    predictions = {system: predictions[system] for system in SYSTEMS if system in predictions}
     scores = {system: score_system(samples, answers) for system, answers in predictions.items()}
     rows = {system: summarise(items, settings.bootstrap) for system, items in scores.items()}
     if BASE in scores:

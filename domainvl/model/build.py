@@ -100,8 +100,9 @@ def build_tiny(tokenizer: PreTrainedTokenizerFast, *, seed: int) -> InternVLForC
     )
     torch.manual_seed(seed)
     model = InternVLForConditionalGeneration(config)
-    with torch.no_grad():  # native initialisation leaves these at zero, where they learn slowly
+    # Native initialisation leaves these at zero, where they learn slowly; patches embed to values of about one.
+    with torch.no_grad():
         embeddings = model.model.vision_tower.embeddings
-        embeddings.position_embeddings.normal_(0.0, 0.02)
-        embeddings.cls_token.normal_(0.0, 0.02)
+        embeddings.position_embeddings.normal_(0.0, 0.3)
+        embeddings.cls_token.normal_(0.0, 0.3)
     return model

@@ -5,6 +5,7 @@ The inputs are files in the field's own format, written by the generator beside 
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,12 @@ from typing import Any
 from domainvl.errors import UsageError
 
 GENERATED, REAL, OWN = "generated", "real", "own"
+
+GROUP_COUNT = 420
+"""Scenes, patients or logs that are generated for a domain; more than a hundred of them are held out."""
+
+MIN_GROUPS = 12
+"""Fewer would leave a split empty."""
 
 _VAL_FRACTION = 0.05
 _TEST_FRACTION = 0.28
@@ -27,33 +34,33 @@ class QuickstartDomain:
         name: How it is called.
         converter: Which converter reads its inputs.
         recipe: Which recipe adapts the model.
-        generate: Writes inputs into a folder, from a seed, and returns the converter's settings for them.
+        generate: Writes inputs into a folder, so many groups from a seed, and returns the converter's settings.
     """
 
     name: str
     converter: str
     recipe: str
-    generate: Callable[[Path, int], dict[str, Any]]
+    generate: Callable[[Path, int, int], dict[str, Any]]
 
 
-def _generate_remote_sensing(folder: Path, seed: int) -> dict[str, Any]:
+def _generate_remote_sensing(folder: Path, count: int, seed: int) -> dict[str, Any]:
     from domainvl.converters.geotiff.generate import generate_scenes
 
-    generate_scenes(folder, scene_count=430, seed=seed)
+    generate_scenes(folder, scene_count=count, seed=seed)
     return {"labels": folder / "labels.geojson", "label_field": "class", "tile_px": 128}
 
 
-def _generate_medical(folder: Path, seed: int) -> dict[str, Any]:
+def _generate_medical(folder: Path, count: int, seed: int) -> dict[str, Any]:
     from domainvl.converters.dicom.generate import generate_series
 
-    generate_series(folder, patient_count=420, seed=seed)
+    generate_series(folder, patient_count=count, seed=seed)
     return {"labels": folder / "labels.csv"}
 
 
-def _generate_driving(folder: Path, seed: int) -> dict[str, Any]:
+def _generate_driving(folder: Path, count: int, seed: int) -> dict[str, Any]:
     from domainvl.converters.nuscenes.generate import generate_dataroot
 
-    generate_dataroot(folder, scene_count=420, frames_per_scene=2, seed=seed)
+    generate_dataroot(folder, scene_count=count, frames_per_scene=2, seed=seed)
     return {}
 
 
@@ -86,12 +93,24 @@ def split_settings() -> dict[str, Any]:
     return {"val_fraction": _VAL_FRACTION, "test_fraction": _TEST_FRACTION}
 
 
-def identity_settings(domain: QuickstartDomain, folder: Path) -> dict[str, Any]:
-    """Return the settings that a converter of identifying input needs: a key, made once and kept beside the data."""
+def identity_settings(
+    domain: QuickstartDomain, folder: Path, deid_key: Path | None, seed: int | None
+) -> dict[str, Any]:
+    """Return the settings that a converter of identifying input needs.
+
+    Args:
+        domain: The domain.
+        folder: Where a key is made if none is given.
+        deid_key: The user's key.
+        seed: Of generated inputs, whose identities are made up: their key follows from it, so that the same
+            command gives the same bytes. Real inputs have no seed and get a random key.
+    """
     if domain.converter != "dicom":
         return {}
-    key = folder / "deid.key"
-    if not key.exists():
-        key.write_text(secrets.token_hex(32) + "\n", encoding="ascii")
-        key.chmod(0o600)
-    return {"deid_key": key}
+    if deid_key is None:
+        deid_key = folder / "deid.key"
+        if not deid_key.exists():
+            key = secrets.token_hex(32) if seed is None else hashlib.sha256(f"generated {seed}".encode()).hexdigest()
+            deid_key.write_text(key + "\n", encoding="ascii")
+            deid_key.chmod(0o600)
+    return {"deid_key": deid_key}

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from domainvl.quickstart.domains import (
     GENERATED,
+    GROUP_COUNT,
+    MIN_GROUPS,
     OWN,
     REAL,
     QuickstartDomain,
@@ -21,10 +23,22 @@ if TYPE_CHECKING:
     from domainvl.conversion import ConversionSummary
     from domainvl.evaluation.run import EvaluationSummary
 
-TABLE_SYSTEMS = ("base", "adapted", "majority", "blank images")
-"""Systems in the order of the table's columns; the gain is left to scores.json."""
-
 Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class OwnInput:
+    """The user's own input for one domain.
+
+    Attributes:
+        data: File or folder.
+        labels: Labels, in the form that the domain's converter takes.
+        deid_key: Key for identifiers, where the input has any.
+    """
+
+    data: Path
+    labels: Path | None = None
+    deid_key: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +65,7 @@ class DomainResult:
 
 
 def run_domain(
-    domain: QuickstartDomain, out: Path, *, seed: int, data: Path | None, labels: Path | None, say: Say
+    domain: QuickstartDomain, out: Path, *, seed: int, size: float, own: OwnInput | None, say: Say
 ) -> DomainResult:
     """Convert, adapt and compare for one domain.
 
@@ -59,34 +73,37 @@ def run_domain(
         domain: Which.
         out: Folder for all of it.
         seed: Of generated inputs.
-        data: The user's own input; generated files where None.
-        labels: Labels for it.
+        size: Share of the full number of generated inputs and of training steps.
+        own: The user's own input; generated files where None.
         say: Prints a line.
     """
     import torch
 
-    from domainvl.training.recipe import load_recipe
-    from domainvl.training.run import finetune
-
-    # One thread: more are slower on a model this small, and the same bits come out on every machine.
+    # One thread: more are slower on a model this small, and the same bits come out for any number of cores.
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
-    if data is None:
-        source, settings = out / "inputs", domain.generate(out / "inputs", seed)
-        say(f"wrote generated inputs to {source}")
-    else:
-        source, settings = data, {"labels": labels} if labels is not None else {}
     dataset, run, scores = out / "dataset", out / "run", out / "scores"
-    summary = _convert(domain, source, dataset, settings | split_settings() | identity_settings(domain, out), say)
-    say(_command("finetune", recipe=domain.recipe, data=dataset, out=run))
-    trained = finetune(load_recipe(domain.recipe), dataset, run)
-    say(f"{trained.steps} steps, loss {trained.final_loss:.3f}, {trained.seconds:.0f} s")
-    evaluated = _evaluate(run, dataset, scores, dataset, say)
-    kind = GENERATED if data is None else OWN
-    lines = [(kind, cells) for cells in _cells(evaluated)]
-    if data is None and domain.converter == "dicom":
-        lines += [(REAL, cells) for cells in _real_dicom(domain, out, run, dataset, say)]
+    source, settings = _inputs(domain, out, seed, size, own)
+    say(f"inputs in {source}")
+    summary = _convert(domain, source, dataset, settings, say)
+    _adapt(domain, dataset, run, size, say)
+    kind = GENERATED if own is None else OWN
+    lines = [(kind, cells) for cells in _cells(_evaluate(run, dataset, scores, dataset, say))]
+    if own is None and domain.converter == "dicom":
+        lines += [(REAL, cells) for cells in _score_real_dicom(domain, out, seed, run, dataset, say)]
     return DomainResult(domain.name, dataset, run, scores, _head(), lines, summary.failed_count)
+
+
+def _inputs(
+    domain: QuickstartDomain, out: Path, seed: int, size: float, own: OwnInput | None
+) -> tuple[Path, dict[str, Any]]:
+    """Find or make the inputs; return where they are and the converter's settings for them."""
+    if own is not None:
+        labels = {"labels": own.labels} if own.labels is not None else {}
+        return own.data, labels | split_settings() | identity_settings(domain, out, own.deid_key, None)
+    source = out / "inputs"
+    settings = domain.generate(source, max(MIN_GROUPS, round(GROUP_COUNT * size)), seed)
+    return source, settings | split_settings() | identity_settings(domain, out, None, seed)
 
 
 def _convert(
@@ -102,6 +119,17 @@ def _convert(
     return summary
 
 
+def _adapt(domain: QuickstartDomain, dataset: Path, run: Path, size: float, say: Say) -> None:
+    from domainvl.training.recipe import load_recipe
+    from domainvl.training.run import finetune
+
+    steps = load_recipe(domain.recipe).optimisation.max_steps or 0
+    change = f"optimisation.max_steps={max(1, round(steps * size))}"
+    say(_command("finetune", recipe=domain.recipe, data=dataset, out=run, set=change))
+    trained = finetune(load_recipe(domain.recipe, overrides=[change]), dataset, run)
+    say(f"{trained.steps} steps, loss {trained.final_loss:.3f}, {trained.seconds:.0f} s")
+
+
 def _evaluate(run: Path, dataset: Path, scores: Path, training_data: Path, say: Say) -> EvaluationSummary:
     from domainvl.evaluation.run import EvaluationSettings, evaluate
 
@@ -110,27 +138,33 @@ def _evaluate(run: Path, dataset: Path, scores: Path, training_data: Path, say: 
     return evaluate(str(run), dataset, scores, training_data=training_data, settings=settings)
 
 
-def _real_dicom(domain: QuickstartDomain, out: Path, run: Path, training_data: Path, say: Say) -> list[list[str]]:
+def _score_real_dicom(
+    domain: QuickstartDomain, out: Path, seed: int, run: Path, training_data: Path, say: Say
+) -> list[list[str]]:
     """Score the adapted model on the real DICOM files that come with pydicom; it was not trained on any."""
-    from domainvl.converters.dicom.generate import wheel_files
+    from domainvl.converters.dicom.wheel import wheel_files
 
     source = out / "real-inputs"
     source.mkdir()
     for path in wheel_files():
         (source / path.name).write_bytes(path.read_bytes())
-    settings = {"val_fraction": 0.0, "test_fraction": 0.999} | identity_settings(domain, out)
+    settings = {"val_fraction": 0.0, "test_fraction": 0.999} | identity_settings(domain, out, None, seed)
     _convert(domain, source, out / "real-dataset", settings, say)
     return _cells(_evaluate(run, out / "real-dataset", out / "real-scores", training_data, say))
 
 
 def _head() -> list[str]:
-    return ["domain", "task", "metric", "n", "groups", *TABLE_SYSTEMS]
+    from domainvl.evaluation.run import SYSTEMS
+
+    return ["domain", "task", "metric", "n", "groups", *SYSTEMS]
 
 
 def _cells(summary: EvaluationSummary) -> list[list[str]]:
+    """Return the table's rows; the gain is left to scores.json."""
     from domainvl.evaluation.report import table_cells
+    from domainvl.evaluation.run import SYSTEMS
 
-    return table_cells({system: summary.rows[system] for system in TABLE_SYSTEMS})
+    return table_cells({system: summary.rows[system] for system in SYSTEMS})
 
 
 def _command(name: str, *arguments: object, **options: object) -> str:

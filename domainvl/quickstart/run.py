@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from domainvl.errors import ExitCode, InputNotFoundError, UsageError
 from domainvl.quickstart.domains import DOMAINS, choose_domains
-from domainvl.quickstart.pipeline import DomainResult, run_domain
+from domainvl.quickstart.pipeline import DomainResult, OwnInput, run_domain
 
 if TYPE_CHECKING:
     from multiprocessing.managers import SyncManager
@@ -31,17 +31,17 @@ class _Job:
     domain: str
     out: Path
     seed: int
-    data: Path | None
-    labels: Path | None
+    size: float
+    own: OwnInput | None
 
 
 def run_quickstart(
     out: Path,
     *,
     domains: list[str] | None,
-    data: Path | None,
-    labels: Path | None,
+    own: OwnInput | None,
     seed: int,
+    size: float,
     jobs: int | None,
     overwrite: bool,
     say: Say,
@@ -51,9 +51,9 @@ def run_quickstart(
     Args:
         out: Folder for everything.
         domains: Which domains; all where None.
-        data: The user's own input instead of generated files, for one domain.
-        labels: Labels for it.
+        own: The user's own input instead of generated files, for one domain.
         seed: Of generated inputs.
+        size: Share of the full number of generated inputs and of training steps.
         jobs: Domains at a time; one a core where None.
         overwrite: Replace an earlier run.
         say: Prints a line.
@@ -66,7 +66,7 @@ def run_quickstart(
         DomainvlError: Whatever stopped a domain.
     """
     chosen = [domain.name for domain in choose_domains(domains)]
-    _check_own_data(chosen, data, labels)
+    _check_own_input(chosen, own)
     if out.exists():
         if not overwrite:
             raise UsageError(
@@ -78,7 +78,7 @@ def run_quickstart(
         shutil.rmtree(out)
     out.mkdir(parents=True)
     started = time.perf_counter()
-    results = _run_jobs([_Job(name, out, seed, data, labels) for name in chosen], jobs, say)
+    results = _run_jobs([_Job(name, out, seed, size, own) for name in chosen], jobs, say)
     table = _table(results)
     (out / TABLE_NAME).write_text(table, encoding="utf-8")
     say("")
@@ -89,10 +89,8 @@ def run_quickstart(
     return ExitCode.PARTIAL if any(result.failed_count for result in results) else ExitCode.DONE
 
 
-def _check_own_data(chosen: list[str], data: Path | None, labels: Path | None) -> None:
-    if data is None:
-        if labels is not None:
-            raise UsageError("Cannot run the quickstart", rule="--labels belong to --data", action="Name --data too")
+def _check_own_input(chosen: list[str], own: OwnInput | None) -> None:
+    if own is None:
         return
     if len(chosen) != 1:
         raise UsageError(
@@ -100,7 +98,7 @@ def _check_own_data(chosen: list[str], data: Path | None, labels: Path | None) -
             rule="--data needs exactly one --domain",
             action=f"Add --domain with one of {', '.join(DOMAINS)}",
         )
-    for path in (data, labels):
+    for path in (own.data, own.labels, own.deid_key):
         if path is not None and not path.exists():
             raise InputNotFoundError("Cannot run the quickstart", where=path, rule="there is no such file or folder")
 
@@ -130,12 +128,15 @@ def _message_queue(manager: SyncManager) -> queue.Queue[str]:
 
 
 def _run_job(job: _Job, messages: queue.Queue[str]) -> DomainResult:
+    from domainvl.model.quiet import quiet_transformers
+
+    quiet_transformers()
     return run_domain(
         DOMAINS[job.domain],
         job.out / job.domain,
         seed=job.seed,
-        data=job.data,
-        labels=job.labels,
+        size=job.size,
+        own=job.own,
         say=lambda line: messages.put(f"[{job.domain}] {line}"),
     )
 

@@ -53,6 +53,7 @@ ROWS = ("top", "middle", "bottom")
 COLUMNS = ("left", "centre", "right")
 MULTI_IMAGE_SHARE = 0.2
 GREY_SHARE = 0.2
+MAX_SATURATION = 0.5
 
 Drawn = tuple[npt.NDArray[np.uint8], list[Object]]
 
@@ -172,7 +173,7 @@ def draw_scene(generator: np.random.Generator, *, max_objects: int) -> Drawn:
     draw = ImageDraw.Draw(canvas)
     palette = [_random_label(generator) for _ in range(2)] + [_random_label(generator) for _ in range(2)]
     objects: list[Object] = []
-    for index in range(int(generator.integers(0, max_objects + 1))):
+    for index in range(int(generator.integers(int(max_objects == 1), max_objects + 1))):
         # Labels are drawn from a small palette, so that the same class occurs several times in a scene.
         label = palette[int(generator.integers(0, 4))]
         box_px = _free_place(generator, objects, flat=label.endswith("bar"))
@@ -192,8 +193,10 @@ def _background(generator: np.random.Generator) -> npt.NDArray[np.uint8]:
     mix = np.asarray(blobs.resize((SIDE_PX, SIDE_PX), PillowImage.Resampling.BICUBIC), np.float32)[..., None] / 255
     mix = mix * generator.uniform(0.1, 1.0)
     first, second = generator.uniform(20, 235, (2, 3))
-    if generator.random() < GREY_SHARE:
-        first, second = first[:1].repeat(3), second[:1].repeat(3)
+    grey = generator.random() < GREY_SHARE
+    # Mostly pale grounds: colour is then a property of things, which is what the questions ask for.
+    saturation = 0.0 if grey else generator.uniform(0.0, MAX_SATURATION)
+    first, second = (colour.mean() + saturation * (colour - colour.mean()) for colour in (first, second))
     # The two colours stay near each other: objects must stand out from the ground.
     second = first + 0.35 * (second - first)
     return np.clip(first * (1 - mix) + second * mix, 0, 255).astype(np.uint8)

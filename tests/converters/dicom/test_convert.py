@@ -18,6 +18,7 @@ from pydicom.uid import (
 
 from domainvl.errors import ExitCode, NothingToDoError, UsageError
 from domainvl.schema import Task
+from domainvl.schema.images import hash_file
 
 AXIAL = [1, 0, 0, 0, 1, 0]
 
@@ -57,7 +58,7 @@ def test_modality_is_asked_with_all_classes(tmp_path, write_instance, convert_di
 
 
 def test_unknown_modality_is_not_asked_and_counted(tmp_path, write_instance, convert_dicom):
-    write_instance(tmp_path / "in" / "a", Modality="OT")
+    write_instance(tmp_path / "in" / "a", np.arange(64, 0, -1, dtype=np.int16).reshape(8, 8), Modality="OT")
     write_instance(tmp_path / "in" / "b", SOPInstanceUID="1.9")
     _, samples, rejects = convert_dicom(tmp_path / "in")
     assert len(samples) == 1
@@ -203,10 +204,17 @@ def test_what_is_no_image_is_counted_by_reason(tmp_path, write_instance, convert
     assert "8130" in truncated["message"]
 
 
-def test_of_two_files_of_one_instance_the_larger_is_kept(tmp_path, wheel, convert_dicom):
+@pytest.mark.parametrize("hash_of_the_larger_is", ["smaller", "larger"])
+def test_of_two_files_of_one_instance_the_larger_is_kept(tmp_path, dataset, convert_dicom, hash_of_the_larger_is):
     (tmp_path / "in").mkdir()
-    for name in ("MR_truncated.dcm", "MR_small.dcm"):
-        shutil.copy(wheel(name), tmp_path / "in" / name)
+    whole, cut = tmp_path / "in" / "b", tmp_path / "in" / "a"
+    for number in range(100):
+        made = dataset(ImageComments=f"{number:02d}")
+        made.save_as(whole, enforce_file_format=True)
+        made.PixelData = made.PixelData[:50]
+        made.save_as(cut, enforce_file_format=True)
+        if (hash_file(whole) < hash_file(cut)) == (hash_of_the_larger_is == "smaller"):
+            break
     summary, samples, rejects = convert_dicom(tmp_path / "in")
     assert summary.exit_code is ExitCode.DONE
     assert samples

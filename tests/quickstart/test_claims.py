@@ -1,0 +1,50 @@
+"""What the full quickstart must show; needs the folder of a run: ``pytest --quickstart DIR``."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+DOMAINS = ("remote-sensing", "medical", "driving")
+MIN_GROUPS = 100
+
+
+@pytest.fixture(scope="module")
+def folder(request: pytest.FixtureRequest) -> Path:
+    folder = request.config.getoption("--quickstart")
+    if folder is None:
+        pytest.skip("needs --quickstart DIR, the folder of a full run")
+    return folder
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_adapted_is_above_all_others_at_every_task(folder: Path, domain: str) -> None:
+    content = json.loads((folder / domain / "scores" / "scores.json").read_text())
+    by_task: dict[str, dict[str, dict]] = {}
+    for row in content["scores"]:
+        by_task.setdefault(row["task"], {})[row["system"]] = row
+    assert len(by_task) >= 3
+    for task, systems in by_task.items():
+        adapted = systems["adapted"]
+        assert adapted["groups"] >= MIN_GROUPS, (task, adapted["groups"])
+        for other in ("base", "majority", "blank images"):
+            assert adapted["low"] > systems[other]["high"], (task, other, adapted, systems[other])
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_held_out_groups_and_pixels_are_not_trained_on(folder: Path, domain: str) -> None:
+    groups: dict[str, set[str]] = {}
+    pixels: dict[str, set[str]] = {}
+    for split in ("train", "test"):
+        for line in (folder / domain / "dataset" / f"{split}.jsonl").read_text().splitlines():
+            truth = json.loads(line)["domainvl"]
+            groups.setdefault(split, set()).add(truth["group"])
+            pixels.setdefault(split, set()).update(image["pixel_sha256"] for image in truth["images"])
+    assert not groups["train"] & groups["test"]
+    assert not pixels["train"] & pixels["test"]
+
+
+def test_table_says_which_rows_are_generated_and_which_real(folder: Path) -> None:
+    table = (folder / "quickstart.md").read_text()
+    kinds = [line.split("|")[1].strip() for line in table.splitlines()[2:]]
+    assert set(kinds) == {"generated", "real"}

@@ -1,0 +1,53 @@
+"""The quickstart in a reduced form: everything happens, little is learned."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from domainvl.cli.main import main
+from domainvl.errors import ExitCode
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two runs of the same command."""
+    folders = tuple(tmp_path_factory.mktemp("quickstart") / name for name in ("a", "b"))
+    for folder in folders:
+        assert main(["quickstart", "--size", "0.03", "--out", str(folder)]) == ExitCode.DONE
+    return folders
+
+
+@pytest.mark.parametrize("domain", ["remote-sensing", "medical", "driving"])
+def test_same_command_twice_gives_the_same_data_and_answers(finished: tuple[Path, Path], domain: str) -> None:
+    a, b = (folder / domain for folder in finished)
+    names = [file.relative_to(a) for part in ("dataset", "scores") for file in (a / part).rglob("*") if file.is_file()]
+    assert len(names) > 40
+    for name in [*names, "run/log.jsonl"]:
+        assert (a / name).read_bytes() == (b / name).read_bytes(), name
+
+
+def test_the_table_has_all_domains_and_says_what_is_real(finished: tuple[Path, Path]) -> None:
+    lines = (finished[0] / "quickstart.md").read_text().splitlines()
+    head = [cell.strip() for cell in lines[0].strip("|").split("|")]
+    assert head == ["input", "domain", "task", "metric", "n", "groups", "base", "adapted", "majority", "blank images"]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    assert {(row[0], row[1]) for row in rows} == {
+        ("generated", "remote-sensing"),
+        ("generated", "medical"),
+        ("generated", "driving"),
+        ("real", "medical"),
+    }
+
+
+def test_own_folder_is_used_instead_of_generated_files(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    inputs = finished[0] / "remote-sensing" / "inputs"
+    out = tmp_path / "own"
+    arguments = ["--domain", "remote-sensing", "--data", str(inputs), "--labels", str(inputs / "labels.geojson")]
+    assert main(["quickstart", *arguments, "--size", "0.01", "--out", str(out)]) == ExitCode.DONE
+    assert not (out / "remote-sensing" / "inputs").exists()
+    manifest = json.loads((out / "remote-sensing" / "dataset" / "manifest.json").read_text())
+    assert len(manifest["sources"]) == len(list(inputs.glob("*.tif"))) + 1
+    assert all(line.startswith("| own") for line in (out / "quickstart.md").read_text().splitlines()[2:])
