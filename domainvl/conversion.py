@@ -36,6 +36,7 @@ class ConverterSettings(BaseModel):
     val_fraction: float = Field(default=0.1, ge=0.0, lt=1.0, description="Share of groups held out for validation.")
     test_fraction: float = Field(default=0.1, ge=0.0, lt=1.0, description="Share of groups held out for testing.")
     split_seed: int = Field(default=0, description="Another seed gives another split of the same groups.")
+    licence: str | None = Field(default=None, description="Licence of the source data, for the data set's card.")
 
     def split_fractions(self) -> SplitFractions:
         """Return the shares of the splits.
@@ -155,6 +156,7 @@ def convert(
             f"Cannot convert {converter.name} input", where=source, rule="there is no such file or folder"
         )
     settings = settings if settings is not None else converter.settings_type()
+    _check_inputs_outlive_output(source, settings, out)
     plan = converter.plan(source, settings)
     public_settings = settings.public()
     provenance = Provenance(
@@ -178,11 +180,21 @@ def convert(
             settings=public_settings,
             sources=_describe_sources(plan.sources),
             versions=_versions(),
-            licence=converter.licence,
+            licence=settings.licence or converter.licence,
         )
         failed = writer.failed_count
         return ConversionSummary(
             out, manifest, writer.sample_count, failed, ExitCode.PARTIAL if failed else ExitCode.DONE
+        )
+
+
+def _check_inputs_outlive_output(source: Path, settings: ConverterSettings, out: Path) -> None:
+    """Refuse an output folder that holds an input: replacing it would delete the input, a key for one."""
+    named = [source, *(value for _, value in settings if isinstance(value, Path))]
+    inside = [path for path in named if path.resolve().is_relative_to(out.resolve())]
+    if inside:
+        raise UsageError(
+            "Cannot write a data set", where=out, rule=f"the input {inside[0]} lies inside it", action="Name another"
         )
 
 

@@ -242,3 +242,17 @@ def test_an_unknown_converter_is_named_beside_those_there_are():
         load_converter("geotif")
 
     assert caught.value.exit_code == 2
+
+
+def test_an_output_folder_that_holds_an_input_is_refused(tmp_path: Path) -> None:
+    """With --overwrite the input would be deleted."""
+    source = tmp_path / "out" / "source"
+    source.mkdir(parents=True)
+    with pytest.raises(UsageError, match="lies inside it"):
+        convert(load_converter("vqa-rad"), source, tmp_path / "out", overwrite=True)
+    assert source.is_dir()
+
+
+def test_licence_of_the_user_reaches_the_manifest(tmp_path: Path) -> None:
+    converter = load_converter("vqa-rad")
+    assert converter.settings_type(licence="CC-BY-4.0").public()["licence"] == "CC-BY-4.0"

@@ -110,8 +110,8 @@ def _file_mask(dataset: rasterio.DatasetReader, window: Window) -> Mask:
 def _override_mask(pixels: Pixels, nodata: NodataRule) -> Mask:
     if nodata.value is None:
         return np.ones(pixels.shape[1:], dtype=bool)
-    missing = np.asarray(np.isnan(pixels) if math.isnan(nodata.value) else pixels == nodata.value)
-    return np.asarray(~missing.all(axis=0))
+    # NaN equals nothing; where it is named, the test for finite values finds it.
+    return np.asarray((pixels != nodata.value).any(axis=0))
 
 
 def apply_affine(transform: Affine, x: _NumberT, y: _NumberT) -> tuple[_NumberT, _NumberT]:

@@ -202,7 +202,7 @@ def _render(opened: _OpenScene, pixels: Pixels, valid: Mask, settings: GeotiffSe
         shown = _palette(opened.dataset, opened.bands.numbers[0])[shown[0]].transpose(2, 0, 1)
     image = np.full((len(shown), settings.tile_px, settings.tile_px), settings.fill_grey, dtype=np.uint8)
     height_px, width_px = valid.shape
-    image[:, :height_px, :width_px] = shown
+    image[:, :height_px, :width_px] = np.where(valid, shown, settings.fill_grey)
     return np.ascontiguousarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))
 
 

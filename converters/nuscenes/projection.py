@@ -128,7 +128,7 @@ def project_cuboids(
     owner, member = np.nonzero(in_front[indices])
     hulls = shapely.convex_hull(shapely.multipoints(points_px[indices][owner, member], indices=owner))
     parts = shapely.intersection(hulls, shapely.box(0, 0, width_px, height_px))
-    hull_areas, part_areas = shapely.area(hulls), shapely.area(parts)
+    hull_areas, part_areas = np.asarray(shapely.area(hulls)), np.asarray(shapely.area(parts))
     near_cut = np.any(corners_m[indices, :, 2] < NEAR_PLANE_M, axis=1).tolist()
     for row, bounds in enumerate(shapely.bounds(parts)):
         if part_areas[row] <= 0.0:

@@ -84,7 +84,7 @@ class SceneLook:
         self._trees = _mix((44, 70, 44), (74, 80, 62), rng.random())
         self._phases = [rng.uniform(0.0, 2 * math.pi) for _ in range(3)]
         shape = (IMAGE_HEIGHT_PX + _NOISE_MARGIN_PX, IMAGE_WIDTH_PX + _NOISE_MARGIN_PX, 1)
-        self._noise = np.random.default_rng(scene.look).normal(0.0, 7.0, shape).astype(np.float32)
+        self._noise = np.random.default_rng(scene.look).normal(0.0, 4.5, shape).astype(np.float32)
 
     def background(self, camera: Camera, eye: Pose) -> npt.NDArray[np.uint8]:
         """Return the view without things, shape (height, width, 3)."""

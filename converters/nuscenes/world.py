@@ -149,7 +149,7 @@ class Drive:
     def camera_at(self, camera: Camera, frame: int) -> Pose:
         """Return where a camera is when it fires for a key frame."""
         vehicle = self.at(frame * KEY_FRAME_INTERVAL_S + camera.delay_s)
-        return vehicle.moved(camera.x_m, camera.y_m, math.radians(-camera.yaw_deg))
+        return vehicle.moved(camera.x_m, camera.y_m, math.radians(camera.yaw_deg))
 
 
 @dataclass(frozen=True)

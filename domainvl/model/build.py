@@ -72,7 +72,7 @@ def build_tiny(tokenizer: PreTrainedTokenizerFast, *, seed: int) -> InternVLForC
         use_qk_norm=False,
         norm_type="layer_norm",
         use_absolute_position_embeddings=True,
-        layer_scale_init_value=1.0,
+        layer_scale_init_value=0.1,
         use_mean_pooling=True,
         initializer_range=spread,
     )

@@ -101,7 +101,7 @@ class Object(_Part):
     """One labelled thing in one of the sample's images.
 
     Attributes:
-        id: Identifier, unique in the sample; equal for the same thing seen in several images of one source.
+        id: Identifier, unique in the sample.
         label: Class name.
         image: Index into the sample's images.
         box_px: Axis-aligned box (x_min, y_min, x_max, y_max), corners on pixel edges.

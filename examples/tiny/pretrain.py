@@ -37,9 +37,10 @@ class Stage:
     name: str
     scene_count: int
     max_objects: int
+    epochs: int
 
 
-STAGES = (Stage("one", 12_000, 1), Stage("many", 40_000, 5))
+STAGES = (Stage("one", 10_000, 1, 2), Stage("many", 24_000, 5, 1))
 
 # Words of the fields, so that their class names and views are a few tokens long, not one token a letter.
 FIELD_WORDS = (
@@ -69,7 +70,8 @@ def main() -> None:
     if not model.exists():
         _write_start(options.out / f"{STAGES[-1].name}-scenes", model)
     for stage in STAGES:
-        recipe = load_recipe(str(HERE / "pretrain.yaml"), model=str(model), overrides=options.set)
+        changes = [f"optimisation.epochs={stage.epochs}", *options.set]
+        recipe = load_recipe(str(HERE / "pretrain.yaml"), model=str(model), overrides=changes)
         run = options.out / f"{stage.name}-run"
         if not (run / "checkpoint").exists():
             dataset = options.out / f"{stage.name}-scenes"

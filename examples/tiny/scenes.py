@@ -108,7 +108,10 @@ def _scene(
         images.append(store.put_pixels(pixels).to_image(source))
         objects += [thing.model_copy(update={"id": f"{index}-{thing.id}", "image": index}) for thing in drawn]
     classes = {thing.label for thing in objects} | {_random_label(generator) for _ in range(3)}
-    questions = list(_ask_several(objects, classes, number) if several else _ask_one(objects, classes, number))
+    if several:
+        questions = list(_ask_several(objects, classes, number))
+    else:
+        questions = list(_ask_one(objects, classes, number, alone=max_objects == 1))
     yield from samples_from_questions(
         questions,
         id_prefix=f"scene-{number:06d}",
@@ -121,8 +124,10 @@ def _scene(
     )
 
 
-def _ask_one(objects: list[Object], classes: set[str], number: int) -> Iterator[Question]:
-    yield from ask_about_objects(objects, classes, key=str(number))
+def _ask_one(objects: list[Object], classes: set[str], number: int, *, alone: bool) -> Iterator[Question]:
+    # Of a thing alone only colour and place are asked: they are what has to be learned first.
+    settings = ObjectQuestions(tasks=(Task.GROUNDING,)) if alone else None
+    yield from ask_about_objects(objects, classes, key=str(number), settings=settings)
     by_shape: dict[str, list[Object]] = {}
     for thing in objects:
         by_shape.setdefault(thing.label.split()[1], []).append(thing)

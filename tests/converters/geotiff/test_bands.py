@@ -63,6 +63,13 @@ def test_colour_interpretation_gives_roles(tmp_path, write_scene):
     assert choose(path).numbers == (3, 2, 1)
 
 
+def test_an_alpha_band_is_no_colour(tmp_path, write_scene):
+    path = write_scene(tmp_path / "grey.tif", np.ones((2, 4, 4), np.uint8), alpha="yes", photometric="MINISBLACK")
+    choice = choose(path)
+    assert choice.numbers == (1,)
+    assert choice.warning is None
+
+
 def test_without_roles_the_first_three_are_shown_and_that_is_said(real_data):
     choice = choose(next((real_data / "remote_sensing/opengeos__data/naip").glob("*2010*.tif")))
     assert choice.numbers == (1, 2, 3)

@@ -76,6 +76,12 @@ def test_nodata_can_be_named_and_does_not_mix_with_the_files_own(tmp_path, write
     assert mask_of(path, nodata=NodataRule(None)).all()
 
 
+def test_a_pixel_is_missing_where_all_bands_have_the_named_value(tmp_path, write_scene):
+    pixels = np.array([[[7, 7, 1]], [[7, 2, 1]]], dtype=np.uint8)
+    path = write_scene(tmp_path / "a.tif", pixels)
+    assert mask_of(path, bands=(1, 2), nodata=NodataRule(7.0)).tolist() == [[False, True, True]]
+
+
 def test_nan_can_be_named_as_nodata(tmp_path, write_scene):
     path = write_scene(tmp_path / "a.tif", np.array([[[np.nan, 1.0]]], dtype=np.float32), nodata=1.0)
     assert mask_of(path, nodata=NodataRule(float("nan"))).tolist() == [[False, True]]
@@ -101,7 +107,8 @@ def test_a_file_that_is_no_raster_is_an_error(tmp_path):
 
 def test_a_crs_is_named_by_its_code_or_by_its_wkt():
     assert describe_crs(CRS.from_epsg(26914)) == "EPSG:26914"
-    homemade = CRS.from_proj4("+proj=laea +lat_0=1 +lon_0=2 +units=m")
+    # Without a datum it only resembles EPSG:32633.
+    homemade = CRS.from_proj4("+proj=utm +zone=33 +ellps=WGS84 +units=m")
     assert CRS.from_wkt(describe_crs(homemade)) == homemade
 
 

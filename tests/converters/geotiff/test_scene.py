@@ -248,6 +248,15 @@ def test_a_rotated_scene_puts_labels_where_its_geotransform_says(
     assert by_tile(samples)["scene/r1c1"].objects[0].box_px == pytest.approx((6, 1, 26, 11), abs=0.5)
 
 
+def test_labels_beside_a_rotated_scene_do_not_count(tmp_path, write_scene, write_boxes, run):
+    # Turned by 45 degrees, the scene leaves the corners of the box around it free.
+    transform = Affine(7, 7, 500_000, 7, -7, 5_600_000)
+    scene = write_scene(tmp_path / "a.tif", noise((1, 64, 64)), transform=transform)
+    labels = write_boxes(tmp_path / "l.geojson", [("barn", -20, 10, -10, 20)], transform=transform)
+    with pytest.raises(NothingToDoError, match="none of the 1 features"):
+        run(scene, labels=labels, label_field="class")
+
+
 def test_a_marker_on_a_real_rotated_scene(tmp_path, real_data, write_geojson, run, samples_of):
     scene = real_data / "remote_sensing/GeoTIFF__test-data/files/umbra_mount_yasur.tiff"
     lon, lat, side = 169.4475, -19.5285, 2e-6
@@ -404,7 +413,7 @@ def test_a_scene_without_crs_can_have_a_scene_label(tmp_path, write_scene, table
     assert "crs" not in sample.images[0].source.details
 
 
-def test_the_longest_gsd_is_the_side_of_an_equal_area(tmp_path, write_scene, table, run, samples_of):
+def test_the_gsd_is_the_side_of_a_pixel_of_equal_area(tmp_path, write_scene, table, run, samples_of):
     angle = math.radians(30)
     transform = Affine(4 * math.cos(angle), math.sin(angle), 0, 4 * math.sin(angle), -math.cos(angle), 0)
     scene = write_scene(tmp_path / "a.tif", noise((1, 64, 64)), transform=transform)

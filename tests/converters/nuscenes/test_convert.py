@@ -144,6 +144,14 @@ def test_a_thing_in_two_views_counts_once_and_is_in_no_single_view(tmp_path: Pat
     assert not any(sample.task is Task.VQA for sample in samples)
 
 
+@pytest.mark.parametrize("bearing", [20.5, -20.5])
+def test_a_thing_seen_well_in_one_view_and_barely_in_another_is_counted(tmp_path: Path, bearing: float) -> None:
+    samples = convert_things(tmp_path, (PEDESTRIAN, bearing, 8.0))
+    (counting,) = (sample for sample in samples if sample.task is Task.COUNTING)
+    assert sorted(thing.ignore for thing in counting.objects) == [False, True]
+    assert counting.answer == CountAnswer(count=1)
+
+
 def test_three_cars_in_three_views_count_three(tmp_path: Path) -> None:
     samples = convert_things(tmp_path, (CAR, 0, 9.0), (CAR, 180, 8.0), (CAR, -110, 9.0))
     (counting,) = (sample for sample in samples if sample.task is Task.COUNTING)
