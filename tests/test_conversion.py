@@ -176,7 +176,13 @@ def test_the_manifest_says_what_went_in(tmp_path, toys):
 
     manifest = read_manifest(tmp_path / "out")
     assert (manifest["name"], manifest["converter"], manifest["licence"]) == ("out", "toy", "CC0-1.0")
-    assert manifest["settings"] == {"val_fraction": 0.1, "test_fraction": 0.1, "split_seed": 4, "grey": 9}
+    assert manifest["settings"] == {
+        "val_fraction": 0.1,
+        "test_fraction": 0.1,
+        "split_seed": 4,
+        "grey": 9,
+        "licence": None,
+    }
     assert manifest["sources"][0] == {"uri": "a.toy", "sha256": hashlib.sha256(b"ok").hexdigest(), "size_bytes": 2}
     assert [source["uri"] for source in manifest["sources"]] == [f"{name}.toy" for name in "abcde"]
     assert manifest["versions"]["domainvl"] == __version__
@@ -244,15 +250,14 @@ def test_an_unknown_converter_is_named_beside_those_there_are():
     assert caught.value.exit_code == 2
 
 
-def test_an_output_folder_that_holds_an_input_is_refused(tmp_path: Path) -> None:
+def test_an_output_folder_that_holds_an_input_is_refused(tmp_path):
     """With --overwrite the input would be deleted."""
-    source = tmp_path / "out" / "source"
-    source.mkdir(parents=True)
+    toys = write_toys(tmp_path / "out" / "toys", a="ok")
     with pytest.raises(UsageError, match="lies inside it"):
-        convert(load_converter("vqa-rad"), source, tmp_path / "out", overwrite=True)
-    assert source.is_dir()
+        convert(ToyConverter(), toys, tmp_path / "out", overwrite=True)
+    assert toys.is_dir()
 
 
-def test_licence_of_the_user_reaches_the_manifest(tmp_path: Path) -> None:
-    converter = load_converter("vqa-rad")
-    assert converter.settings_type(licence="CC-BY-4.0").public()["licence"] == "CC-BY-4.0"
+def test_licence_of_the_user_wins(tmp_path, toys):
+    convert(ToyConverter(), toys, tmp_path / "out", ToySettings(licence="CC-BY-4.0"))
+    assert read_manifest(tmp_path / "out")["licence"] == "CC-BY-4.0"

@@ -23,7 +23,7 @@ def test_commands_run(page: Path, tmp_path: Path) -> None:
     binaries = str(Path(sys.executable).parent)
     for command in commands(page):
         done = subprocess.run(
-            ["bash", "-c", f"PATH={binaries}:$PATH; {command}"], cwd=tmp_path, capture_output=True, text=True, check=False
+            ["bash", "-c", f"PATH={binaries}:$PATH; {command}"], cwd=tmp_path, capture_output=True, text=True
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 

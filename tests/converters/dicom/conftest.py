@@ -89,9 +89,8 @@ def convert_dicom(tmp_path: Path, key_file: Path) -> Callable[..., Any]:
     """Convert a file or folder and return the summary, the samples and the rejects."""
     import json
 
-    from domainvl.converters.dicom import CONVERTER, DicomSettings
-
     from domainvl.conversion import convert
+    from domainvl.converters.dicom import CONVERTER, DicomSettings
     from domainvl.schema import Split, read_samples
 
     def run(source: Path, *, out: Path | None = None, **settings: Any) -> Any:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from domainvl.converters.dicom import CONVERTER, DicomSettings
-from domainvl.converters.dicom.deid import Pseudonyms, read_key
 
 from domainvl.conversion import convert
+from domainvl.converters.dicom import CONVERTER, DicomSettings
+from domainvl.converters.dicom.deid import Pseudonyms, read_key
 from domainvl.errors import InputNotFoundError, UsageError
 
 KEY = b"0123456789abcdef0123456789abcdef"

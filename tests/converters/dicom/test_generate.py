@@ -6,11 +6,11 @@ from collections import Counter
 import numpy as np
 import pydicom
 import pytest
-from domainvl.converters.dicom.generate import ENCODINGS, generate_series
-from domainvl.converters.dicom.wheel import wheel_files
 from PIL import Image
 from pydicom.uid import UID
 
+from domainvl.converters.dicom.generate import ENCODINGS, generate_series
+from domainvl.converters.dicom.wheel import wheel_files
 from domainvl.schema import Task
 
 

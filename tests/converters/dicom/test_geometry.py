@@ -5,6 +5,7 @@ import math
 
 import pydicom
 import pytest
+
 from domainvl.converters.dicom.geometry import (
     Geometry,
     Placed,

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from domainvl.converters.dicom.labels import read_labels, to_objects
 
+from domainvl.converters.dicom.labels import read_labels, to_objects
 from domainvl.errors import InputNotFoundError, UsageError
 
 HEADER = "sop_instance_uid,label,x_min_px,y_min_px,x_max_px,y_max_px\n"

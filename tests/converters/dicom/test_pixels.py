@@ -7,10 +7,10 @@ import hashlib
 import numpy as np
 import pydicom
 import pytest
-from domainvl.converters.dicom.headers import frame_header
-from domainvl.converters.dicom.pixels import decode_frame, render, spacing_details
 from pydicom.uid import MPEG4HP41, JPEGLosslessSV1
 
+from domainvl.converters.dicom.headers import frame_header
+from domainvl.converters.dicom.pixels import decode_frame, render, spacing_details
 from domainvl.errors import ItemError
 
 

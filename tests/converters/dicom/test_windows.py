@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pydicom
 import pytest
-from domainvl.converters.dicom.windows import CT_WINDOWS_HU, LookupTable, Window, parse_window, window_for, window_of
 from pydicom.pixels.processing import apply_windowing
 
+from domainvl.converters.dicom.windows import CT_WINDOWS_HU, LookupTable, Window, parse_window, window_for, window_of
 from domainvl.errors import UsageError
 
 VALUES = np.linspace(-1500, 3000, 4501)

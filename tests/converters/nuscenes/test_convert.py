@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from domainvl.converters.nuscenes import CONVERTER, NuscenesSettings
-from domainvl.converters.nuscenes.generate import VERSION, generate_dataroot, write_dataroot
-from domainvl.converters.nuscenes.world import KINDS, Drive, Pose, Scene, Thing
 from PIL import Image
 from pydantic import ValidationError
 
 from domainvl.conversion import ConversionSummary, convert
+from domainvl.converters.nuscenes import CONVERTER, NuscenesSettings
+from domainvl.converters.nuscenes.generate import VERSION, generate_dataroot, write_dataroot
+from domainvl.converters.nuscenes.world import KINDS, Drive, Pose, Scene, Thing
 from domainvl.errors import ExitCode, NothingToDoError, UsageError
 from domainvl.schema import CountAnswer, Sample, Split, Task, TextAnswer, read_samples
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
+from domainvl.conversion import convert
 from domainvl.converters.nuscenes import CONVERTER
 from domainvl.converters.nuscenes.generate import VERSION, generate_dataroot, write_dataroot
 from domainvl.converters.nuscenes.render import SceneLook, render
 from domainvl.converters.nuscenes.world import KINDS, RIG, Drive, Kind, Pose, Scene, Thing, make_scene
-from PIL import Image
-
-from domainvl.conversion import convert
 from domainvl.schema import Object, Split, read_samples
 
 TABLES = (

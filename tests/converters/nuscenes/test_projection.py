@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+
 from domainvl.converters.nuscenes.projection import (
     ProjectedBox,
     box_corners,
@@ -13,7 +14,6 @@ from domainvl.converters.nuscenes.projection import (
     project_cuboids,
     rotation_matrix,
 )
-
 from domainvl.errors import ItemError
 
 

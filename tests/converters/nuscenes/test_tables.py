@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+
 from domainvl.converters.nuscenes import tables
 from domainvl.converters.nuscenes.labels import label_of
 from domainvl.converters.nuscenes.tables import CategoryRow, EgoPoseRow, read_table
-
 from domainvl.errors import InputNotFoundError, UsageError
 
 ROWS = [{"token": f"t{number}", "name": f"name, [{number}] \\u00e9", "index": number} for number in range(20)]
