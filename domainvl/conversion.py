@@ -157,7 +157,6 @@ def convert(
         )
     settings = settings if settings is not None else converter.settings_type()
     _check_inputs_outlive_output(source, settings, out)
-    plan = converter.plan(source, settings)
     public_settings = settings.public()
     provenance = Provenance(
         converter=converter.name,
@@ -166,6 +165,7 @@ def convert(
         wording=WORDING_VERSION,
     )
     with DatasetWriter(out, name=out.name, overwrite=overwrite) as writer:
+        plan = converter.plan(source, settings)
         for reject in plan.rejects:
             writer.reject(reject)
         for reject_or_sample in _run(converter, plan, settings, writer.images, provenance, on_progress):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from collections.abc import Sequence
@@ -61,6 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments  # anywhere, not only before the subcommand
     arguments = [argument for argument in arguments if argument != "--debug"]
+    if debug:
+        logging.basicConfig(level=logging.INFO)
+        logging.getLogger("domainvl").setLevel(logging.DEBUG)
     try:
         app(args=arguments, prog_name="domainvl")
     except SystemExit as stop:

@@ -7,11 +7,13 @@ results pass through here.
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, TypeVar
 
-from domainvl.errors import ItemError
+from domainvl.errors import DomainvlError, ItemError
 
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
@@ -53,5 +55,14 @@ def run_units(units: Iterable[Unit], work: Callable[[Unit], Result]) -> Iterator
         except ItemError as error:
             yield Outcome(unit, None, UnitFailure(error.reason, str(error), error.action))
         except Exception as error:  # noqa: BLE001 - the border of a unit of work: counted by the caller
+            # Of an error that is not ours kind and place alone are passed on: its text may hold names or paths.
             _log.debug("unit %r failed", unit, exc_info=True)
-            yield Outcome(unit, None, UnitFailure("internal-error", f"{type(error).__name__}: {error}", None))
+            action = "Run the command again with --debug to see what happened"
+            yield Outcome(unit, None, UnitFailure("internal-error", _kind_and_place(error), action))
+
+
+def _kind_and_place(error: Exception) -> str:
+    if isinstance(error, DomainvlError):
+        return f"{type(error).__name__}: {error}"
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"

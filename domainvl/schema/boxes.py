@@ -58,11 +58,12 @@ def to_box_1000(box_px: Box, width_px: int, height_px: int) -> Box1000:
 
 
 def _to_range_1000(low_px: float, high_px: float, side_px: int) -> tuple[int, int]:
-    low = min(max(round(low_px / side_px * 1000), 0), 1000)
-    high = min(max(round(high_px / side_px * 1000), 0), 1000)
+    exact = [min(max(value / side_px * 1000, 0.0), 1000.0) for value in (low_px, high_px)]
+    low, high = round(exact[0]), round(exact[1])
     if high > low:
         return low, high
-    low = min(low, 999)
+    # Widened towards the side on which the middle of the box lies, which moves an edge by one at most.
+    low = min(max(math.floor(sum(exact) / 2), 0), 999)
     return low, low + 1
 
 

@@ -63,27 +63,30 @@ def ask_about_objects(
     """Ask what the objects in one set of images allow to be answered.
 
     Presence asks for one class that is there and for one that is not, so that yes and no are balanced.
-    Counting asks for one class, there or not. Grounding asks for each class with exactly one object. A
-    class with an ignored object is left out: its count and its absence are not known. The choice of class
-    depends on ``key`` alone.
+    Counting asks for one class, there or not. Grounding asks for each class with exactly one object. Of a
+    class with an ignored object neither count nor absence is known; that it is there is, if another object of
+    it is clear. The choice of class depends on ``key`` alone.
 
     Args:
-        objects: All labelled objects, the ignored ones too.
+        objects: All labelled objects, the ignored ones too; each thing once.
         classes: All classes that were annotated in these images, present or not.
         key: Names the images; equal keys give equal choices.
         settings: Which questions to ask.
     """
     settings = settings or ObjectQuestions()
     unclear = {thing.label for thing in objects if thing.ignore}
-    by_class: dict[str, list[Object]] = {label: [] for label in sorted(set(classes) - unclear)}
+    clear: dict[str, list[Object]] = {label: [] for label in sorted(set(classes))}
     for thing in objects:
-        if thing.label in by_class:
-            by_class[thing.label].append(thing)
+        if thing.label in clear and not thing.ignore:
+            clear[thing.label].append(thing)
+    by_class = {label: things for label, things in clear.items() if label not in unclear}
     questions: list[Question] = []
     for task in settings.tasks:
         match task:
             case Task.PRESENCE:
-                questions += _presence(by_class, key, settings)
+                present = [label for label, things in clear.items() if things]
+                absent = [label for label, things in by_class.items() if not things]
+                questions += _presence(present, absent, key, settings)
             case Task.COUNTING:
                 questions += _counting(by_class, key, settings)
             case Task.GROUNDING:
@@ -93,11 +96,8 @@ def ask_about_objects(
     return questions
 
 
-def _presence(by_class: dict[str, list[Object]], key: str, settings: ObjectQuestions) -> Iterator[Question]:
-    for answer, labels in (
-        ("yes", [label for label, things in by_class.items() if things]),
-        ("no", [label for label, things in by_class.items() if not things]),
-    ):
+def _presence(present: Sequence[str], absent: Sequence[str], key: str, settings: ObjectQuestions) -> Iterator[Question]:
+    for answer, labels in (("yes", present), ("no", absent)):
         if labels:
             label = _pick(labels, f"{key}/presence/{answer}")
             yield Question(
@@ -116,7 +116,7 @@ def _counting(by_class: dict[str, list[Object]], key: str, settings: ObjectQuest
             "counting",
             Task.COUNTING,
             f"How many instances of {label} are {settings.place}?",
-            CountAnswer(count=len({thing.id for thing in by_class[label]})),
+            CountAnswer(count=len(by_class[label])),
         )
 
 

@@ -233,6 +233,8 @@ class Sample(_Part):
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Sample:
+        if len({thing.id for thing in self.objects}) < len(self.objects):
+            raise ValueError("the ids of a sample's objects must be unique")
         for thing in self.objects:
             if thing.image >= len(self.images):
                 raise ValueError(f"object {thing.id} is in image {thing.image}, but there are {len(self.images)}")

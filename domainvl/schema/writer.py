@@ -87,6 +87,7 @@ class DatasetWriter:
         self._files: dict[Split, TextIOWrapper] = {split: self._open(f"{split.value}.jsonl") for split in Split}
         self._rejects = self._open(REJECTS_NAME)
         self._ids: set[str] = set()
+        self._image_paths: set[str] = set()
         self._groups: dict[str, Split] = {}
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._rejected: Counter[tuple[Severity, str, str]] = Counter()
@@ -122,6 +123,7 @@ class DatasetWriter:
                 rule=f"group {sample.group!r} is in {split.value}, not also in {sample.split.value}",
             )
         self._ids.add(sample.id)
+        self._image_paths.update(image.path for image in sample.images)
         self._counts[sample.split.value, sample.domain, sample.task.value] += 1
         self._files[sample.split].write(to_line(sample) + "\n")
 
@@ -163,6 +165,7 @@ class DatasetWriter:
             The manifest.
         """
         self._stack.close()
+        self._remove_unused_images()
         manifest: dict[str, Any] = {
             "name": self._name,
             "converter": converter,
@@ -206,6 +209,12 @@ class DatasetWriter:
         self._work.rename(self._out)
         if old.exists():
             shutil.rmtree(old)
+
+    def _remove_unused_images(self) -> None:
+        """Delete images that were stored for an item that was rejected afterwards."""
+        for path in (self._work / "images").rglob("*.*"):
+            if path.relative_to(self._work).as_posix() not in self._image_paths:
+                path.unlink()
 
     def _count_table(self) -> list[dict[str, Any]]:
         return [

@@ -182,6 +182,7 @@ def test_each_setting_is_an_option(tmp_path, run):
         "val_fraction": 0.1,
         "test_fraction": 0.1,
         "split_seed": 3,
+        "licence": None,
         "grey": 9,
         "colour": "blue",
         "edge": "pad",

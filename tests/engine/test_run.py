@@ -46,7 +46,8 @@ def test_an_item_error_keeps_its_reason_message_and_action():
 
 
 @pytest.mark.parametrize(
-    ("unit", "start"), [("memory", "MemoryError"), ("deep", "RecursionError"), ("usage", "UsageError: Wrong setting")]
+    ("unit", "start"),
+    [("memory", "MemoryError at test_run.py:"), ("deep", "RecursionError at "), ("usage", "UsageError: Wrong setting")],
 )
 def test_any_exception_is_isolated_and_named(unit, start):
     outcomes = list(run_units([1, unit, 2], work))
@@ -56,7 +57,18 @@ def test_any_exception_is_isolated_and_named(unit, start):
     failure = outcomes[1].failure
     assert failure.reason == "internal-error"
     assert failure.message.startswith(start)
-    assert failure.action is None
+    assert failure.action is not None
+
+
+def test_the_text_of_an_unforeseen_error_goes_nowhere():
+    """It may hold paths or names of people."""
+
+    def work_on_a_person(unit):
+        raise ValueError("cannot read /home/jane/doe.dcm")
+
+    (outcome,) = run_units([1], work_on_a_person)
+    assert "jane" not in str(outcome.failure)
+    assert "ValueError at test_run.py" in outcome.failure.message
 
 
 def test_a_request_to_stop_is_obeyed():

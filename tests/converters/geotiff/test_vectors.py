@@ -111,7 +111,7 @@ def test_a_shapefile_without_prj_is_refused(tmp_path, real_data):
 
 def test_x_is_easting_in_every_crs(tmp_path, write_scene, write_geojson):
     # EPSG:2180 names its axes northing, easting. Longitude 21.0, latitude 52.2 is easting 636640.5, northing
-    # 483432.2 (GUGiK's PL-1992, checked with PROJ's cs2cs).
+    # 483432.2 by the series of Snyder (1987, equations 8-9 and 8-10) with GRS80, 19 degrees east and 0.9993.
     transform = from_origin(636_640.5 - 50, 483_432.2 + 30, 1, 1)
     scene = write_scene(tmp_path / "pl.tif", np.ones((1, 100, 100), np.uint8), crs="EPSG:2180", transform=transform)
     side = 1e-5  # about a metre
