@@ -8,9 +8,10 @@ from the images for each. Loss and gradients are those of separate samples; the 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 IGNORED = -100
 """Label of a position that the loss does not count."""
+
+LossWeighting = Literal["token", "sample", "square"]
+"""Whether the loss counts all tokens alike, all samples alike, or something between."""
+
+_EXPONENTS: dict[LossWeighting, float] = {"token": 0.0, "sample": -1.0, "square": -0.5}
 
 _SHARED = 0
 """Segment of the tokens that all questions of a pass see; each question is a segment from 1 on."""
@@ -104,10 +110,20 @@ class EncodedPass:
     segments: tuple[int, ...]
     tiles: tuple[Tiles, ...]
 
-    @property
-    def supervised_count(self) -> int:
-        """Number of tokens that the loss counts; the first token has nothing that could predict it."""
-        return sum(self.supervised[1:])
+    def weights(self, weighting: LossWeighting) -> list[float]:
+        """Return what each token counts in the loss.
+
+        With n supervised tokens in its sample, a token counts 1 (``token``), 1/n (``sample``) or 1/sqrt(n)
+        (``square``), as in OpenGVLab/InternVL, internvl_chat/internvl/train/internvl_chat_finetune.py, L786-796.
+        The first token of all has nothing that could predict it and counts nothing.
+        """
+        counted = [supervised and index > 0 for index, supervised in enumerate(self.supervised)]
+        lengths = Counter(segment for segment, counts in zip(self.segments, counted, strict=True) if counts)
+        exponent = _EXPONENTS[weighting]
+        return [
+            lengths[segment] ** exponent if counts else 0.0
+            for segment, counts in zip(self.segments, counted, strict=True)
+        ]
 
 
 def encode_pass(
@@ -165,6 +181,7 @@ class Batch:
         position_ids: int64 of the same shape.
         segments: int64 of the same shape; -1 is padding.
         labels: int64 of the same shape; what each position is, or ``IGNORED``.
+        weights: float32 of the same shape; what each position counts in the loss.
         tiles: Tiles of all images, in the order of their placeholders.
     """
 
@@ -172,6 +189,7 @@ class Batch:
     position_ids: torch.Tensor
     segments: torch.Tensor
     labels: torch.Tensor
+    weights: torch.Tensor
     tiles: tuple[Tiles, ...]
 
     def attention_mask(self, dtype: torch.dtype) -> torch.Tensor:
@@ -190,8 +208,14 @@ class Batch:
         return mask[:, None]
 
 
-def collate(passes: Sequence[EncodedPass], padding_id: int) -> Batch:
-    """Pad some passes to one batch."""
+def collate(passes: Sequence[EncodedPass], padding_id: int, weighting: LossWeighting = "token") -> Batch:
+    """Pad some passes to one batch.
+
+    Args:
+        passes: What is computed together.
+        padding_id: Token to pad with; it is never seen.
+        weighting: What each token counts in the loss.
+    """
     import torch
 
     longest = max(len(one.input_ids) for one in passes)
@@ -199,6 +223,7 @@ def collate(passes: Sequence[EncodedPass], padding_id: int) -> Batch:
     position_ids = torch.zeros_like(input_ids)
     segments = torch.full_like(input_ids, _PADDING)
     labels = torch.full_like(input_ids, IGNORED)
+    weights = torch.zeros(input_ids.shape)
     for row, one in enumerate(passes):
         length = len(one.input_ids)
         ids = torch.tensor(one.input_ids)
@@ -206,7 +231,9 @@ def collate(passes: Sequence[EncodedPass], padding_id: int) -> Batch:
         position_ids[row, :length] = torch.tensor(one.positions)
         segments[row, :length] = torch.tensor(one.segments)
         labels[row, :length] = torch.where(torch.tensor(one.supervised), ids, IGNORED)
-    return Batch(input_ids, position_ids, segments, labels, tuple(part for one in passes for part in one.tiles))
+        weights[row, :length] = torch.tensor(one.weights(weighting))
+    tiles = tuple(part for one in passes for part in one.tiles)
+    return Batch(input_ids, position_ids, segments, labels, weights, tiles)
 
 
 def micro_batches(passes: Sequence[EncodedPass], size: int) -> list[list[EncodedPass]]:

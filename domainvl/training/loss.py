@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def answer_loss(loaded: LoadedModel, batch: Batch) -> torch.Tensor:
-    """Return the summed cross entropy over all supervised tokens of a batch.
+    """Return the weighted sum of the cross entropy over all supervised tokens of a batch.
 
     The output layer is applied to supervised positions only: with 5 % of the positions supervised and a
     vocabulary of 150,000 most of the work and memory of the head is saved, and the gradient is the same.
@@ -24,7 +24,7 @@ def answer_loss(loaded: LoadedModel, batch: Batch) -> torch.Tensor:
         batch: The samples.
 
     Returns:
-        A scalar; divide by the number of supervised tokens for the mean.
+        A scalar; divide by the sum of the batch's weights for the mean.
     """
     from torch.nn import functional
 
@@ -40,4 +40,5 @@ def answer_loss(loaded: LoadedModel, batch: Batch) -> torch.Tensor:
     targets = batch.labels[:, 1:].to(device)
     supervised = targets != IGNORED
     logits = model.lm_head(hidden[:, :-1][supervised])
-    return functional.cross_entropy(logits.float(), targets[supervised], reduction="sum")
+    losses = functional.cross_entropy(logits.float(), targets[supervised], reduction="none")
+    return losses @ batch.weights[:, 1:].to(device)[supervised]

@@ -53,6 +53,8 @@ class Optimisation(_Section):
         max_steps: Stop after so many steps, whatever ``epochs`` says.
         batch_size: Samples a step, on average; a pass is never divided over steps.
         micro_batch_size: Samples at a time; the gradient is the same for any value.
+        loss_weighting: Whether all tokens count alike, all samples, or between the two; the published domain
+            adaptation uses ``square``.
         questions_per_pass: Most samples about the same images that share one pass through the model.
         learning_rate: Highest learning rate.
         warmup_ratio: Share of the steps in which the learning rate rises.
@@ -65,6 +67,7 @@ class Optimisation(_Section):
     max_steps: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=16, ge=1)
     micro_batch_size: int = Field(default=4, ge=1)
+    loss_weighting: Literal["token", "sample", "square"] = "token"
     questions_per_pass: int = Field(default=8, ge=1)
     learning_rate: float = Field(default=4e-5, gt=0)
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)

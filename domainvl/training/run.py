@@ -199,21 +199,26 @@ class _Run:
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
         encoded = self._encode(passes)
-        supervised = sum(one.supervised_count for one in encoded)
+        settings = self._recipe.optimisation
+        batches = [
+            collate(part, self._padding_id, settings.loss_weighting)
+            for part in micro_batches(encoded, settings.micro_batch_size)
+        ]
+        total_weight = sum(batch.weights.sum().item() for batch in batches)
         loss_sum = 0.0
-        for part in micro_batches(encoded, self._recipe.optimisation.micro_batch_size):
+        for batch in batches:
             with self._autocast():
-                loss = answer_loss(self.loaded, collate(part, self._padding_id))
-            (loss / supervised).backward()  # type: ignore[no-untyped-call]
+                loss = answer_loss(self.loaded, batch)
+            (loss / total_weight).backward()  # type: ignore[no-untyped-call]
             loss_sum += loss.item()
         gradient_norm = torch.nn.utils.clip_grad_norm_(
             [value for value in self.loaded.model.parameters() if value.requires_grad],
-            self._recipe.optimisation.max_grad_norm,
+            settings.max_grad_norm,
         )
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         return {
-            "loss": loss_sum / supervised,
+            "loss": loss_sum / total_weight,
             "learning_rate": learning_rate,
             "gradient_norm": gradient_norm.item(),
             "samples": sum(len(samples) for samples in passes),
@@ -227,14 +232,15 @@ class _Run:
         if not self._val:
             return
         self.loaded.model.eval()
-        loss_sum, supervised = 0.0, 0
+        loss_sum, total_weight = 0.0, 0.0
         size = self._recipe.optimisation.micro_batch_size
         with torch.inference_mode(), self._autocast():
             for start in range(0, len(self._val), size):
                 encoded = self._encode([[sample] for sample in self._val[start : start + size]])
-                loss_sum += answer_loss(self.loaded, collate(encoded, self._padding_id)).item()
-                supervised += sum(one.supervised_count for one in encoded)
-            log.write({"kind": "validation", "step": step, "of": self.step_count, "loss": loss_sum / supervised})
+                batch = collate(encoded, self._padding_id, self._recipe.optimisation.loss_weighting)
+                loss_sum += answer_loss(self.loaded, batch).item()
+                total_weight += batch.weights.sum().item()
+            log.write({"kind": "validation", "step": step, "of": self.step_count, "loss": loss_sum / total_weight})
             shown = _spread(self._val, self._recipe.validation.answers)
             by_id = {sample.id: sample for sample in shown}
             for answer in generate_answers(

@@ -102,3 +102,18 @@ def test_micro_batches_keep_passes_whole_and_similar_lengths_together() -> None:
     passes = [one(50, 2), one(10, 1), one(40, 2), one(12, 1), one(90, 5)]
     parts = micro_batches(passes, 4)
     assert [[len(part.input_ids) - 1 for part in parts_of] for parts_of in parts] == [[10, 12, 40], [50], [90]]
+
+
+@pytest.mark.parametrize(("weighting", "exponent"), [("token", 0.0), ("sample", -1.0), ("square", -0.5)])
+def test_weights_by_hand(weighting: str, exponent: float) -> None:
+    """Two answers of one and four tokens after three shared ones."""
+    one = EncodedPass(
+        input_ids=tuple(range(10)),
+        supervised=(False, False, False, False, True, False, True, True, True, True),
+        positions=(0, 1, 2, 3, 4, 3, 4, 5, 6, 7),
+        segments=(0, 0, 0, 1, 1, 2, 2, 2, 2, 2),
+        tiles=(),
+    )
+    expected = [0.0] * 4 + [1.0, 0.0] + [4.0**exponent] * 4
+    assert one.weights(weighting) == pytest.approx(expected)
+    assert collate([one], 0, weighting).weights[0].tolist() == pytest.approx(expected)

@@ -55,7 +55,7 @@ def theirs(loaded: LoadedModel, squares: Path, samples: list[Sample]) -> tuple[f
         output = loaded.internvl(
             input_ids=ids, pixel_values=pixel_values(loaded, one.tiles), labels=labels, use_cache=False
         )
-        total = total + output.loss * one.supervised_count
+        total = total + output.loss * sum(one.weights("token"))
     return loss_and_gradients(loaded, total)
 
 
