@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -51,24 +52,49 @@ COLOURS = {
 SHAPES = ("circle", "square", "triangle", "ring", "cross", "bar")
 ROWS = ("top", "middle", "bottom")
 COLUMNS = ("left", "centre", "right")
-MULTI_IMAGE_SHARE = 0.2
 GREY_SHARE = 0.2
 MAX_SATURATION = 0.5
+
+FEW_CLASSES = (
+    "red circle",
+    "green square",
+    "blue triangle",
+    "yellow ring",
+    "purple cross",
+    "white bar",
+    "orange square",
+    "cyan circle",
+)
+
+
+@dataclass(frozen=True)
+class SceneKind:
+    """What scenes show.
+
+    Attributes:
+        max_objects: Most objects in an image; with one there always is one.
+        few_classes: Only eight classes of one colour each, not every colour with every shape.
+        multi_image_share: Share of scenes that are sets of two to six images.
+    """
+
+    max_objects: int
+    few_classes: bool
+    multi_image_share: float
+
 
 Drawn = tuple[npt.NDArray[np.uint8], list[Object]]
 
 
-def write_scenes(out: Path, *, scene_count: int, max_objects: int, seed: int) -> None:
+def write_scenes(out: Path, kind: SceneKind, *, scene_count: int, seed: int) -> None:
     """Generate scenes and write them as a data set, a tenth of them held out.
 
     Args:
         out: Folder to make.
+        kind: What the scenes show.
         scene_count: Number of scenes.
-        max_objects: Most objects in an image. With one, all scenes are single images; with more, a fifth of
-            them are sets of two to six images.
         seed: Of everything.
     """
-    settings = {"scene_count": scene_count, "max_objects": max_objects, "seed": seed}
+    settings = {**asdict(kind), "scene_count": scene_count, "seed": seed}
     provenance = Provenance(
         converter="tiny-scenes",
         version=__version__,
@@ -79,7 +105,7 @@ def write_scenes(out: Path, *, scene_count: int, max_objects: int, seed: int) ->
         for number in range(scene_count):
             generator = np.random.default_rng([seed, number])
             split = (Split.TEST, Split.VAL)[number % 2] if number % 20 < 2 else Split.TRAIN
-            for sample in _scene(number, split, max_objects, generator, writer.images, provenance):
+            for sample in _scene(number, split, kind, generator, writer.images, provenance):
                 writer.add(sample)
         writer.finish(
             converter="tiny-scenes",
@@ -93,25 +119,25 @@ def write_scenes(out: Path, *, scene_count: int, max_objects: int, seed: int) ->
 def _scene(
     number: int,
     split: Split,
-    max_objects: int,
+    kind: SceneKind,
     generator: np.random.Generator,
     store: ImageStore,
     provenance: Provenance,
 ) -> Iterator[Sample]:
-    several = max_objects > 1 and generator.random() < MULTI_IMAGE_SHARE
+    several = kind.multi_image_share > 0 and generator.random() < kind.multi_image_share
     count = int(generator.integers(2, 7)) if several else 1
     images: list[Image] = []
     objects: list[Object] = []
     for index in range(count):
-        pixels, drawn = draw_scene(generator, max_objects=2 if several else max_objects)
+        pixels, drawn = draw_scene(generator, replace(kind, max_objects=2) if several else kind)
         source = Source(uri=f"generated/{number}/{index}")
         images.append(store.put_pixels(pixels).to_image(source))
         objects += [thing.model_copy(update={"id": f"{index}-{thing.id}", "image": index}) for thing in drawn]
-    classes = {thing.label for thing in objects} | {_random_label(generator) for _ in range(3)}
+    classes = {thing.label for thing in objects} | {_random_label(generator, kind) for _ in range(3)}
     if several:
         questions = list(_ask_several(objects, classes, number))
     else:
-        questions = list(_ask_one(objects, classes, number, alone=max_objects == 1))
+        questions = list(_ask_one(objects, classes, number, alone=kind.max_objects == 1))
     yield from samples_from_questions(
         questions,
         id_prefix=f"scene-{number:06d}",
@@ -159,16 +185,18 @@ def _where(thing: Object) -> str:
     return f"{row} {column}"
 
 
-def _random_label(generator: np.random.Generator) -> str:
+def _random_label(generator: np.random.Generator, kind: SceneKind) -> str:
+    if kind.few_classes:
+        return FEW_CLASSES[int(generator.integers(len(FEW_CLASSES)))]
     return f"{generator.choice(list(COLOURS))} {generator.choice(SHAPES)}"
 
 
-def draw_scene(generator: np.random.Generator, *, max_objects: int) -> Drawn:
+def draw_scene(generator: np.random.Generator, kind: SceneKind) -> Drawn:
     """Draw one image.
 
     Args:
         generator: Source of all randomness.
-        max_objects: Most objects in it.
+        kind: What it may show.
 
     Returns:
         uint8 RGB of shape (64, 64, 3), and its objects.
@@ -176,9 +204,9 @@ def draw_scene(generator: np.random.Generator, *, max_objects: int) -> Drawn:
     background = _background(generator)
     canvas = PillowImage.fromarray(background).resize((SIDE_PX * SUPERSAMPLING,) * 2, PillowImage.Resampling.BILINEAR)
     draw = ImageDraw.Draw(canvas)
-    palette = [_random_label(generator) for _ in range(2)] + [_random_label(generator) for _ in range(2)]
+    palette = [_random_label(generator, kind) for _ in range(4)]
     objects: list[Object] = []
-    for index in range(int(generator.integers(int(max_objects == 1), max_objects + 1))):
+    for index in range(int(generator.integers(int(kind.max_objects == 1), kind.max_objects + 1))):
         # Labels are drawn from a small palette, so that the same class occurs several times in a scene.
         label = palette[int(generator.integers(0, 4))]
         box_px = _free_place(generator, objects, flat=label.endswith("bar"))

@@ -26,7 +26,7 @@ def test_boxes_are_where_the_colour_is(scenes) -> None:
     checked = 0
     for number in range(60):
         generator = np.random.default_rng(number)
-        pixels, (thing,) = scenes.draw_scene(generator, max_objects=1)
+        pixels, (thing,) = scenes.draw_scene(generator, scenes.SceneKind(1, False, 0.0))
         colour = np.array(scenes.COLOURS[thing.label.split()[0]], float)
         near = np.abs(pixels - colour).max(axis=-1) < 40
         ground = np.median(pixels.reshape(-1, 3), axis=0)
