@@ -21,6 +21,15 @@ class ExitCode(enum.IntEnum):
     PARTIAL = 8
 
 
+def install_hint(extra: str) -> str:
+    """Say how to install an optional dependency, as the next action of an error that misses it.
+
+    Args:
+        extra: The extra of domainvl that brings it.
+    """
+    return f"Install it with: pip install 'domainvl[{extra}]'"
+
+
 class DomainvlError(Exception):
     """Base of all errors that domainvl raises on purpose.
 
@@ -86,22 +95,6 @@ class DatasetError(UsageError):
 
 class CheckpointError(UsageError):
     """A checkpoint is missing, incomplete or of another kind than asked for."""
-
-
-class MissingExtraError(UsageError):
-    """An optional dependency is not installed.
-
-    Args:
-        package: The distribution that is missing.
-        extra: The extra of domainvl that installs it.
-        purpose: What needs it.
-    """
-
-    def __init__(self, package: str, *, extra: str, purpose: str) -> None:
-        super().__init__(
-            f"{purpose} needs {package}, which is not installed",
-            action=f"Install it with: pip install 'domainvl[{extra}]'",
-        )
 
 
 class NothingToDoError(DomainvlError):

@@ -28,7 +28,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from domainvl.errors import ItemError
+from domainvl.errors import ItemError, install_hint
 
 from .headers import (
     PARSE_ERRORS,
@@ -125,12 +125,12 @@ def _plugin(syntax: UID, name: str) -> str:
             action="Write the file in another transfer syntax; extract videos with a tool for videos",
         ) from error
     if not decoder.is_available:
-        package = "python-gdcm" if syntax in (JPEGLossless, JPEGLosslessSV1) else "pylibjpeg-openjpeg pyjpegls"
+        lossless_jpeg = syntax in (JPEGLossless, JPEGLosslessSV1)
         raise ItemError(
             "Cannot decode pixels",
             reason="no-decoder",
             rule=f"no installed plugin of pydicom decodes {name}",
-            action=f"Install one with: pip install {package}",
+            action=install_hint("gdcm") if lossless_jpeg else "Install domainvl again; its decoders are missing",
         )
     return "pylibjpeg" if syntax in _PYLIBJPEG_SYNTAXES and "pylibjpeg" in decoder.available_plugins else ""
 

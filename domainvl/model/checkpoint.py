@@ -128,16 +128,13 @@ def write_spec(folder: Path, spec: CheckpointSpec) -> None:
     (folder / SPEC_NAME).write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def load_model(
-    reference: str, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, trainable: bool = False
-) -> LoadedModel:
+def load_model(reference: str, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> LoadedModel:
     """Load a checkpoint, an adapter together with its base.
 
     Args:
         reference: Name or folder, as :func:`find_checkpoint` takes it.
         device: Where to put it.
         dtype: Of the weights; float32 where None.
-        trainable: Whether a loaded adapter may be trained on.
 
     Raises:
         CheckpointError: If it is missing, of another kind, or an adapter's base is another model.
@@ -150,7 +147,7 @@ def load_model(
     if spec.kind == "model":
         model: nn.Module = _load_native(folder, dtype)
     else:
-        model = _load_adapter(folder, spec, dtype, trainable)
+        model = _load_adapter(folder, spec, dtype)
     tokenizer = _load_tokenizer(folder)
     model.to(device)
     model.eval()
@@ -185,7 +182,7 @@ def _load_native(folder: Path, dtype: torch.dtype) -> InternVLForConditionalGene
     return loaded
 
 
-def _load_adapter(folder: Path, spec: CheckpointSpec, dtype: torch.dtype, trainable: bool) -> nn.Module:
+def _load_adapter(folder: Path, spec: CheckpointSpec, dtype: torch.dtype) -> nn.Module:
     from peft import PeftModel
 
     if spec.base is None:
@@ -199,7 +196,10 @@ def _load_adapter(folder: Path, spec: CheckpointSpec, dtype: torch.dtype, traina
             rule=f"its base {spec.base.name} must have weights {spec.base.weights_sha256[:12]}, got {found[:12]}",
             action="Restore the model that it was trained on",
         )
-    adapted: nn.Module = PeftModel.from_pretrained(_load_native(base_folder, dtype), folder, is_trainable=trainable)
+    adapted: nn.Module = PeftModel.from_pretrained(
+        _load_native(base_folder, dtype),
+        folder,
+    )
     return adapted
 
 

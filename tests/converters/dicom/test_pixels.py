@@ -220,7 +220,7 @@ def test_missing_plugin_names_the_package(dataset, monkeypatch):
     monkeypatch.setattr("pydicom.pixels.decoders.base.Decoder.is_available", False)
     made = dataset()
     made.file_meta.TransferSyntaxUID = JPEGLosslessSV1
-    with pytest.raises(ItemError, match="pip install python-gdcm") as caught:
+    with pytest.raises(ItemError, match=r"pip install 'domainvl\[gdcm\]'") as caught:
         decode_frame(made, 0)
     assert caught.value.reason == "no-decoder"
 
