@@ -59,6 +59,12 @@ STAGES = (
         12_000,
         ("optimisation.batch_size=24", "optimisation.max_steps=2500", "optimisation.loss_weighting=square"),
     ),
+    Stage(
+        "boxes",
+        SceneKind(3, True, 0.15, white_share=0.45),
+        14_000,
+        ("optimisation.batch_size=24", "optimisation.max_steps=2600", "optimisation.loss_weighting=token"),
+    ),
 )
 
 # Words of the fields, so that their class names and views are a few tokens long, not one token a letter.

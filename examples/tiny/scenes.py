@@ -54,6 +54,7 @@ ROWS = ("top", "middle", "bottom")
 COLUMNS = ("left", "centre", "right")
 GREY_SHARE = 0.2
 MAX_SATURATION = 0.5
+BRIGHT, DARK = 235, 110
 
 FEW_CLASSES = (
     "red circle",
@@ -75,11 +76,13 @@ class SceneKind:
         max_objects: Most objects in an image; with one there always is one.
         few_classes: Only eight classes of one colour each, not every colour with every shape.
         multi_image_share: Share of scenes that are sets of two to six images.
+        white_share: Share of images in which all things are white on a dark ground and differ by shape alone.
     """
 
     max_objects: int
     few_classes: bool
     multi_image_share: float
+    white_share: float = 0.0
 
 
 Drawn = tuple[npt.NDArray[np.uint8], list[Object]]
@@ -134,6 +137,8 @@ def _scene(
         images.append(store.put_pixels(pixels).to_image(source))
         objects += [thing.model_copy(update={"id": f"{index}-{thing.id}", "image": index}) for thing in drawn]
     classes = {thing.label for thing in objects} | {_random_label(generator, kind) for _ in range(3)}
+    if any(thing.label.startswith("white") for thing in objects):
+        classes |= {f"white {generator.choice(SHAPES)}" for _ in range(2)}
     if several:
         questions = list(_ask_several(objects, classes, number))
     else:
@@ -201,10 +206,11 @@ def draw_scene(generator: np.random.Generator, kind: SceneKind) -> Drawn:
     Returns:
         uint8 RGB of shape (64, 64, 3), and its objects.
     """
-    background = _background(generator)
+    white = kind.white_share > 0 and generator.random() < kind.white_share
+    background = _background(generator, brightest=DARK if white else BRIGHT)
     canvas = PillowImage.fromarray(background).resize((SIDE_PX * SUPERSAMPLING,) * 2, PillowImage.Resampling.BILINEAR)
     draw = ImageDraw.Draw(canvas)
-    palette = [_random_label(generator, kind) for _ in range(4)]
+    palette = [f"white {generator.choice(SHAPES)}" if white else _random_label(generator, kind) for _ in range(4)]
     objects: list[Object] = []
     for index in range(int(generator.integers(int(kind.max_objects == 1), kind.max_objects + 1))):
         # Labels are drawn from a small palette, so that the same class occurs several times in a scene.
@@ -219,13 +225,13 @@ def draw_scene(generator: np.random.Generator, kind: SceneKind) -> Drawn:
     return np.clip(np.round(pixels), 0, 255).astype(np.uint8), objects
 
 
-def _background(generator: np.random.Generator) -> npt.NDArray[np.uint8]:
+def _background(generator: np.random.Generator, *, brightest: float) -> npt.NDArray[np.uint8]:
     """Draw smooth blobs of two colours with a gradient; sometimes grey."""
     cells = int(generator.integers(2, 9))
     blobs = PillowImage.fromarray(generator.integers(0, 256, (cells, cells), dtype=np.uint8))
     mix = np.asarray(blobs.resize((SIDE_PX, SIDE_PX), PillowImage.Resampling.BICUBIC), np.float32)[..., None] / 255
     mix = mix * generator.uniform(0.1, 1.0)
-    first, second = generator.uniform(20, 235, (2, 3))
+    first, second = generator.uniform(20, brightest, (2, 3))
     grey = generator.random() < GREY_SHARE
     # Mostly pale grounds: colour is then a property of things, which is what the questions ask for.
     saturation = 0.0 if grey else generator.uniform(0.0, MAX_SATURATION)
