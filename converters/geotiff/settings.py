@@ -27,7 +27,9 @@ class GeotiffSettings(ConverterSettings):
         "a folder with <scene stem>.geojson, .gpkg, .shp or .zip for each scene, or a CSV with the columns "
         "scene,label. Objects are taken to be labelled completely wherever a scene has labels.",
     )
-    label_field: str | None = Field(default=None, description="Attribute of the vector labels with the class name.")
+    label_field: str | None = Field(
+        default=None, description="Attribute with the class name; may be left out where there is only one."
+    )
     label_name: str | None = Field(default=None, description="One class name for all features, such as building.")
     layer: str | None = Field(default=None, description="Layer of a GeoPackage with several layers.")
     bands: str | None = Field(

@@ -143,7 +143,7 @@ def look_at_vector_file(
     Args:
         path: The file.
         uri: The name by which it may be mentioned.
-        field: Attribute with the class name.
+        field: Attribute with the class name; the only one where there is one and nothing is said.
         one_class: One class for all features, instead.
         layer: Layer, where there are several.
 
@@ -177,7 +177,10 @@ def look_at_vector_file(
             + (" (the .prj file is missing)" if path.suffix.lower() in (".shp", ".zip") else ""),
             action="Add the .prj file or write the file again with its CRS; it is never guessed",
         )
-    _check_field(path, field, one_class, [str(name) for name in info["fields"]])
+    fields = [str(name) for name in info["fields"]]
+    if field is None and one_class is None and len(fields) == 1:
+        field = fields[0]
+    _check_field(path, field, one_class, fields)
     indexed = bool(info["capabilities"]["fast_spatial_filter"])
     left, bottom, right, top = info["total_bounds"] if info["features"] else (0.0, 0.0, 0.0, 0.0)
     bounds = (float(left), float(bottom), float(right), float(top))

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from domainvl.quickstart.domains import (
     GENERATED,
-    GROUP_COUNT,
     MIN_GROUPS,
     OWN,
     REAL,
@@ -102,7 +101,7 @@ def _inputs(
         labels = {"labels": own.labels} if own.labels is not None else {}
         return own.data, labels | split_settings() | identity_settings(domain, out, own.deid_key, None)
     source = out / "inputs"
-    settings = domain.generate(source, max(MIN_GROUPS, round(GROUP_COUNT * size)), seed)
+    settings = domain.generate(source, max(MIN_GROUPS, round(domain.group_count * size)), seed)
     return source, settings | split_settings() | identity_settings(domain, out, None, seed)
 
 

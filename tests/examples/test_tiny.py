@@ -45,7 +45,7 @@ def test_script_runs_from_nothing_to_a_checkpoint(tmp_path: Path) -> None:
     changes = ["--set", "optimisation.max_steps=3", "--set", "validation.max_samples=2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     subprocess.run([*command, *changes], cwd=EXAMPLE, check=True, env=environment, capture_output=True)
-    assert (tmp_path / "tiny" / "many-run" / "checkpoint" / "model.safetensors").is_file()
+    assert (tmp_path / "tiny" / "boxes-run" / "checkpoint" / "model.safetensors").is_file()
 
 
 def test_what_ships_is_small_and_what_the_card_says() -> None:

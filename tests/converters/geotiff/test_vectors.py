@@ -1,3 +1,4 @@
+import json
 import pickle
 import shutil
 import zipfile
@@ -325,3 +326,12 @@ def test_it_stays_small_on_its_way_to_another_process(real_data):
     count = len(file.read(file.bounds).fids)
     assert len(pickle.dumps(file)) == before < 2_000
     assert len(pickle.loads(pickle.dumps(file)).read(file.bounds).fids) == count
+
+
+def test_the_only_field_is_the_class(tmp_path):
+    path = tmp_path / "labels.geojson"
+    square = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]]}
+    feature = {"type": "Feature", "properties": {"kind": "pond"}, "geometry": square}
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    file = look_at_vector_file(path, "labels.geojson", field=None, one_class=None, layer=None)
+    assert file.class_names() == {"pond"}
