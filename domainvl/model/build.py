@@ -50,7 +50,7 @@ def train_tokenizer(texts: Iterable[str], out: Path, *, vocabulary_size: int) ->
 
 
 def build_tiny(tokenizer: PreTrainedTokenizerFast, *, seed: int) -> InternVLForConditionalGeneration:
-    """Build an untrained model of under one million parameters that can be trained on a CPU in minutes.
+    """Build an untrained model of about one million parameters that can be trained on a CPU in minutes.
 
     Args:
         tokenizer: Decides the size of the vocabulary.
