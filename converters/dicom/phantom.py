@@ -20,8 +20,11 @@ Canvas = npt.NDArray[np.float64]
 NODULE, CAVITY, DRAIN = "nodule", "cavity", "drain"
 LABELS = (CAVITY, DRAIN, NODULE)
 
-_WHITE, _DARK = 0.97, 0.04
-_DRAIN_RADIUS_PX = 3.5
+# A drain is radiopaque, a nodule a little denser than tissue, a cavity filled with air.
+_DRAIN_GREY, _NODULE_GREY, _WALL_GREY, _AIR_GREY = 0.97, 0.68, 0.97, 0.04
+_CAVITY_AIR_SHARE = 0.74
+_FAT_GREY = 0.97  # of the scalp; being always there, it keeps a window by percentiles steady
+_DRAIN_RADIUS_PX = 4.0
 _NOISE = 0.02
 _PLACING_TRIES = 60
 
@@ -139,14 +142,14 @@ def _chest_ct(look: Look) -> Canvas:
 
 
 def _head(look: Look, region: str, extra: Canvas | None = None) -> Canvas:
-    """Draw scalp, skull ring and brain; ``extra`` is the distance to what hangs on the head."""
+    """Draw brain and the bright ring of the scalp; ``extra`` is the distance to what hangs on the head."""
     canvas = np.zeros((SIDE_PX, SIDE_PX))
     skull = _REGIONS[region].of(look)
     distance = skull.distance()
     if extra is not None:
         _paint(canvas, extra, look.tissue - 0.1)
     _paint(canvas, distance, look.tissue)
-    _paint(canvas, np.abs(distance + 2.0) - 1.3, look.tissue + 0.22)
+    _paint(canvas, np.abs(distance + 2.0) - 1.3, _FAT_GREY)
     x, y = _pixel_centers()
     folds = 0.05 * np.sin(x / 2.7 + 1.5 * np.sin(y / 6.0)) * np.cos(y / 3.1)
     canvas += np.where(distance < -5.0, folds, 0.0)
@@ -203,20 +206,17 @@ _ANATOMY = {
 }
 
 
-def _draw_labels(rng: np.random.Generator) -> list[str]:
-    """Choose the findings of a slice.
+_PATTERNS = ((), (0,), (0, 0), (0, 1), (0, 0, 0), (0, 0, 1))
+_PATTERN_WEIGHTS = (0.04, 0.22, 0.20, 0.18, 0.20, 0.16)
+"""Which findings a slice has, by place in a random order of the classes: mostly of one class, as in a patient. Of
+one class there are 0, 1, 2 or 3 in about 58, 23, 14 and 5 of 100 slices."""
 
-    Of one class there are 0, 1, 2 or 3 in about 48, 27, 13 and 11 of 100 slices, so that the commonest count
-    is right in less than half of them, and one slice in 25 is empty.
-    """
-    first, second, third = (str(label) for label in rng.permutation(LABELS))
-    count = int(rng.choice(4, p=[0.04, 0.06, 0.15, 0.75]))
-    pattern = rng.random()
-    if count == 3 and pattern >= 0.45:
-        return [first, first, second] if pattern < 0.85 else [first, second, third]
-    if count == 2 and pattern >= 0.6:
-        return [first, second]
-    return [first] * count
+
+def _draw_labels(rng: np.random.Generator) -> list[str]:
+    """Choose the findings of a slice."""
+    classes = rng.permutation(LABELS)
+    pattern = _PATTERNS[int(rng.choice(len(_PATTERNS), p=_PATTERN_WEIGHTS))]
+    return [str(classes[place]) for place in pattern]
 
 
 def _place(rng: np.random.Generator, look: Look) -> list[DrawnFinding]:
@@ -237,9 +237,9 @@ def _place(rng: np.random.Generator, look: Look) -> list[DrawnFinding]:
 
 def _draw_size(rng: np.random.Generator, label: str, *, small: bool) -> tuple[int, int]:
     if label == DRAIN:
-        length, across = int(rng.integers(28, 31 if small else 35)), 16
+        length, across = int(rng.integers(30, 33 if small else 39)), 18
         return (length, across) if rng.random() < 0.5 else (across, length)
-    side = int(rng.integers(16, 20 if small else 28))
+    side = int(rng.integers(18, 21 if small else 32))
     return side, side
 
 
@@ -253,13 +253,15 @@ def _draw_finding(canvas: Canvas, finding: DrawnFinding, *, rising: bool) -> Non
         inset = _DRAIN_RADIUS_PX
         start = np.array([x_min + inset, y_max - inset if rising else y_min + inset])
         end = np.array([x_max - inset, y_min + inset if rising else y_max - inset])
-        _paint(canvas, _segment_distance(start, end) - inset, _WHITE)
+        _paint(canvas, _segment_distance(start, end) - inset, _DRAIN_GREY)
         return
     radius = (x_max - x_min) / 2
     distance = np.hypot(_pixel_centers()[0] - (x_min + x_max) / 2, _pixel_centers()[1] - (y_min + y_max) / 2)
-    _paint(canvas, distance - radius, _WHITE)
-    if finding.label == CAVITY:
-        _paint(canvas, distance - 0.58 * radius, _DARK)
+    if finding.label == NODULE:
+        _paint(canvas, distance - radius, _NODULE_GREY)
+    else:
+        _paint(canvas, distance - radius, _WALL_GREY)
+        _paint(canvas, distance - _CAVITY_AIR_SHARE * radius, _AIR_GREY)
 
 
 def _segment_distance(start: npt.NDArray[np.float64], end: npt.NDArray[np.float64]) -> Canvas:

@@ -33,7 +33,7 @@ from .objects import objects_of, one_for_each_instance
 from .scenes import Frame, SceneUnit, Shot, frame_name
 from .settings import NuscenesSettings
 
-_VIEW_QUESTIONS_PER_FRAME = 2
+_VIEW_QUESTIONS_PER_FRAME = 4
 _COUNT_WORDS = ("no", "one", "two", "three", "four", "five", "six")
 
 

@@ -75,7 +75,7 @@ KINDS = (
     Kind("movable_object.trafficcone", None, (0.7, 0.7, 1.05), 4.0, 7.0),
 )
 
-_COUNT_WEIGHTS = (0.36, 0.20, 0.20, 0.24)
+_COUNT_WEIGHTS = (0.30, 0.30, 0.20, 0.20)
 """How often a kind is meant to occur 0, 1, 2 and 3 times in a frame."""
 
 _THINGS_PER_FRAME = range(2, 6)

@@ -26,6 +26,7 @@ _VISION_TARGETS = (
     r".*vision_tower\.encoder\.layer\.\d+\.(attention|mlp)\.(q_proj|k_proj|v_proj|projection_layer|fc1|fc2)"
 )
 _PROJECTOR = "multi_modal_projector"
+_EMBEDDINGS = "embed_tokens"
 
 
 class LoraSettings(BaseModel):
@@ -38,6 +39,8 @@ class LoraSettings(BaseModel):
         language_model: Adapt the language model.
         vision: Adapt the vision encoder. The paper finds LoRA on the language model alone weak at grounding.
         projector: Leave the projector as it is, or train it in full.
+        embeddings: Leave the embeddings of the words as they are, or train them in full: a model that has never
+            read the words of a field learns them sooner. Published models have read them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,10 +51,11 @@ class LoraSettings(BaseModel):
     language_model: bool = True
     vision: bool = True
     projector: Literal["frozen", "full"] = "full"
+    embeddings: Literal["frozen", "full"] = "frozen"
 
 
 def add_lora(model: InternVLForConditionalGeneration, settings: LoraSettings) -> PeftModel:
-    """Wrap a model so that only its adapters, and perhaps its projector, are trained.
+    """Wrap a model so that only its adapters, and perhaps its projector and its embeddings, are trained.
 
     Raises:
         UsageError: If no part would be adapted.
@@ -72,12 +76,17 @@ def add_lora(model: InternVLForConditionalGeneration, settings: LoraSettings) ->
             rule="lora.language_model and lora.vision are both false",
             action="Set one of them to true",
         )
+    in_full = [
+        name
+        for wanted, name in ((settings.projector, _PROJECTOR), (settings.embeddings, _EMBEDDINGS))
+        if wanted == "full"
+    ]
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
         target_modules="|".join(f"(?:{pattern})" for pattern in targets),
-        modules_to_save=[_PROJECTOR] if settings.projector == "full" else None,
+        modules_to_save=in_full or None,
     )
     return get_peft_model(model, config)
 

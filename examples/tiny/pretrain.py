@@ -28,6 +28,7 @@ HERE = Path(__file__).parent
 SEED = 20241021
 VOCABULARY_SIZE = 640
 TOKENIZER_TEXTS = 20_000
+TOKENIZER_STAGE = "boxes"
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,35 @@ STAGES = (
         14_000,
         ("optimisation.batch_size=24", "optimisation.max_steps=2600", "optimisation.loss_weighting=token"),
     ),
+    Stage(
+        "all",
+        SceneKind(
+            5, False, 0.22, white_share=0.15, grey_share=0.25, clutter=4, detect_share=0.4, named_views_share=0.6
+        ),
+        24_000,
+        (
+            "optimisation.epochs=2",
+            "optimisation.batch_size=24",
+            "optimisation.max_steps=10000",
+            "optimisation.loss_weighting=square",
+        ),
+    ),
+    Stage(
+        "words",
+        SceneKind(
+            3,
+            False,
+            0.12,
+            white_share=0.05,
+            grey_share=0.35,
+            clutter=4,
+            detect_share=0.4,
+            named_views_share=0.6,
+            one_word_share=0.65,
+        ),
+        18_000,
+        ("optimisation.batch_size=24", "optimisation.max_steps=4500", "optimisation.loss_weighting=square"),
+    ),
 )
 
 # Words of the fields, so that their class names and views are a few tokens long, not one token a letter.
@@ -93,7 +123,7 @@ def main() -> None:
             write_scenes(dataset, stage.scenes, scene_count=count, seed=SEED)
     model = options.out / "start"
     if not model.exists():
-        _write_start(options.out / f"{STAGES[-1].name}-scenes", model)
+        _write_start(options.out / f"{TOKENIZER_STAGE}-scenes", model)
     for stage in STAGES:
         changes = [*stage.changes, *options.set]
         recipe = load_recipe(str(HERE / "pretrain.yaml"), model=str(model), overrides=changes)

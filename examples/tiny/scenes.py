@@ -55,6 +55,10 @@ COLUMNS = ("left", "centre", "right")
 GREY_SHARE = 0.2
 MAX_SATURATION = 0.5
 BRIGHT, DARK = 235, 110
+GREY_GROUND = (40, 90)
+GREYS = ("white", "grey", "black")
+SHAPE_WORD_SHARE = 0.35
+VIEW_NAMES = ("A", "B", "C", "D", "left", "right", "top", "middle", "bottom", "centre")
 
 FEW_CLASSES = (
     "red circle",
@@ -77,12 +81,22 @@ class SceneKind:
         few_classes: Only eight classes of one colour each, not every colour with every shape.
         multi_image_share: Share of scenes that are sets of two to six images.
         white_share: Share of images in which all things are white on a dark ground and differ by shape alone.
+        grey_share: Share of images without any colour, in which things are white, grey or black.
+        clutter: Most lines, arcs and large patches in the ground, which are no things.
+        detect_share: Share of scenes that are asked where things are in the words of remote sensing ("Detect ...").
+        named_views_share: Share of sets in which the images have names instead of numbers.
+        one_word_share: Share of scenes that are asked about by colour alone or by shape alone, in one word.
     """
 
     max_objects: int
     few_classes: bool
     multi_image_share: float
     white_share: float = 0.0
+    grey_share: float = 0.0
+    clutter: int = 0
+    detect_share: float = 0.0
+    named_views_share: float = 0.0
+    one_word_share: float = 0.0
 
 
 Drawn = tuple[npt.NDArray[np.uint8], list[Object]]
@@ -129,24 +143,34 @@ def _scene(
 ) -> Iterator[Sample]:
     several = kind.multi_image_share > 0 and generator.random() < kind.multi_image_share
     count = int(generator.integers(2, 7)) if several else 1
+    names: list[str] = []
+    if several and kind.named_views_share > 0 and generator.random() < kind.named_views_share:
+        names = [str(name) for name in generator.choice(VIEW_NAMES, count, replace=False)]
     images: list[Image] = []
     objects: list[Object] = []
     for index in range(count):
         pixels, drawn = draw_scene(generator, replace(kind, max_objects=2) if several else kind)
         source = Source(uri=f"generated/{number}/{index}")
-        images.append(store.put_pixels(pixels).to_image(source))
+        images.append(store.put_pixels(pixels).to_image(source, view=names[index] if names else None))
         objects += [thing.model_copy(update={"id": f"{index}-{thing.id}", "image": index}) for thing in drawn]
     classes = {thing.label for thing in objects} | {_random_label(generator, kind) for _ in range(3)}
+    detect = kind.detect_share > 0 and generator.random() < kind.detect_share
     if any(thing.label.startswith("white") for thing in objects):
         classes |= {f"white {generator.choice(SHAPES)}" for _ in range(2)}
+    one_word = kind.one_word_share > 0 and generator.random() < kind.one_word_share
+    if one_word:
+        # As in the fields, where a class is one word however it looks.
+        place = int(generator.random() < SHAPE_WORD_SHARE)
+        objects = [thing.model_copy(update={"label": thing.label.split()[place]}) for thing in objects]
+        classes = {label.split()[place] for label in classes}
     if several:
-        questions = list(_ask_several(objects, classes, number))
+        questions = list(_ask_several(objects, classes, number, names))
     else:
-        questions = list(_ask_one(objects, classes, number, alone=kind.max_objects == 1))
+        questions = list(_ask_one(objects, classes, number, alone=kind.max_objects == 1, one_word=one_word))
     yield from samples_from_questions(
         questions,
         id_prefix=f"scene-{number:06d}",
-        domain="general",
+        domain="remote-sensing" if detect else "general",
         images=images,
         objects=objects,
         split=split,
@@ -155,10 +179,14 @@ def _scene(
     )
 
 
-def _ask_one(objects: list[Object], classes: set[str], number: int, *, alone: bool) -> Iterator[Question]:
+def _ask_one(
+    objects: list[Object], classes: set[str], number: int, *, alone: bool, one_word: bool
+) -> Iterator[Question]:
     # Of a thing alone only colour and place are asked: they are what has to be learned first.
     settings = ObjectQuestions(tasks=(Task.GROUNDING,)) if alone else None
     yield from ask_about_objects(objects, classes, key=str(number), settings=settings)
+    if one_word:
+        return
     by_shape: dict[str, list[Object]] = {}
     for thing in objects:
         by_shape.setdefault(thing.label.split()[1], []).append(thing)
@@ -169,7 +197,7 @@ def _ask_one(objects: list[Object], classes: set[str], number: int, *, alone: bo
             yield Question(f"where-{shape}", Task.VQA, f"Where is the {shape}?", TextAnswer(text=_where(things[0])))
 
 
-def _ask_several(objects: list[Object], classes: set[str], number: int) -> Iterator[Question]:
+def _ask_several(objects: list[Object], classes: set[str], number: int, names: list[str]) -> Iterator[Question]:
     settings = ObjectQuestions(tasks=(Task.COUNTING, Task.PRESENCE), place="in the images")
     yield from ask_about_objects(objects, classes, key=str(number), settings=settings)
     by_label: dict[str, set[int]] = {}
@@ -177,10 +205,10 @@ def _ask_several(objects: list[Object], classes: set[str], number: int) -> Itera
         by_label.setdefault(thing.label, set()).add(thing.image)
     for label, where in by_label.items():
         if len(where) == 1:
-            answer = f"Image-{min(where) + 1}"
-            yield Question(
-                f"which-{label.replace(' ', '-')}", Task.VQA, f"Which image shows the {label}?", TextAnswer(text=answer)
-            )
+            answer = names[min(where)] if names else f"Image-{min(where) + 1}"
+            key = f"which-{label.replace(' ', '-')}"
+            text = f"Which {'view' if names else 'image'} shows the {label}?"
+            yield Question(key, Task.VQA, text, TextAnswer(text=answer))
 
 
 def _where(thing: Object) -> str:
@@ -190,10 +218,12 @@ def _where(thing: Object) -> str:
     return f"{row} {column}"
 
 
-def _random_label(generator: np.random.Generator, kind: SceneKind) -> str:
+def _random_label(generator: np.random.Generator, kind: SceneKind, colours: tuple[str, ...] = tuple(COLOURS)) -> str:
+    if colours == ("white",):
+        return f"white {generator.choice(SHAPES)}"
     if kind.few_classes:
         return FEW_CLASSES[int(generator.integers(len(FEW_CLASSES)))]
-    return f"{generator.choice(list(COLOURS))} {generator.choice(SHAPES)}"
+    return f"{generator.choice(colours)} {generator.choice(SHAPES)}"
 
 
 def draw_scene(generator: np.random.Generator, kind: SceneKind) -> Drawn:
@@ -207,10 +237,15 @@ def draw_scene(generator: np.random.Generator, kind: SceneKind) -> Drawn:
         uint8 RGB of shape (64, 64, 3), and its objects.
     """
     white = kind.white_share > 0 and generator.random() < kind.white_share
-    background = _background(generator, brightest=DARK if white else BRIGHT)
+    grey = kind.grey_share > 0 and not white and generator.random() < kind.grey_share
+    colours = ("white",) if white else GREYS if grey else tuple(COLOURS)
+    darkest, brightest = GREY_GROUND if grey else (20, DARK if white else BRIGHT)
+    background = _background(generator, darkest=darkest, brightest=brightest, grey=grey)
     canvas = PillowImage.fromarray(background).resize((SIDE_PX * SUPERSAMPLING,) * 2, PillowImage.Resampling.BILINEAR)
     draw = ImageDraw.Draw(canvas)
-    palette = [f"white {generator.choice(SHAPES)}" if white else _random_label(generator, kind) for _ in range(4)]
+    if kind.clutter:
+        _draw_clutter(draw, background, int(generator.integers(0, kind.clutter + 1)), generator)
+    palette = [_random_label(generator, kind, colours) for _ in range(4)]
     objects: list[Object] = []
     for index in range(int(generator.integers(int(kind.max_objects == 1), kind.max_objects + 1))):
         # Labels are drawn from a small palette, so that the same class occurs several times in a scene.
@@ -225,20 +260,51 @@ def draw_scene(generator: np.random.Generator, kind: SceneKind) -> Drawn:
     return np.clip(np.round(pixels), 0, 255).astype(np.uint8), objects
 
 
-def _background(generator: np.random.Generator, *, brightest: float) -> npt.NDArray[np.uint8]:
+def _background(
+    generator: np.random.Generator, *, darkest: float, brightest: float, grey: bool
+) -> npt.NDArray[np.uint8]:
     """Draw smooth blobs of two colours with a gradient; sometimes grey."""
     cells = int(generator.integers(2, 9))
     blobs = PillowImage.fromarray(generator.integers(0, 256, (cells, cells), dtype=np.uint8))
     mix = np.asarray(blobs.resize((SIDE_PX, SIDE_PX), PillowImage.Resampling.BICUBIC), np.float32)[..., None] / 255
     mix = mix * generator.uniform(0.1, 1.0)
-    first, second = generator.uniform(20, brightest, (2, 3))
-    grey = generator.random() < GREY_SHARE
+    first, second = generator.uniform(darkest, brightest, (2, 3))
+    grey = bool(generator.random() < GREY_SHARE) or grey
     # Mostly pale grounds: colour is then a property of things, which is what the questions ask for.
     saturation = 0.0 if grey else generator.uniform(0.0, MAX_SATURATION)
     first, second = (colour.mean() + saturation * (colour - colour.mean()) for colour in (first, second))
     # The two colours stay near each other: objects must stand out from the ground.
     second = first + 0.35 * (second - first)
     return np.clip(first * (1 - mix) + second * mix, 0, 255).astype(np.uint8)
+
+
+def _draw_clutter(
+    draw: ImageDraw.ImageDraw, background: npt.NDArray[np.uint8], count: int, generator: np.random.Generator
+) -> None:
+    """Draw large pale patches, thin outlines and lines: what a ground has in it that nobody asks for."""
+    mean = background.mean((0, 1))
+    side = SIDE_PX * SUPERSAMPLING
+    for _ in range(count):
+        thin = bool(generator.random() < 0.5)
+        contrast = generator.uniform(20, 100) if thin else generator.uniform(8, 28)
+        level = mean + contrast * generator.choice((-1.0, 1.0))
+        red, green, blue = np.clip(level, 0, 255).astype(int).tolist()
+        colour = (red, green, blue)
+        width, height = generator.integers(side // 2, side + 1, 2)
+        x, y = (int(generator.integers(-side // 4, side * 3 // 4)) for _ in range(2))
+        box = (x, y, x + int(width), y + int(height))
+        line = int(generator.integers(1, 4))
+        match int(generator.integers(0, 3)):
+            case 0:
+                draw.line(box, fill=colour, width=line if thin else 6 * line)
+            case 1 if thin:
+                draw.ellipse(box, outline=colour, width=line)
+            case 1:
+                draw.ellipse(box, fill=colour)
+            case _ if thin:
+                draw.rectangle(box, outline=colour, width=line)
+            case _:
+                draw.rectangle(box, fill=colour)
 
 
 def _free_place(

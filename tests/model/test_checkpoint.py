@@ -68,6 +68,22 @@ def test_adapter_comes_back_on_its_base(untrained: Path, tmp_path: Path) -> None
     assert not torch.allclose(logits(again), logits(load_model(str(untrained))), atol=1e-3)
 
 
+def test_embeddings_that_were_trained_come_back_too(untrained: Path, tmp_path: Path) -> None:
+    settings = LoraSettings(rank=2, alpha=4, projector="frozen", embeddings="full")
+    wrapped = add_lora(load_model(str(untrained)).internvl, settings)
+    in_full = [name for name, value in wrapped.named_parameters() if value.requires_grad and "lora_" not in name]
+    assert [name.rpartition("embed_tokens")[1] for name in in_full] == ["embed_tokens"]
+
+    adapted = adapter(untrained, tmp_path / "adapter", settings)
+    with torch.no_grad():
+        adapted.internvl.get_input_embeddings().modules_to_save.default.weight.mul_(2.0)
+    save_checkpoint(adapted, tmp_path / "adapter")
+    again = load_model(str(tmp_path / "adapter"))
+    assert torch.equal(logits(adapted), logits(again))
+    changed = again.internvl.get_input_embeddings().modules_to_save.default.weight
+    assert torch.equal(changed, 2.0 * load_model(str(untrained)).internvl.get_input_embeddings().weight)
+
+
 def test_adapter_of_another_base_is_refused(untrained: Path, tmp_path: Path) -> None:
     base = shutil.copytree(untrained, tmp_path / "base")
     adapter(base, tmp_path / "adapter")
