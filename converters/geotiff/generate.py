@@ -64,20 +64,20 @@ _LOOKS = {
 }
 CLASSES = tuple(_LOOKS)
 
-# How many objects of each class a quadrant has (the classes in random order) and how often: counts of 0 to 3 of
-# a class chosen at random are all common, about 46, 28, 16 and 10 in a hundred.
+# How many objects of each class a quadrant has (the classes in random order) and how often. Of a class chosen at
+# random there are 0, 1, 2 or 3 in about 53, 33, 9 and 5 of 100 quadrants.
 _MIXES = (
-    ((3, 1, 0, 0), 0.36),
-    ((2, 1, 1, 0), 0.28),
-    ((2, 2, 0, 0), 0.16),
+    ((1, 1, 0, 0), 0.30),
+    ((2, 1, 0, 0), 0.20),
+    ((3, 1, 0, 0), 0.14),
+    ((1, 1, 1, 0), 0.10),
+    ((1, 0, 0, 0), 0.08),
+    ((2, 2, 0, 0), 0.08),
     ((3, 0, 0, 0), 0.07),
-    ((1, 1, 1, 1), 0.04),
-    ((2, 0, 0, 0), 0.03),
-    ((1, 0, 0, 0), 0.03),
     ((0, 0, 0, 0), 0.03),
 )
-_MIN_SIDE_PX = 24.0
-_MAX_SIDE_PX = 52.0
+_MIN_SIDE_PX = 30.0
+_MAX_SIDE_PX = 60.0
 _GAP_PX = 3.0
 _STICK_OUT_SHARE = 0.08
 _STICK_OUT_PX = 5.0

@@ -11,7 +11,7 @@ from domainvl.errors import ExitCode
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--domain", "medcial"], "must be one of remote-sensing, medical, driving, got medcial"),
+        (["--domain", "medcial"], "must be one of driving, remote-sensing, medical, got medcial"),
         (["--labels", "x"], "--labels and --deid-key belong to --data"),
         (["--data", "."], "--data needs exactly one --domain"),
         (["--data", "nowhere", "--domain", "medical"], "no such file or folder"),
