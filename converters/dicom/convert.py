@@ -17,7 +17,7 @@ from domainvl.conversion import UnitResult
 from domainvl.errors import ItemError
 from domainvl.schema.images import ImageStore
 from domainvl.schema.questions import Question, ask_about_objects, samples_from_questions
-from domainvl.schema.sample import Object, Provenance, Sample, Source, Task, TextAnswer
+from domainvl.schema.sample import Provenance, Sample, Source, Task, TextAnswer
 from domainvl.schema.splitting import assign_split
 from domainvl.schema.writer import Reject, Severity
 
@@ -138,7 +138,11 @@ def _convert_slice(
     geometry = geometry_of(header)
     plane = _plane(header, geometry)
     name = f"{unit.name}/{thing.index:04d}"
-    questions = list(_questions(header, plane, thing, unit.classes, objects, key=name))
+    questions: list[Question] = []
+    if thing.index in _asked_for_header(unit, settings.header_slices_per_series):
+        questions += _header_questions(header, plane)
+    if thing.findings is not None:
+        questions += ask_about_objects(objects, unit.classes, key=name)
     if not questions:
         return [], rejects
     spacing, not_square = spacing_details(header)
@@ -200,19 +204,17 @@ def _plane(header: Dataset, geometry: Geometry | None) -> str | None:
     return plane_of(geometry)
 
 
-def _questions(
-    header: Dataset,
-    plane: str | None,
-    thing: SliceRef,
-    classes: tuple[str, ...],
-    objects: tuple[Object, ...],
-    *,
-    key: str,
-) -> Iterator[Question]:
+def _asked_for_header(unit: SeriesUnit, limit: int | None) -> set[int]:
+    """Choose the slices that are asked for what the headers tell: the middles of equal parts of the series."""
+    indices = [thing.index for thing in unit.slices]
+    if limit is None or limit >= len(indices):
+        return set(indices)
+    return {indices[int((part + 0.5) * len(indices) / limit)] for part in range(limit)}
+
+
+def _header_questions(header: Dataset, plane: str | None) -> Iterator[Question]:
     modality = MODALITY_CLASSES.get(text_of(header, "Modality"))
     if modality is not None:
         yield Question("modality", Task.CLASSIFICATION, MODALITY_QUESTION, TextAnswer(text=modality))
     if plane is not None:
         yield Question("plane", Task.VQA, PLANE_QUESTION, TextAnswer(text=plane))
-    if thing.findings is not None:
-        yield from ask_about_objects(objects, classes, key=key)

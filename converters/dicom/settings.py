@@ -30,6 +30,12 @@ class DicomSettings(ConverterSettings):
         "percentile), one of the CT windows soft, lung, bone, brain, mediastinum, liver (other modalities stay at "
         "auto), or CENTER/WIDTH in modality units for every grey image.",
     )
+    header_slices_per_series: int | None = Field(
+        default=None,
+        ge=0,
+        description="Slices of a series, evenly spread, that are asked for what the headers tell, modality and plane; "
+        "all where left out.",
+    )
     max_frames: int = Field(
         default=32,
         ge=1,

@@ -53,7 +53,8 @@ def _generate_medical(folder: Path, count: int, seed: int) -> dict[str, Any]:
     from domainvl.converters.dicom.generate import generate_series
 
     generate_series(folder, patient_count=count, seed=seed)
-    return {"labels": folder / "labels.csv"}
+    # All slices of a series have one modality and mostly one plane: asked once, more is asked about findings.
+    return {"labels": folder / "labels.csv", "header_slices_per_series": 1}
 
 
 def _generate_driving(folder: Path, count: int, seed: int) -> dict[str, Any]:

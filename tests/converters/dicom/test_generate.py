@@ -116,6 +116,21 @@ def test_answers_are_spread(series, convert_dicom):
     assert min(planes[plane] for plane in ("axial", "coronal", "sagittal")) >= 12
 
 
+@pytest.mark.parametrize(("limit", "of_four"), [(1, {2}), (2, {1, 3}), (0, set()), (9, {0, 1, 2, 3})])
+def test_headers_are_asked_about_in_the_middle_of_equal_parts(series, convert_dicom, limit, of_four):
+    _, samples, _ = convert_dicom(series, labels=series / "labels.csv", header_slices_per_series=limit)
+    asked = {}
+    for sample in samples:
+        if sample.task is Task.COUNTING:  # asked of every slice
+            asked.setdefault(sample.id.rsplit("/", 2)[0], set())
+    length = Counter(sample.id.rsplit("/", 2)[0] for sample in samples if sample.task is Task.COUNTING)
+    for sample in samples:
+        if sample.task is Task.CLASSIFICATION:
+            asked[sample.id.rsplit("/", 2)[0]].add(sample.images[0].source.details["slice_index"])
+    assert {frozenset(indices) for name, indices in asked.items() if length[name] == 4} == {frozenset(of_four)}
+    assert all(len(indices) == min(limit, length[name]) for name, indices in asked.items())
+
+
 def test_personal_data_do_not_pass(series, tmp_path, convert_dicom):
     convert_dicom(series, labels=series / "labels.csv")
     written = b"\n".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
