@@ -19,9 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from domainvl import __version__
 from domainvl.engine import run_units
 from domainvl.errors import ExitCode, InputNotFoundError, NothingToDoError, UsageError
-from domainvl.schema.images import ImageStore, hash_file
+from domainvl.files import hash_file
+from domainvl.schema.images import ImageStore
 from domainvl.schema.sample import Provenance, Sample
-from domainvl.schema.splitting import SplitFractions
+from domainvl.schema.splitting import SplitFractions, assign_split
 from domainvl.schema.wording import WORDING_VERSION
 from domainvl.schema.writer import DatasetWriter, Reject
 
@@ -170,13 +171,14 @@ def convert(
             writer.reject(reject)
         for reject_or_sample in _run(converter, plan, settings, writer.images, provenance, on_progress):
             if isinstance(reject_or_sample, Sample):
-                writer.add(reject_or_sample)
+                split = reject_or_sample.fixed_split or assign_split(reject_or_sample.group, settings.split_fractions())
+                writer.add(reject_or_sample.model_copy(update={"split": split}))
             else:
                 writer.reject(reject_or_sample)
         if writer.sample_count == 0:
             raise _nothing_converted(converter, source, writer, len(plan.units))
         manifest = writer.finish(
-            converter=converter.name,
+            command=f"convert {converter.name}",
             settings=public_settings,
             sources=_describe_sources(plan.sources),
             versions=_versions(),

@@ -18,6 +18,7 @@ class ExitCode(enum.IntEnum):
     INTERNAL_ERROR = 1
     USAGE = 2
     NOTHING_DONE = 3
+    STOPPED = 4
     PARTIAL = 8
 
 
@@ -101,6 +102,26 @@ class NothingToDoError(DomainvlError):
     """The input holds nothing that the command could work on."""
 
     exit_code = ExitCode.NOTHING_DONE
+
+
+class StoppedError(DomainvlError):
+    """A run ended before it was done; what it did is kept, and the same command goes on from there."""
+
+    exit_code = ExitCode.STOPPED
+
+
+class OutputError(StoppedError):
+    """The output cannot be written: the disk is full, read-only or gone. No input is to blame."""
+
+    @classmethod
+    def of(cls, error: OSError, path: Path) -> OutputError:
+        """Say what the operating system said of a file that was to be written."""
+        return cls(
+            "Cannot write",
+            where=path,
+            rule=error.strerror or str(error),
+            action="Make room or make the folder writable, then give the same command again",
+        )
 
 
 class ItemError(DomainvlError):

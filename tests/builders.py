@@ -24,7 +24,6 @@ from domainvl.schema import (
     Split,
     Task,
     TextAnswer,
-    assign_split,
     samples_from_questions,
     word,
 )
@@ -103,7 +102,6 @@ class ToyConverter:
             id_prefix=unit.stem,
             domain="general",
             images=[image],
-            split=assign_split(unit.stem, settings.split_fractions()),
             group=unit.stem,
             provenance=provenance,
         )

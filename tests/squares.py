@@ -41,7 +41,7 @@ def write_squares(folder: Path, *, groups: int = 24, side_px: int = 64) -> None:
                 box_px = (float(x), float(y), float(x + 24), float(y + 24))
                 objects.append(Object(id=str(index), label=f"{colour} square", image=index, box_px=box_px))
             split = (Split.VAL, Split.TEST, Split.TRAIN, Split.TRAIN)[number % 4]
-            common = {"domain": "general", "split": split, "group": f"g{number}", "provenance": PROVENANCE}
+            common = {"domain": "general", "fixed_split": split, "group": f"g{number}", "provenance": PROVENANCE}
             colour = objects[0].label.split()[0]
             single = [
                 Question("colour", Task.VQA, "What colour is the square?", TextAnswer(text=colour)),
@@ -54,7 +54,7 @@ def write_squares(folder: Path, *, groups: int = 24, side_px: int = 64) -> None:
                     questions, id_prefix=f"{number:02d}", images=shown, objects=known, **common
                 ):
                     writer.add(sample)
-        writer.finish(converter="squares", settings={"groups": groups}, sources=[], versions={})
+        writer.finish(command="squares", settings={"groups": groups}, sources=[], versions={})
 
 
 def write_untrained(folder: Path, dataset: Path) -> None:

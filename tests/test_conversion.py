@@ -175,7 +175,7 @@ def test_the_manifest_says_what_went_in(tmp_path, toys):
     convert(ToyConverter(), toys, tmp_path / "out", ToySettings(grey=9, split_seed=4))
 
     manifest = read_manifest(tmp_path / "out")
-    assert (manifest["name"], manifest["converter"], manifest["licence"]) == ("out", "toy", "CC0-1.0")
+    assert (manifest["name"], manifest["command"], manifest["licence"]) == ("out", "convert toy", "CC0-1.0")
     assert manifest["settings"] == {
         "val_fraction": 0.1,
         "test_fraction": 0.1,

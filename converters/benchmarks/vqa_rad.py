@@ -23,10 +23,10 @@ from pydantic import Field
 
 from domainvl.conversion import ConverterSettings, Plan, UnitResult
 from domainvl.errors import DatasetError, InputNotFoundError, ItemError, NothingToDoError
-from domainvl.schema.images import ImageStore, StoredImage, hash_file
+from domainvl.files import hash_file
+from domainvl.schema.images import ImageStore, StoredImage
 from domainvl.schema.questions import Question, samples_from_questions
 from domainvl.schema.sample import Provenance, Sample, Source, Split, Task, TextAnswer
-from domainvl.schema.splitting import assign_split
 from domainvl.schema.writer import Reject, Severity
 
 DOMAIN = "medical"
@@ -155,7 +155,7 @@ def _samples(
             id_prefix="vqa-rad",
             domain=DOMAIN,
             images=[stored.to_image(source)],
-            split=Split.TEST if is_test else assign_split(unit.image_name, settings.split_fractions()),
+            fixed_split=Split.TEST if is_test else None,
             # Published as it is, an image lies in two splits; its groups are named apart to make that possible.
             group=f"{unit.image_name} (official test)" if is_test and leaks else unit.image_name,
             provenance=provenance,

@@ -18,7 +18,6 @@ from domainvl.errors import ItemError
 from domainvl.schema.images import ImageStore
 from domainvl.schema.questions import Question, ask_about_objects, samples_from_questions
 from domainvl.schema.sample import Provenance, Sample, Source, Task, TextAnswer
-from domainvl.schema.splitting import assign_split
 from domainvl.schema.writer import Reject, Severity
 
 from .geometry import Geometry, geometry_of, is_stored_as_displayed, plane_of
@@ -154,7 +153,6 @@ def _convert_slice(
         domain=DOMAIN,
         images=(images.put_pixels(rendered.pixels).to_image(source),),
         objects=objects,
-        split=assign_split(unit.patient, settings.split_fractions()),
         group=unit.patient,
         provenance=provenance,
         warnings=(*rendered.warnings, *_warnings(header, geometry, plane, not_square), *thing.warnings),

@@ -11,7 +11,7 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
-from domainvl.schema.images import hash_file
+from domainvl.files import hash_file
 from domainvl.schema.writer import Reject, Severity
 
 from .deid import Pseudonyms

@@ -27,10 +27,9 @@ from domainvl.schema import (
     Task,
     TextAnswer,
     ask_about_objects,
-    assign_split,
     samples_from_questions,
 )
-from domainvl.schema.images import hash_file
+from domainvl.files import hash_file
 
 from .bands import BandChoice, choose_bands
 from .grid import Tile, plan_tiles, uncovered_px
@@ -167,7 +166,6 @@ def _convert_tile(
         domain=DOMAIN,
         images=[image],
         objects=objects,
-        split=assign_split(scene.stem, settings.split_fractions()),
         group=scene.stem,
         provenance=provenance,
         warnings=warnings,

@@ -23,10 +23,9 @@ from domainvl.schema import (
     Task,
     TextAnswer,
     ask_about_objects,
-    assign_split,
     samples_from_questions,
 )
-from domainvl.schema.images import hash_file
+from domainvl.files import hash_file
 from domainvl.schema.splitting import uniform_from_key
 
 from .objects import objects_of, one_for_each_instance
@@ -117,7 +116,6 @@ class SceneJob:
             domain="driving",
             images=images,
             objects=objects,
-            split=assign_split(self.unit.name, self.settings.split_fractions()),
             group=self.unit.name,
             provenance=self.provenance,
         )

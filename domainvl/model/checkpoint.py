@@ -19,7 +19,7 @@ from domainvl.model.adapters import inner_model
 from domainvl.model.chat import Chat
 from domainvl.model.encoding import ADDED_TOKENS, ConversationEncoder
 from domainvl.model.preprocessing import Preprocessing
-from domainvl.schema.images import hash_file
+from domainvl.files import hash_file
 
 if TYPE_CHECKING:
     import torch

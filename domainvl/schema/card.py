@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from domainvl.schema.images import hash_file
+from domainvl.files import hash_file
 
 _CROISSANT = "http://mlcommons.org/croissant/1.0"
 # The terms of its context that stand for themselves (Croissant Format Specification 1.0, appendix 1).
@@ -38,7 +38,7 @@ def write_card(path: Path, manifest: Mapping[str, Any]) -> None:
         "",
         f"# {manifest['name']}",
         "",
-        f"Made by `domainvl convert {manifest['converter']}` from {len(manifest['sources'])} source files.",
+        f"Made by `domainvl {manifest['command']}` from {len(manifest['sources'])} source files.",
         "",
         "| split | domain | task | samples |",
         "| --- | --- | --- | --- |",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,10 @@ from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
 from domainvl.errors import DatasetError, ItemError
+from domainvl.files import link_or_copy, write_atomically
 from domainvl.schema.sample import Image, Source
 
 _PNG_COMPRESS_LEVEL = 1
-_READ_CHUNK_BYTES = 1 << 20
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "CMYK"})
 
@@ -46,7 +45,7 @@ class StoredImage:
 
 
 class ImageStore:
-    """Writes images under ``ROOT/images/ab/cd/<hash>.<extension>``.
+    """Writes images under ``ROOT/images/ab/cd/<hash>.<extension>``; several processes may write at once.
 
     Args:
         root: The data set's folder.
@@ -74,14 +73,19 @@ class ImageStore:
             )
         digest = hash_pixels(pixels)
 
-        def write(path: Path) -> None:
-            PillowImage.fromarray(pixels).save(path, format="PNG", compress_level=_PNG_COMPRESS_LEVEL)
+        def encode() -> bytes:
+            buffer = io.BytesIO()
+            PillowImage.fromarray(pixels).save(buffer, format="PNG", compress_level=_PNG_COMPRESS_LEVEL)
+            return buffer.getvalue()
 
-        path = self._put(digest, ".png", write)
+        path = self._put(digest, ".png", encode)
         return StoredImage(path, pixels.shape[1], pixels.shape[0], digest)
 
     def put_file(self, path: Path) -> StoredImage:
         """Copy an image file byte for byte, after checking that it decodes.
+
+        Its name is the hash of its bytes, not of its pixels: of two files that show the same, which one came first
+        would else depend on which worker was quicker.
 
         Raises:
             ItemError: If the file is missing, truncated, no JPEG or PNG, or of more than 8 bits a channel.
@@ -108,18 +112,32 @@ class ImageStore:
                 rule=_why_undecodable(error),
                 action="Fetch the file again; it is incomplete or no image",
             ) from error
-        digest = hash_pixels(pixels)
-        stored = self._put(digest, extension, lambda target: target.write_bytes(content))
-        return StoredImage(stored, pixels.shape[1], pixels.shape[0], digest)
+        stored = self._put(hashlib.sha256(content).hexdigest(), extension, lambda: content)
+        return StoredImage(stored, pixels.shape[1], pixels.shape[0], hash_pixels(pixels))
 
-    def _put(self, digest: str, extension: str, write: Callable[[Path], object]) -> str:
+    def adopt(self, dataset: Path, path: str) -> None:
+        """Take over an image of another data set under the path that it has there, without decoding it.
+
+        Args:
+            dataset: Folder of the other data set.
+            path: Path relative to it.
+
+        Raises:
+            DatasetError: If it is not there.
+            OutputError: If it cannot be written.
+        """
+        source = dataset / path
+        if not source.is_file():
+            raise DatasetError(
+                "Cannot take over an image", where=source, rule="there is no such file", action="Run domainvl validate"
+            )
+        link_or_copy(source, self._root / path)
+
+    def _put(self, digest: str, extension: str, encode: Callable[[], bytes]) -> str:
         relative = f"images/{digest[:2]}/{digest[2:4]}/{digest}{extension}"
         target = self._root / relative
         if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.with_name(f".{target.name}.{os.getpid()}")
-            write(partial)
-            os.replace(partial, target)
+            write_atomically(target, encode())
         return relative
 
 
@@ -156,13 +174,4 @@ def hash_pixels(pixels: npt.NDArray[np.generic]) -> str:
     """Hash shape, dtype and values of an array; independent of any encoder."""
     digest = hashlib.sha256(f"{pixels.shape}{pixels.dtype.str}".encode())
     digest.update(np.ascontiguousarray(pixels).data)
-    return digest.hexdigest()
-
-
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_READ_CHUNK_BYTES):
-            digest.update(chunk)
     return digest.hexdigest()

@@ -137,9 +137,9 @@ def samples_from_questions(
     domain: Domain,
     images: Sequence[Image],
     objects: Sequence[Object] = (),
-    split: Split,
     group: str,
     provenance: Provenance,
+    fixed_split: Split | None = None,
     warnings: Sequence[str] = (),
 ) -> Iterator[Sample]:
     """Turn questions about one set of images into samples.
@@ -150,9 +150,10 @@ def samples_from_questions(
         domain: The field.
         images: The images.
         objects: The objects in them.
-        split: The split of their group.
         group: The group that must not be divided.
         provenance: What makes the samples.
+        fixed_split: The split that the makers of the source chose; where None, the frame draws it by group and the
+            samples say train until then.
         warnings: What a careful reader should know about the images.
     """
     for question in questions:
@@ -173,7 +174,8 @@ def samples_from_questions(
             images=tuple(images),
             objects=tuple(objects),
             turns=turns,
-            split=split,
+            split=fixed_split or Split.TRAIN,
+            fixed_split=fixed_split,
             group=group,
             provenance=provenance,
             warnings=tuple(warnings),

@@ -41,9 +41,14 @@ def to_record(sample: Sample) -> Record:
     return record
 
 
-def to_line(sample: Sample) -> str:
-    """Serialise a sample to its JSONL line, without the line break."""
-    return json.dumps(to_record(sample), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+def image_paths(record: Record) -> list[str]:
+    """Return the paths of a record's images, in order."""
+    return _image_columns(record)[0]
+
+
+def to_line(record: Record) -> str:
+    """Serialise a record to its JSONL line, without the line break."""
+    return json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def from_record(record: Record) -> Sample:

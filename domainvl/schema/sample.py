@@ -190,7 +190,7 @@ class Provenance(_Part):
     Attributes:
         converter: Name of the converter.
         version: Version of domainvl.
-        settings_sha256: Hash of the settings it ran with.
+        settings_sha256: Hash of the settings that shaped it: all but those of the splits and the licence.
         wording: Version of the wording that wrote the turns.
     """
 
@@ -213,6 +213,7 @@ class Sample(_Part):
         objects: What is known to be in them.
         turns: The conversation, written from the above.
         split: Which part of the data set it belongs to.
+        fixed_split: The part that the makers of the source put it in, which no drawing of splits may change.
         group: What must never be divided over splits: patient, scene, log or spatial block.
         provenance: What made it.
         warnings: What a careful reader should know about it.
@@ -227,6 +228,7 @@ class Sample(_Part):
     objects: tuple[Object, ...] = ()
     turns: tuple[Turn, ...]
     split: Split
+    fixed_split: Split | None = None
     group: str = Field(min_length=1)
     provenance: Provenance
     warnings: tuple[str, ...] = ()
@@ -243,6 +245,8 @@ class Sample(_Part):
             missing = set(self.answer.object_ids) - {thing.id for thing in self.objects}
             if missing:
                 raise ValueError(f"the answer names objects that the sample does not have: {sorted(missing)}")
+        if self.fixed_split not in (None, self.split):
+            raise ValueError(f"split must be the fixed split {self.fixed_split}, got {self.split}")
         check_turns(self.turns, len(self.images))
         return self
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import hashlib
 import json
 import shutil
 from collections import Counter
@@ -21,8 +22,8 @@ from typing import Any
 from domainvl.errors import DatasetError, UsageError
 from domainvl.schema.card import write_card, write_croissant
 from domainvl.schema.images import ImageStore
-from domainvl.schema.record import to_line
-from domainvl.schema.sample import Sample, Split
+from domainvl.schema.record import image_paths, to_line, to_record
+from domainvl.schema.sample import Record, Sample, Split
 
 MANIFEST_NAME = "manifest.json"
 REJECTS_NAME = "rejects.jsonl"
@@ -64,30 +65,26 @@ class DatasetWriter:
         out: Folder to make. It must not exist, unless ``overwrite``.
         name: Name of the data set.
         overwrite: Replace what is there.
+        staging: Folder to write in until the end, with images in it perhaps; it is not removed where something fails.
+            Where None, a hidden folder beside ``out`` that is.
 
     Raises:
-        UsageError: If ``out`` is there already.
+        UsageError: If ``out`` is there already or cannot be written.
     """
 
-    def __init__(self, out: Path, *, name: str, overwrite: bool = False) -> None:
-        _check_target(out, overwrite)
+    def __init__(self, out: Path, *, name: str, overwrite: bool = False, staging: Path | None = None) -> None:
+        check_target(out, overwrite=overwrite)
         self._out = out
         self._name = name
-        self._work = out.with_name(f".{out.name}.partial")
-        try:
-            if self._work.exists():
-                shutil.rmtree(self._work)
-            self._work.mkdir(parents=True)
-        except OSError as error:
-            raise UsageError(
-                "Cannot write a data set", where=out, rule=error.strerror, action="Name a folder that can be written"
-            ) from error
+        self._keep_staging = staging is not None
+        self._work = staging or hidden_sibling(out, "partial")
+        make_folder(self._work, out, empty=staging is None)
         self.images = ImageStore(self._work)
         self._stack = contextlib.ExitStack()
         self._files: dict[Split, TextIOWrapper] = {split: self._open(f"{split.value}.jsonl") for split in Split}
         self._rejects = self._open(REJECTS_NAME)
-        self._ids: set[str] = set()
-        self._image_paths: set[str] = set()
+        self._ids: set[int] = set()
+        self._image_keys: set[int] = set()
         self._groups: dict[str, Split] = {}
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._rejected: Counter[tuple[Severity, str, str]] = Counter()
@@ -104,8 +101,13 @@ class DatasetWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.close()
-        if self._work.exists():
+        if isinstance(error, OSError):
+            # What is still buffered cannot be written either; the first refusal is the one to report.
+            with contextlib.suppress(OSError):
+                self._stack.close()
+        else:
+            self._stack.close()
+        if self._work.exists() and not self._keep_staging:
             shutil.rmtree(self._work)
 
     def add(self, sample: Sample) -> None:
@@ -114,18 +116,31 @@ class DatasetWriter:
         Raises:
             DatasetError: If its id was used before or its group already lies in another split.
         """
-        if sample.id in self._ids:
-            raise DatasetError("Cannot add a sample", rule=f"ids must be unique, {sample.id!r} was used before")
-        split = self._groups.setdefault(sample.group, sample.split)
-        if split is not sample.split:
+        self.add_record(to_record(sample))
+
+    def add_record(self, record: Record) -> None:
+        """Append the record of a sample that was checked when the record was made.
+
+        Raises:
+            DatasetError: As :meth:`add`.
+        """
+        truth = record["domainvl"]
+        split, group = Split(truth["split"]), truth["group"]
+        if self.holds(record["id"]):
+            raise DatasetError("Cannot add a sample", rule=f"ids must be unique, {record['id']!r} was used before")
+        other = self._groups.setdefault(group, split)
+        if other is not split:
             raise DatasetError(
-                "Cannot add a sample",
-                rule=f"group {sample.group!r} is in {split.value}, not also in {sample.split.value}",
+                "Cannot add a sample", rule=f"group {group!r} is in {other.value}, not also in {split.value}"
             )
-        self._ids.add(sample.id)
-        self._image_paths.update(image.path for image in sample.images)
-        self._counts[sample.split.value, sample.domain, sample.task.value] += 1
-        self._files[sample.split].write(to_line(sample) + "\n")
+        self._ids.add(_compact(record["id"]))
+        self._image_keys.update(_compact(path) for path in image_paths(record))
+        self._counts[split.value, truth["domain"], truth["task"]] += 1
+        self._files[split].write(to_line(record) + "\n")
+
+    def holds(self, sample_id: str) -> bool:
+        """Say whether a sample of this id was added."""
+        return _compact(sample_id) in self._ids
 
     def reject(self, reject: Reject) -> None:
         """Record an input that did not make it."""
@@ -146,7 +161,7 @@ class DatasetWriter:
     def finish(
         self,
         *,
-        converter: str,
+        command: str,
         settings: Mapping[str, Any],
         sources: Iterable[Mapping[str, Any]],
         versions: Mapping[str, str],
@@ -155,7 +170,7 @@ class DatasetWriter:
         """Write manifest, meta file and card, and give the folder its name.
 
         Args:
-            converter: What made the data set.
+            command: The command of domainvl that made the data set, such as ``convert geotiff``.
             settings: What it was set to.
             sources: The input files, each with ``uri``, ``sha256`` and ``size_bytes``.
             versions: Versions of what took part.
@@ -168,7 +183,7 @@ class DatasetWriter:
         self._remove_unused_images()
         manifest: dict[str, Any] = {
             "name": self._name,
-            "converter": converter,
+            "command": command,
             "settings": dict(settings),
             "versions": dict(versions),
             "licence": licence,
@@ -201,7 +216,7 @@ class DatasetWriter:
 
     def _take_name(self) -> None:
         """Give the folder its name; an older data set steps aside first, so that none is ever half deleted."""
-        old = self._out.with_name(f".{self._out.name}.old")
+        old = hidden_sibling(self._out, "old")
         if self._out.exists():
             if old.exists():
                 shutil.rmtree(old)
@@ -213,7 +228,7 @@ class DatasetWriter:
     def _remove_unused_images(self) -> None:
         """Delete images that were stored for an item that was rejected afterwards."""
         for path in (self._work / "images").rglob("*.*"):
-            if path.relative_to(self._work).as_posix() not in self._image_paths:
+            if _compact(path.relative_to(self._work).as_posix()) not in self._image_keys:
                 path.unlink()
 
     def _count_table(self) -> list[dict[str, Any]]:
@@ -223,8 +238,43 @@ class DatasetWriter:
         ]
 
 
-def _check_target(out: Path, overwrite: bool) -> None:
-    """Refuse a target that is taken; ``overwrite`` replaces a data set and nothing else."""
+def _compact(text: str) -> int:
+    """Stand for a text in 128 bits: a million samples would else fill the memory with their ids and paths."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest(), "big")
+
+
+def hidden_sibling(out: Path, suffix: str) -> Path:
+    """Return a hidden folder beside the target, on the same file system."""
+    return out.with_name(f".{out.name}.{suffix}")
+
+
+def make_folder(folder: Path, out: Path, *, empty: bool) -> None:
+    """Make a folder to write in.
+
+    Args:
+        folder: Folder to make.
+        out: The target that the user named, for messages.
+        empty: Remove what is in it.
+
+    Raises:
+        UsageError: If it cannot be made.
+    """
+    try:
+        if empty and folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            "Cannot write a data set", where=out, rule=error.strerror, action="Name a folder that can be written"
+        ) from error
+
+
+def check_target(out: Path, *, overwrite: bool) -> None:
+    """Refuse a target that is taken; ``overwrite`` replaces a data set and nothing else.
+
+    Raises:
+        UsageError: If it is taken.
+    """
     if out.name in ("", ".."):
         raise UsageError("Cannot write a data set", where=out, rule="it must be named", action="Name a folder to make")
     if not out.exists():

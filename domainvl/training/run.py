@@ -31,7 +31,7 @@ from domainvl.model.device import choose_device
 from domainvl.model.generation import generate_answers
 from domainvl.model.preprocessing import TileReader
 from domainvl.schema import Sample, SampleFile, Split, read_manifest
-from domainvl.schema.images import hash_file
+from domainvl.files import hash_file
 from domainvl.training.batches import BatchPlan, EncodedPass, collate, encode_pass, group_into_passes, micro_batches
 from domainvl.training.curve import draw_loss_curve
 from domainvl.training.loss import answer_loss
@@ -356,7 +356,7 @@ def _training_record(recipe: Recipe, dataset: Path, identity: dict[str, str]) ->
         "recipe": recipe.name,
         "method": recipe.method,
         "dataset": manifest["name"],
-        "converter": manifest["converter"],
+        "command": manifest["command"],
         "conversion_settings": manifest["settings"],
         **{f"{key}_sha256": value for key, value in identity.items()},
     }

@@ -125,7 +125,7 @@ def write_scenes(out: Path, kind: SceneKind, *, scene_count: int, seed: int) -> 
             for sample in _scene(number, split, kind, generator, writer.images, provenance):
                 writer.add(sample)
         writer.finish(
-            converter="tiny-scenes",
+            command="tiny-scenes",
             settings=settings,
             sources=[],
             versions={"domainvl": __version__, "numpy": np.__version__},
@@ -173,7 +173,7 @@ def _scene(
         domain="remote-sensing" if detect else "general",
         images=images,
         objects=objects,
-        split=split,
+        fixed_split=split,
         group=f"scene-{number:06d}",
         provenance=provenance,
     )

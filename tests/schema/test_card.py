@@ -21,7 +21,7 @@ def dataset(tmp_path):
         writer.add(make_sample("2", images=[image], group="a"))
         writer.add(make_sample("3", images=[image], group="b", split=Split.TEST))
         writer.reject(Reject("c.tif", "read", "decode", "it is cut short"))
-        writer.finish(converter="geotiff", settings={}, sources=[{"uri": "a.tif"}], versions={}, licence="cc-by-4.0")
+        writer.finish(command="convert geotiff", settings={}, sources=[{"uri": "a.tif"}], versions={}, licence="cc-by-4.0")
     return tmp_path / "data"
 
 
@@ -108,7 +108,7 @@ def test_the_reference_reader_of_croissant_reads_the_rows(dataset):
 def test_nothing_left_out_is_said(tmp_path):
     with DatasetWriter(tmp_path / "data", name="n") as writer:
         writer.add(make_sample())
-        writer.finish(converter="toy", settings={}, sources=[], versions={})
+        writer.finish(command="toy", settings={}, sources=[], versions={})
 
     assert "Nothing." in (tmp_path / "data" / "card.md").read_text().splitlines()
     assert "license: unknown" in (tmp_path / "data" / "card.md").read_text()

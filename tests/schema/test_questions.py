@@ -154,7 +154,7 @@ def test_samples_carry_questions_images_and_origin():
             domain="remote-sensing",
             images=[make_image()],
             objects=objects,
-            split=Split.VAL,
+            fixed_split=Split.VAL,
             group="scene",
             provenance=PROVENANCE,
             warnings=["no CRS"],

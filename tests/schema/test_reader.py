@@ -18,7 +18,7 @@ def dataset(tmp_path):
     with DatasetWriter(tmp_path / "data", name="n") as writer:
         for sample in SAMPLES:
             writer.add(sample)
-        writer.finish(converter="toy", settings={}, sources=[], versions={})
+        writer.finish(command="toy", settings={}, sources=[], versions={})
     return tmp_path / "data"
 
 

@@ -18,7 +18,7 @@ SOURCES = [{"uri": "a.tif", "sha256": "0", "size_bytes": 3}]
 
 
 def finish(writer, **fields):
-    given = {"converter": "toy", "settings": {"grey": 1}, "sources": SOURCES, "versions": {"domainvl": "0"}}
+    given = {"command": "toy", "settings": {"grey": 1}, "sources": SOURCES, "versions": {"domainvl": "0"}}
     return writer.finish(**given | fields)
 
 
@@ -79,9 +79,9 @@ def test_the_manifest_counts_everything(tmp_path):
         {"severity": "failed", "stage": "read", "reason": "decode", "count": 2},
         {"severity": "skipped", "stage": "plan", "reason": "unwanted", "count": 1},
     ]
-    assert {key: manifest[key] for key in ("name", "converter", "settings", "sources", "versions", "licence")} == {
+    assert {key: manifest[key] for key in ("name", "command", "settings", "sources", "versions", "licence")} == {
         "name": "things",
-        "converter": "toy",
+        "command": "toy",
         "settings": {"grey": 1},
         "sources": SOURCES,
         "versions": {"domainvl": "0"},

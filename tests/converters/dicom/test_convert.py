@@ -18,7 +18,7 @@ from pydicom.uid import (
 
 from domainvl.errors import ExitCode, NothingToDoError, UsageError
 from domainvl.schema import Task
-from domainvl.schema.images import hash_file
+from domainvl.files import hash_file
 
 AXIAL = [1, 0, 0, 0, 1, 0]
 

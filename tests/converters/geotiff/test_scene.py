@@ -15,7 +15,7 @@ from rasterio.transform import Affine, from_origin
 
 from domainvl.errors import ExitCode, NothingToDoError
 from domainvl.schema import Task
-from domainvl.schema.images import hash_file
+from domainvl.files import hash_file
 
 
 def pixels_of(summary, sample):
