@@ -110,6 +110,9 @@ class ToyConverter:
     def unit_name(self, unit: Path) -> str:
         return unit.name
 
+    def unit_files(self, unit: Path) -> list[Path]:
+        return [unit]
+
 
 def write_toys(folder: Path, **content: str) -> Path:
     """Write files NAME.toy with the given words."""

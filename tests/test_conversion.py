@@ -53,7 +53,7 @@ def test_what_fails_becomes_a_reject_and_the_others_go_on(tmp_path, toys):
             "input": "b.toy",
             "stage": "convert",
             "reason": "internal-error",
-            "message": "ZeroDivisionError at builders.py:92",
+            "message": "ZeroDivisionError at builders.py:91",
             "action": "Run the command again with --debug to see what happened",
             "severity": "failed",
         },
@@ -166,7 +166,7 @@ def test_samples_come_in_the_order_of_the_plan(tmp_path):
 def test_progress_counts_every_unit(tmp_path, toys):
     seen = []
 
-    convert(ToyConverter(), toys, tmp_path / "out", on_progress=lambda done, total: seen.append((done, total)))
+    convert(ToyConverter(), toys, tmp_path / "out", on_progress=lambda now: seen.append((now.done, now.planned)))
 
     assert seen == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
 
@@ -222,7 +222,8 @@ def test_a_converter_that_divides_a_group_is_stopped(tmp_path):
         def convert(self, unit, settings, images, provenance):
             (sample,) = super().convert(unit, settings, images, provenance).samples
             split = Split.TRAIN if unit.stem == "a" else Split.TEST
-            return UnitResult(samples=[sample.model_copy(update={"group": "same", "split": split})])
+            fixed = {"group": "same", "split": split, "fixed_split": split}
+            return UnitResult(samples=[sample.model_copy(update=fixed)])
 
     with pytest.raises(DatasetError, match="group 'same' is in train, not also in test"):
         convert(Dividing(), write_toys(tmp_path / "toys", a="ok", b="ok"), tmp_path / "out")

@@ -47,6 +47,8 @@ class Leakage(enum.StrEnum):
 class VqaRadSettings(ConverterSettings):
     """Settings of the VQA-RAD converter."""
 
+    plan_fields = frozenset({"leakage"})
+
     test_fraction: float = Field(
         default=0.0, ge=0.0, le=0.0, description="Always 0: the test split is the official test set."
     )
@@ -132,6 +134,10 @@ class VqaRadConverter:
     def unit_name(self, unit: VqaRadUnit) -> str:
         """Name a unit by its image; the names hold no identifiers."""
         return unit.image_name
+
+    def unit_files(self, unit: VqaRadUnit) -> list[Path]:
+        """Name the image; what the JSON files say about it stands in the unit."""
+        return [unit.path]
 
 
 CONVERTER = VqaRadConverter()

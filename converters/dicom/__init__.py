@@ -16,21 +16,21 @@ from domainvl.schema.sample import Provenance
 from .settings import DicomSettings
 
 if TYPE_CHECKING:
-    from .plan import SeriesUnit
+    from .plan import StackUnit
 
 __all__ = ["CONVERTER", "DicomConverter", "DicomSettings"]
 
 
 class DicomConverter:
-    """Converts DICOM series, one unit a series."""
+    """Converts DICOM series, one unit a stack."""
 
     name = "dicom"
     summary = "DICOM series to windowed slices with questions about modality, plane and labelled findings"
     settings_type = DicomSettings
     licence: str | None = None
 
-    def plan(self, source: Path, settings: DicomSettings) -> Plan[SeriesUnit]:
-        """Read all headers below ``source`` and divide the images into series.
+    def plan(self, source: Path, settings: DicomSettings) -> Plan[StackUnit]:
+        """Read all headers below ``source`` and divide the images into stacks.
 
         Raises:
             UsageError: If key, labels or window are wrong.
@@ -41,16 +41,20 @@ class DicomConverter:
         return plan_series(source, settings)
 
     def convert(
-        self, unit: SeriesUnit, settings: DicomSettings, images: ImageStore, provenance: Provenance
+        self, unit: StackUnit, settings: DicomSettings, images: ImageStore, provenance: Provenance
     ) -> UnitResult:
-        """Render the slices of one series and ask about them."""
-        from .convert import convert_series
+        """Render the slices of one stack and ask about them."""
+        from .convert import convert_stack
 
-        return convert_series(unit, settings, images=images, provenance=provenance)
+        return convert_stack(unit, settings, images=images, provenance=provenance)
 
-    def unit_name(self, unit: SeriesUnit) -> str:
-        """Name a series by its pseudonyms."""
+    def unit_name(self, unit: StackUnit) -> str:
+        """Name a stack by its pseudonyms and slices."""
         return unit.name
+
+    def unit_files(self, unit: StackUnit) -> list[Path]:
+        """Name the files of its slices, each once."""
+        return sorted({thing.path for thing in unit.slices})
 
 
 CONVERTER = DicomConverter()

@@ -1,4 +1,4 @@
-"""One series to samples: render each slice, ask what its header and its findings allow to be answered."""
+"""One stack to samples: render each slice, ask what its header and its findings allow to be answered."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .geometry import Geometry, geometry_of, is_stored_as_displayed, plane_of
 from .headers import PARSE_ERRORS, frame_header, standard_name, text_of, transfer_syntax, value_of
 from .labels import to_objects
 from .pixels import Rendered, decode_frame, render, spacing_details
-from .plan import SeriesUnit, SliceRef
+from .plan import SliceRef, StackUnit
 from .settings import DicomSettings
 
 DOMAIN = "medical"
@@ -66,13 +66,13 @@ class _LoadedFile:
     size_bytes: int
 
 
-def convert_series(
-    unit: SeriesUnit, settings: DicomSettings, *, images: ImageStore, provenance: Provenance
+def convert_stack(
+    unit: StackUnit, settings: DicomSettings, *, images: ImageStore, provenance: Provenance
 ) -> UnitResult:
-    """Convert the slices of one series; one that fails leaves the others as they are.
+    """Convert the slices of one stack; one that fails leaves the others as they are.
 
     Args:
-        unit: The series.
+        unit: The stack.
         settings: The converter's settings.
         images: Where pixels go.
         provenance: What makes the samples.
@@ -81,7 +81,7 @@ def convert_series(
     rejects: list[Reject] = []
     loaded: _LoadedFile | None = None
     for thing in unit.slices:
-        name = f"{unit.name}/{thing.index:04d}"
+        name = f"{unit.series_name}/{thing.index:04d}"
         try:
             # Frames of one file follow each other, so that it is read once.
             if loaded is None or loaded.path != thing.path:
@@ -121,7 +121,7 @@ def _load(path: Path) -> _LoadedFile:
 
 
 def _convert_slice(
-    unit: SeriesUnit,
+    unit: StackUnit,
     thing: SliceRef,
     loaded: _LoadedFile,
     settings: DicomSettings,
@@ -136,9 +136,9 @@ def _convert_slice(
     objects, rejects = to_objects(thing.findings or (), width_px, height_px)
     geometry = geometry_of(header)
     plane = _plane(header, geometry)
-    name = f"{unit.name}/{thing.index:04d}"
+    name = f"{unit.series_name}/{thing.index:04d}"
     questions: list[Question] = []
-    if thing.index in _asked_for_header(unit, settings.header_slices_per_series):
+    if thing.asks_header:
         questions += _header_questions(header, plane)
     if thing.findings is not None:
         questions += ask_about_objects(objects, unit.classes, key=name)
@@ -200,14 +200,6 @@ def _plane(header: Dataset, geometry: Geometry | None) -> str | None:
     if (modality == "CT" and "LOCALIZER" in image_type) or "PROJECTION IMAGE" in image_type:
         return None
     return plane_of(geometry)
-
-
-def _asked_for_header(unit: SeriesUnit, limit: int | None) -> set[int]:
-    """Choose the slices that are asked for what the headers tell: the middles of equal parts of the series."""
-    indices = [thing.index for thing in unit.slices]
-    if limit is None or limit >= len(indices):
-        return set(indices)
-    return {indices[int((part + 0.5) * len(indices) / limit)] for part in range(limit)}
 
 
 def _header_questions(header: Dataset, plane: str | None) -> Iterator[Question]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from domainvl.conversion import Plan
@@ -32,6 +32,7 @@ class SliceRef:
         frame_count: Number of frames in the file.
         index: Place in the series in geometric order, from 0.
         spacing_mm: Median distance of the slices of its stack.
+        asks_header: Whether it is asked for what the headers tell, modality and plane.
         findings: Labelled findings; None where nobody looked.
         warnings: What is irregular about its stack.
     """
@@ -42,17 +43,18 @@ class SliceRef:
     frame_count: int
     index: int
     spacing_mm: float | None
+    asks_header: bool
     findings: tuple[Finding, ...] | None
     warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class SeriesUnit:
-    """One series: the unit of work.
+class StackUnit:
+    """One stack of slices that lie behind each other: the unit of work.
 
     Attributes:
         patient: Pseudonym of the patient; the group that is never divided.
-        series: Pseudonym of the series.
+        series: Pseudonym of the series, which may have several stacks.
         slices: Its slices in geometric order.
         classes: All labels of the table of findings.
     """
@@ -64,12 +66,17 @@ class SeriesUnit:
 
     @property
     def name(self) -> str:
+        """Name of the stack, without identifiers, by its slices in the series."""
+        return f"{self.series_name}/{self.slices[0].index:04d}-{self.slices[-1].index:04d}"
+
+    @property
+    def series_name(self) -> str:
         """Name of the series, without identifiers; the start of its samples' ids."""
         return f"{self.patient}/{self.series}"
 
 
-def plan_series(source: Path, settings: DicomSettings) -> Plan[SeriesUnit]:
-    """Read all headers below ``source`` and plan one unit a series.
+def plan_series(source: Path, settings: DicomSettings) -> Plan[StackUnit]:
+    """Read all headers below ``source`` and plan one unit a stack.
 
     Raises:
         UsageError: If key, labels or window are wrong.
@@ -90,10 +97,10 @@ def plan_series(source: Path, settings: DicomSettings) -> Plan[SeriesUnit]:
         )
     if table is not None:
         rejects += _match(table, instances, settings)
-    units: list[SeriesUnit] = []
+    units: list[StackUnit] = []
     for series in series_of(instances):
-        unit, left_out = _unit(series, pseudonyms, table, settings.max_frames)
-        units.append(unit)
+        stacks, left_out = _stacks(series, pseudonyms, table, settings)
+        units += stacks
         rejects += left_out
     sources = {thing.source: thing.path for unit in units for thing in unit.slices}
     if settings.labels is not None:
@@ -105,9 +112,9 @@ def plan_series(source: Path, settings: DicomSettings) -> Plan[SeriesUnit]:
     )
 
 
-def _unit(
-    series: Sequence[Instance], pseudonyms: Pseudonyms, table: LabelTable | None, max_frames: int
-) -> tuple[SeriesUnit, list[Reject]]:
+def _stacks(
+    series: Sequence[Instance], pseudonyms: Pseudonyms, table: LabelTable | None, settings: DicomSettings
+) -> tuple[list[StackUnit], list[Reject]]:
     patient = pseudonyms.of(*series[0].patient)
     name = pseudonyms.of("series", *series[0].series)
     by_uid = {instance.sop_uid: instance for instance in series}
@@ -117,8 +124,10 @@ def _unit(
         for frame, geometry in enumerate(instance.frames)
     ]
     slices: list[SliceRef] = []
-    for stack in stacks_in_order(placed):
+    stack_of: list[int] = []
+    for number, stack in enumerate(stacks_in_order(placed)):
         spacing = spacing_of(stack)
+        stack_of += [number] * len(stack)
         for thing in stack:
             instance = by_uid[thing.sop_uid]
             slices.append(
@@ -129,17 +138,19 @@ def _unit(
                     frame_count=len(instance.frames),
                     index=len(slices),
                     spacing_mm=spacing.median_mm,
+                    asks_header=False,
                     findings=_findings(table, instance),
                     warnings=(spacing.warning,) if spacing.warning else (),
                 )
             )
-    kept = _spread(slices, max_frames)
+    kept = _spread(slices, settings.max_frames)
+    asked = _asked_for_header(sorted(kept), settings.header_slices_per_series)
     rejects = [
         Reject(
             f"{patient}/{name}/{thing.index:04d}",
             "plan",
             "frame-limit",
-            f"the file has {thing.frame_count} frames, of which {max_frames} are converted",
+            f"the file has {thing.frame_count} frames, of which {settings.max_frames} are converted",
             "Raise --max-frames to convert more",
             Severity.SKIPPED,
         )
@@ -147,7 +158,11 @@ def _unit(
         if thing.index not in kept
     ]
     classes = table.classes if table is not None else ()
-    return SeriesUnit(patient, name, tuple(thing for thing in slices if thing.index in kept), classes), rejects
+    by_stack: dict[int, list[SliceRef]] = {}
+    for ref in slices:
+        if ref.index in kept:
+            by_stack.setdefault(stack_of[ref.index], []).append(replace(ref, asks_header=ref.index in asked))
+    return [StackUnit(patient, name, tuple(stack), classes) for stack in by_stack.values()], rejects
 
 
 def _findings(table: LabelTable | None, instance: Instance) -> tuple[Finding, ...] | None:
@@ -164,6 +179,13 @@ def _spread(slices: Sequence[SliceRef], max_frames: int) -> set[int]:
         count = min(len(indices), max_frames)
         kept.update(indices[(2 * step + 1) * len(indices) // (2 * count)] for step in range(count))
     return kept
+
+
+def _asked_for_header(indices: Sequence[int], limit: int | None) -> set[int]:
+    """Choose the slices that are asked for what the headers tell: the middles of equal parts of the series."""
+    if limit is None or limit >= len(indices):
+        return set(indices)
+    return {indices[int((part + 0.5) * len(indices) / limit)] for part in range(limit)}
 
 
 def _match(table: LabelTable, instances: Sequence[Instance], settings: DicomSettings) -> list[Reject]:

@@ -13,6 +13,8 @@ from domainvl.conversion import ConverterSettings
 class DicomSettings(ConverterSettings):
     """Settings of the DICOM converter."""
 
+    plan_fields = frozenset({"deid_key", "labels", "header_slices_per_series", "max_frames"})
+
     deid_key: Path | None = Field(
         default=None,
         description="File with the secret key, at least 16 bytes, under which patient, study, series and instance "

@@ -73,6 +73,11 @@ class Scene:
         """The uri without its extension: the group, and the start of all sample ids."""
         return self.uri.rpartition(".")[0]
 
+    def files(self) -> list[Path]:
+        """Return the files that are read to convert it: its own and those of its labels."""
+        labels = _label_files(self.truth.file) if isinstance(self.truth, ObjectLabels) else {}
+        return [*(path for _, path in _scene_files(self.uri, self.path)), *labels.values()]
+
 
 @dataclass
 class _Found:

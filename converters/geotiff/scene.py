@@ -1,4 +1,4 @@
-"""Converts one scene: its tiles, what is seen in each, and the questions about it."""
+"""Converts a scene band by band: its tiles, what is seen in each, and the questions about it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from pydantic import JsonValue
 from rasterio.windows import Window
 from rasterio.windows import transform as window_transform
 
-from domainvl.conversion import UnitResult
+from domainvl.conversion import Division, UnitResult
 from domainvl.errors import ItemError
+from domainvl.files import hash_file
 from domainvl.schema import (
     Image,
     ImageStore,
@@ -29,7 +30,6 @@ from domainvl.schema import (
     ask_about_objects,
     samples_from_questions,
 )
-from domainvl.files import hash_file
 
 from .bands import BandChoice, choose_bands
 from .grid import Tile, plan_tiles, uncovered_px
@@ -38,47 +38,127 @@ from .planning import ObjectLabels, Scene, SceneLabel
 from .raster import Mask, Pixels, describe_crs, ground_sampling_m, open_scene, read_window
 from .settings import GeotiffSettings, StretchMode, parse_bands, parse_nodata, parse_stretch
 from .stretch import Stretch, find_stretch
-from .vectors import bounds_in_labels, labels_in_scene
+from .vectors import Label, LabelReader, bounds_in_labels, labels_in_scene
 
 DOMAIN = "remote-sensing"
 
 
+_TILES_A_BAND = 32
+"""About so many tiles are converted at once: enough to pay for opening the scene, few enough to share it out."""
+
+
 @dataclass(frozen=True)
-class _OpenScene:
-    """An open scene with all that is the same for its tiles."""
+class SceneBand:
+    """Some rows of a scene's tiles, with what is the same for all of them.
+
+    Attributes:
+        scene: The scene and what is known about it.
+        first_row: First row of tiles.
+        stop_row: The row after the last.
+        is_whole: Whether these are all rows of the scene.
+        bands: The bands to show.
+        stretch: How stored values become 8 bits.
+        sha256: Hash of the scene's file.
+        size_bytes: Its size.
+    """
 
     scene: Scene
-    dataset: rasterio.DatasetReader
+    first_row: int
+    stop_row: int
+    is_whole: bool
     bands: BandChoice
     stretch: Stretch
+    sha256: str
+    size_bytes: int
+
+    @property
+    def uri(self) -> str:
+        """Name of the band in messages: of its scene and, where it is not all of it, its rows of tiles."""
+        rows = "" if self.is_whole else f", tile rows {self.first_row} to {self.stop_row - 1}"
+        return f"{self.scene.uri}{rows}"
+
+
+@dataclass(frozen=True)
+class _OpenBand:
+    """A band with its open scene and its labels."""
+
+    band: SceneBand
+    dataset: rasterio.DatasetReader
     source: Source
     labels: LabelIndex | None
 
+    @property
+    def scene(self) -> Scene:
+        return self.band.scene
 
-def convert_scene(scene: Scene, settings: GeotiffSettings, images: ImageStore, provenance: Provenance) -> UnitResult:
-    """Convert one scene, tile by tile.
+    @property
+    def bands(self) -> BandChoice:
+        return self.band.bands
+
+    @property
+    def stretch(self) -> Stretch:
+        return self.band.stretch
+
+
+def divide_scene(scene: Scene, settings: GeotiffSettings, reader: LabelReader) -> Division[SceneBand]:
+    """Find what is the same for all tiles of a scene, and divide them into bands.
 
     Args:
         scene: The scene and what is known about it.
         settings: The converter's settings.
-        images: Takes the pixels.
-        provenance: What makes the samples.
+        reader: Reads its labels.
 
     Raises:
         ItemError: If the scene as a whole cannot be used.
     """
+    with open_scene(scene.path, scene.uri) as dataset:
+        tiles = _plan_tiles(dataset, settings)
+        row_count = tiles[-1].row + 1
+        rows_a_band = max(1, _TILES_A_BAND // (tiles[-1].col + 1))
+        is_whole = row_count <= rows_a_band
+        rejects: list[Reject] = []
+        if not is_whole:  # else the band itself finds out
+            _, rejects = _read_labels(scene, dataset, None, reader)
+        bands = choose_bands(dataset, parse_bands(settings.bands), uri=scene.uri)
+        mode = StretchMode("none") if bands.palette else parse_stretch(settings.stretch)
+        stretch = find_stretch(dataset, bands.numbers, mode, nodata=parse_nodata(settings.nodata), uri=scene.uri)
+        rejects += _left_out(scene, dataset, tiles)
+    sha256, size_bytes = hash_file(scene.path), scene.path.stat().st_size
+    units = [
+        SceneBand(scene, row, min(row + rows_a_band, row_count), is_whole, bands, stretch, sha256, size_bytes)
+        for row in range(0, row_count, rows_a_band)
+    ]
+    return Division(units, rejects)
+
+
+def convert_band(
+    band: SceneBand, settings: GeotiffSettings, images: ImageStore, provenance: Provenance, reader: LabelReader
+) -> UnitResult:
+    """Convert one band of a scene, tile by tile.
+
+    Args:
+        band: The band.
+        settings: The converter's settings.
+        images: Takes the pixels.
+        provenance: What makes the samples.
+        reader: Reads the scene's labels.
+
+    Raises:
+        ItemError: If the band as a whole cannot be used.
+    """
+    scene = band.scene
     samples: list[Sample] = []
     rejects: list[Reject] = []
     with open_scene(scene.path, scene.uri) as dataset:
-        opened = _open(scene, dataset, settings, rejects)
-        tiles = plan_tiles(
-            dataset.width,
-            dataset.height,
-            tile_px=settings.tile_px,
-            overlap_px=settings.overlap_px,
-            edge=settings.edge,
-        )
-        rejects += _left_out(scene, dataset, tiles)
+        tiles = [tile for tile in _plan_tiles(dataset, settings) if band.first_row <= tile.row < band.stop_row]
+        index = None
+        if isinstance(scene.truth, ObjectLabels):
+            rows_px = None if band.is_whole else (tiles[0].y_px, tiles[-1].y_px + tiles[-1].height_px)
+            labels, unusable = _read_labels(scene, dataset, rows_px, reader)
+            index = LabelIndex(labels)
+            rejects += unusable if band.is_whole else []  # of a part they would be listed once a band
+        source = Source(uri=scene.uri, sha256=band.sha256, size_bytes=band.size_bytes)
+        opened = _OpenBand(band, dataset, source, index)
         for tile in tiles:
             try:
                 samples += _convert_tile(opened, tile, settings, images, provenance)
@@ -89,36 +169,37 @@ def convert_scene(scene: Scene, settings: GeotiffSettings, images: ImageStore, p
     return UnitResult(samples, rejects)
 
 
-class _TileLeftOutError(Exception):
-    """A tile is left out as intended."""
+def _plan_tiles(dataset: rasterio.DatasetReader, settings: GeotiffSettings) -> list[Tile]:
+    return plan_tiles(
+        dataset.width,
+        dataset.height,
+        tile_px=settings.tile_px,
+        overlap_px=settings.overlap_px,
+        edge=settings.edge,
+    )
 
-    def __init__(self, name: str, reason: str, message: str, action: str | None = None) -> None:
-        self.reject = Reject(name, "tile", reason, message, action, Severity.SKIPPED)
-        super().__init__(message)
 
+def _read_labels(
+    scene: Scene, dataset: rasterio.DatasetReader, rows_px: tuple[int, int] | None, reader: LabelReader
+) -> tuple[list[Label], list[Reject]]:
+    """Read the labels of a scene, or of some rows of it; a scene without any may not have been labelled.
 
-def _open(
-    scene: Scene, dataset: rasterio.DatasetReader, settings: GeotiffSettings, rejects: list[Reject]
-) -> _OpenScene:
-    nodata = parse_nodata(settings.nodata)
-    index = None
-    if isinstance(scene.truth, ObjectLabels):
-        labels, unusable = labels_in_scene(scene.truth.file, dataset, uri=scene.uri)
-        rejects += unusable
-        if not labels and (scene.truth.shared or scene.truth.file.feature_count):
-            raise ItemError(
-                "There are no labels for a scene",
-                reason="no-labels",
-                where=scene.uri,
-                rule=f"none of the {scene.truth.file.feature_count} features of {scene.truth.file.uri} meets it",
-                action="Leave the scene out if nobody labelled it; else check the CRS of both files",
-            )
-        index = LabelIndex(labels)
-    bands = choose_bands(dataset, parse_bands(settings.bands), uri=scene.uri)
-    mode = StretchMode("none") if bands.palette else parse_stretch(settings.stretch)
-    stretch = find_stretch(dataset, bands.numbers, mode, nodata=nodata, uri=scene.uri)
-    source = Source(uri=scene.uri, sha256=hash_file(scene.path), size_bytes=scene.path.stat().st_size)
-    return _OpenScene(scene, dataset, bands, stretch, source, index)
+    Raises:
+        ItemError: If there are none in all of the scene.
+    """
+    truth = scene.truth
+    if not isinstance(truth, ObjectLabels):
+        return [], []
+    labels, unusable = labels_in_scene(truth.file, dataset, uri=scene.uri, rows_px=rows_px, reader=reader)
+    if rows_px is None and not labels and (truth.shared or truth.file.feature_count):
+        raise ItemError(
+            "There are no labels for a scene",
+            reason="no-labels",
+            where=scene.uri,
+            rule=f"none of the {truth.file.feature_count} features of {truth.file.uri} meets it",
+            action="Leave the scene out if nobody labelled it; else check the CRS of both files",
+        )
+    return labels, unusable
 
 
 def _left_out(scene: Scene, dataset: rasterio.DatasetReader, tiles: list[Tile]) -> Iterator[Reject]:
@@ -134,8 +215,16 @@ def _left_out(scene: Scene, dataset: rasterio.DatasetReader, tiles: list[Tile]) 
         )
 
 
+class _TileLeftOutError(Exception):
+    """A tile is left out as intended."""
+
+    def __init__(self, name: str, reason: str, message: str, action: str | None = None) -> None:
+        self.reject = Reject(name, "tile", reason, message, action, Severity.SKIPPED)
+        super().__init__(message)
+
+
 def _convert_tile(
-    opened: _OpenScene, tile: Tile, settings: GeotiffSettings, images: ImageStore, provenance: Provenance
+    opened: _OpenBand, tile: Tile, settings: GeotiffSettings, images: ImageStore, provenance: Provenance
 ) -> Iterator[Sample]:
     scene = opened.scene
     name = _name(scene, tile)
@@ -172,7 +261,7 @@ def _convert_tile(
     )
 
 
-def _check_annotated(opened: _OpenScene, tile: Tile, objects: list[Object]) -> None:
+def _check_annotated(opened: _OpenBand, tile: Tile, objects: list[Object]) -> None:
     """Leave out an empty tile outside all labels of a shared file: nobody may have looked for objects there."""
     truth = opened.scene.truth
     if objects or not isinstance(truth, ObjectLabels) or not truth.shared:
@@ -193,7 +282,7 @@ def _ask(scene: Scene, objects: list[Object], name: str) -> list[Question]:
     return ask_about_objects(objects, scene.truth.classes, key=name)
 
 
-def _render(opened: _OpenScene, pixels: Pixels, valid: Mask, settings: GeotiffSettings) -> npt.NDArray[np.uint8]:
+def _render(opened: _OpenBand, pixels: Pixels, valid: Mask, settings: GeotiffSettings) -> npt.NDArray[np.uint8]:
     """Make the image of a tile: (tile, tile) for grey, (tile, tile, 3) for colour."""
     shown = opened.stretch.apply(pixels)
     if opened.bands.palette:
@@ -211,7 +300,7 @@ def _palette(dataset: rasterio.DatasetReader, band: int) -> npt.NDArray[np.uint8
     return colours
 
 
-def _details(opened: _OpenScene, tile: Tile, settings: GeotiffSettings, valid_fraction: float) -> dict[str, JsonValue]:
+def _details(opened: _OpenBand, tile: Tile, settings: GeotiffSettings, valid_fraction: float) -> dict[str, JsonValue]:
     """Say how to get from the scene to the tile's pixels, and from those to the ground."""
     dataset = opened.dataset
     window = Window(tile.x_px, tile.y_px, tile.width_px, tile.height_px)

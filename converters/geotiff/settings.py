@@ -21,6 +21,8 @@ _BAND_COUNTS = (1, 3)
 class GeotiffSettings(ConverterSettings):
     """Settings of the GeoTIFF converter."""
 
+    plan_fields = frozenset({"labels", "label_field", "label_name", "layer"})
+
     labels: Path | None = Field(
         default=None,
         description="What is known about the scenes: a vector file (GeoJSON, Shapefile, zipped Shapefile, GeoPackage), "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -108,10 +107,6 @@ class VectorFile:
     indexed: bool
     bounds: Bounds
 
-    def __getstate__(self) -> dict[str, Any]:
-        # A unit of work stays small on its way to another process, which reads for itself.
-        return {name: value for name, value in vars(self).items() if name not in ("_features", "_tree")}
-
     def class_names(self) -> set[str]:
         """Read the names of all classes in the file."""
         if self.one_class is not None:
@@ -119,20 +114,31 @@ class VectorFile:
         _, _, _, fields = pyogrio.raw.read(self.path, layer=self.layer, columns=[self.field], read_geometry=False)
         return {name for name in map(class_name, fields[0]) if name is not None}
 
-    def read(self, bounds: Bounds) -> Features:
-        """Read the features whose boxes meet ``bounds``, given in the file's CRS."""
-        if self.indexed or self.path.stat().st_size > _IN_MEMORY_BYTES:
-            return _read_features(self.path, self.layer, bounds)
-        rows = np.sort(self._tree.query(shapely.box(*bounds)))
-        return self._features.take(rows)
 
-    @cached_property
-    def _features(self) -> Features:
-        return _read_features(self.path, self.layer, None)
+class LabelReader:
+    """Reads features by place, and keeps the last file whose format would have it read as a whole each time."""
 
-    @cached_property
-    def _tree(self) -> shapely.STRtree:
-        return shapely.STRtree(self._features.geometries)
+    def __init__(self) -> None:
+        self._kept: tuple[VectorFile, int, Features, shapely.STRtree] | None = None
+
+    def read(self, file: VectorFile, bounds: Bounds) -> Features:
+        """Read the features whose boxes meet ``bounds``, given in the file's CRS.
+
+        Raises:
+            ItemError: If the file cannot be read.
+        """
+        stat = file.path.stat()
+        if file.indexed or stat.st_size > _IN_MEMORY_BYTES:
+            return _read_features(file.path, file.layer, bounds)
+        if self._kept is None or self._kept[:2] != (file, stat.st_mtime_ns):
+            features = _read_features(file.path, file.layer, None)
+            self._kept = (file, stat.st_mtime_ns, features, shapely.STRtree(features.geometries))
+        _, _, features, tree = self._kept
+        return features.take(np.sort(tree.query(shapely.box(*bounds))))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Every process reads for itself.
+        return {"_kept": None}
 
 
 def look_at_vector_file(
@@ -227,25 +233,36 @@ def class_name(value: Any) -> str | None:
     return str(value).strip() or None
 
 
-def labels_in_scene(file: VectorFile, dataset: rasterio.DatasetReader, *, uri: str) -> tuple[list[Label], list[Reject]]:
-    """Read the labels of a scene and place them in its pixels.
+def labels_in_scene(
+    file: VectorFile,
+    dataset: rasterio.DatasetReader,
+    *,
+    uri: str,
+    rows_px: tuple[int, int] | None = None,
+    reader: LabelReader | None = None,
+) -> tuple[list[Label], list[Reject]]:
+    """Read the labels of a scene, or of some rows of it, and place them in its pixels.
 
     Args:
         file: The label file.
         dataset: The open scene.
         uri: Name of the scene in messages.
+        rows_px: First row and row after the last; all rows where None. A label is placed the same in any case.
+        reader: Reads the features.
 
     Returns:
-        The polygons that meet the scene, in the order of the file, and the features that cannot be used.
+        The polygons that meet the rows, in the order of the file, and the features that cannot be used.
 
     Raises:
         ItemError: If the scene has no georeference or the CRSs cannot be brought together.
     """
     _check_georeference(dataset, uri)
     label_crs = CRS.from_user_input(file.crs)
+    top_px, bottom_px = rows_px or (0, dataset.height)
+    part = (0, top_px, dataset.width, bottom_px)
     try:
         bounds = bounds_in_labels(file, dataset, (0, 0, dataset.width, dataset.height))
-        found = file.read(bounds)
+        found = (reader or LabelReader()).read(file, bounds_in_labels(file, dataset, part))
         repaired = _repair(found.geometries)
         geometries = _to_pixels(repaired, label_crs, dataset, bounds)
     except (CRSError, CPLE_BaseError) as error:
@@ -256,14 +273,14 @@ def labels_in_scene(file: VectorFile, dataset: rasterio.DatasetReader, *, uri: s
             rule=f"there is no way from the CRS of {file.uri} to that of the scene ({error})",
             action="Reproject the labels to the scene's CRS first",
         ) from error
-    scene = shapely.box(0, 0, dataset.width, dataset.height)
+    frame = shapely.box(*part)
     labels: list[Label] = []
     rejects: list[Reject] = []
     for row, geometry in enumerate(geometries):
         label = _to_label(file, found, row, geometry, was_repaired=repaired[row] is not found.geometries[row])
         if isinstance(label, Reject):
             rejects.append(label)
-        elif label.polygon_px.intersects(scene):
+        elif label.polygon_px.intersects(frame):
             labels.append(label)
     return labels, rejects
 

@@ -89,6 +89,10 @@ class NuscenesConverter:
         """Name a scene."""
         return unit.name
 
+    def unit_files(self, unit: SceneUnit) -> list[Path]:
+        """Name the images of a scene; what the tables say about it stands in the unit."""
+        return [unit.dataroot / shot.filename for frame in unit.frames for shot in frame.shots]
+
 
 def _find_tables(source: Path, version: str | None) -> Path:
     """Return the folder of tables.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from domainvl.errors import ItemError
+from domainvl.files import hash_file
 from domainvl.schema import (
     Image,
     ImageStore,
@@ -25,7 +26,6 @@ from domainvl.schema import (
     ask_about_objects,
     samples_from_questions,
 )
-from domainvl.files import hash_file
 from domainvl.schema.splitting import uniform_from_key
 
 from .objects import objects_of, one_for_each_instance

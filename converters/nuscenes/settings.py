@@ -12,6 +12,8 @@ from .scenes import VIEW_ORDER
 class NuscenesSettings(ConverterSettings):
     """Settings of the nuScenes converter."""
 
+    plan_fields = frozenset({"version", "cameras"})
+
     version: str | None = Field(
         default=None,
         description="Folder of tables in the data root, such as v1.0-mini; may be left out where there is only one.",

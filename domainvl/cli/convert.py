@@ -7,7 +7,9 @@ another command.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +22,7 @@ from domainvl.errors import UsageError
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
-    from domainvl.conversion import ConversionSummary, Converter
+    from domainvl.conversion import ConversionSummary, Converter, Progress, RunSettings, ShardSummary
 
 
 class _ConverterGroup(TyperGroup):
@@ -52,19 +54,62 @@ def _convert() -> None:
     """Turn imagery and labels into one data set."""
 
 
+def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _run_option(text: str, **more: Any) -> Any:
+    return typer.Option(help=text, rich_help_panel="How it runs; changes nothing of what comes out", **more)
+
+
+_FIXED = (
+    _parameter("source", Annotated[Path, typer.Argument(help="File or folder to convert.")]),
+    _parameter("out", Annotated[Path, typer.Option(help="Folder of the data set to make.")]),
+    _parameter("overwrite", Annotated[bool, typer.Option(help="Replace a data set that is there.")], False),
+    _parameter(
+        "workers",
+        Annotated[int | None, _run_option("Processes; all cores if left out, 0 for none but this one.", min=0)],
+        None,
+    ),
+    _parameter(
+        "shard",
+        Annotated[str | None, _run_option("Convert share i/n only, into OUT.shard-i-of-n; domainvl merge joins them.")],
+        None,
+    ),
+    _parameter(
+        "unit_timeout_s",
+        Annotated[float, _run_option("Seconds that a unit may take before it is given up; 0 for any.", min=0)],
+        600.0,
+    ),
+    _parameter(
+        "unit_memory_gb",
+        Annotated[
+            float | None, _run_option("Memory that a unit may take; a share of 80 % of the machine's if left out.")
+        ],
+        None,
+    ),
+    _parameter(
+        "max_error_rate",
+        Annotated[float, _run_option("Share of units that may fail before the run is stopped.", min=0, max=1)],
+        1.0,
+    ),
+    _parameter(
+        "ray",
+        Annotated[str | None, _run_option("Run on Ray: the address of a cluster, or local. Needs the extra ray.")],
+        None,
+    ),
+    _parameter("log", Annotated[Path | None, _run_option("File to which one JSON line a unit is added.")], None),
+)
+
+
 def _make_command(converter: Converter[Any, Any]) -> Callable[..., None]:
     """Build the function of a subcommand; its signature lists the converter's settings."""
     from rich.markup import escape
 
     def command(**values: Any) -> None:
-        source, out, overwrite = values.pop("source"), values.pop("out"), values.pop("overwrite")
-        _convert_and_print(converter, source, out, _settings(converter, values), overwrite)
+        given = {parameter.name: values.pop(parameter.name) for parameter in _FIXED}
+        _convert_and_print(converter, _settings(converter, values), **given)
 
-    fixed = [
-        _parameter("source", Annotated[Path, typer.Argument(help="File or folder to convert.")]),
-        _parameter("out", Annotated[Path, typer.Option(help="Folder of the data set to make.")]),
-        _parameter("overwrite", Annotated[bool, typer.Option(help="Replace a data set that is there.")], False),
-    ]
     options = [
         _parameter(
             name,
@@ -73,13 +118,10 @@ def _make_command(converter: Converter[Any, Any]) -> Callable[..., None]:
         )
         for name, field in converter.settings_type.model_fields.items()
     ]
-    command.__signature__ = inspect.Signature(fixed + options)  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in fixed + options}
+    parameters = [*_FIXED, *options]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
-
-
-def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def _settings(converter: Converter[Any, Any], values: dict[str, Any]) -> Any:
@@ -99,24 +141,76 @@ def _first_problem(error: ValidationError) -> str:
     return f"{option}: {message}, got {problem['input']!r}" if problem["loc"] else message
 
 
-def _convert_and_print(converter: Converter[Any, Any], source: Path, out: Path, settings: Any, overwrite: bool) -> None:
-    from rich.console import Console
-    from rich.progress import Progress
-
+def _convert_and_print(
+    converter: Converter[Any, Any],
+    settings: Any,
+    *,
+    source: Path,
+    out: Path,
+    overwrite: bool,
+    shard: str | None,
+    **run_options: Any,
+) -> None:
     from domainvl.conversion import convert
+    from domainvl.conversion.shards import convert_shard
+    from domainvl.engine import Shard
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task(f"Converting {converter.name}", total=None)
-        summary = convert(
-            converter,
-            source,
-            out,
-            settings,
-            overwrite=overwrite,
-            on_progress=lambda done, total: progress.update(bar, completed=done, total=total),
-        )
-    print_conversion(summary)
-    raise typer.Exit(int(summary.exit_code))
+    run = _run_settings(**run_options)
+    with _stop_on_sigterm(), _progress_bar(converter.name) as show:
+        if shard is None:
+            summary = convert(converter, source, out, settings, overwrite=overwrite, run=run, on_progress=show)
+        else:
+            share = convert_shard(converter, source, out, Shard.parse(shard), settings, run=run, on_progress=show)
+    if shard is None:
+        print_conversion(summary)
+        raise typer.Exit(int(summary.exit_code))
+    _print_shard(share)
+    raise typer.Exit(int(share.exit_code))
+
+
+def _run_settings(
+    *, workers: int | None, unit_timeout_s: float, unit_memory_gb: float | None, **others: Any
+) -> RunSettings:
+    from domainvl.conversion import RunSettings
+    from domainvl.engine import usable_cores
+
+    if workers is None:
+        workers = usable_cores() if others["ray"] is None else 0
+    memory_bytes = int(unit_memory_gb * 1e9) if unit_memory_gb is not None else None
+    return RunSettings(workers=workers, unit_timeout_s=unit_timeout_s or None, unit_memory_bytes=memory_bytes, **others)
+
+
+@contextmanager
+def _stop_on_sigterm() -> Iterator[None]:
+    """Take the signal with which a cluster ends a job like Ctrl-C: what is done is kept."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _progress_bar(name: str) -> Iterator[Callable[[Progress], None]]:
+    from rich import progress as bars
+    from rich.console import Console
+
+    columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), bars.TextColumn("{task.fields[how]}"))
+    with bars.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"Converting {name}", total=None, how="planning")
+
+        def show(progress: Progress) -> None:
+            bar.update(task, completed=progress.done, total=progress.planned, how=progress.summary())
+
+        yield show
+
+
+def _print_shard(summary: ShardSummary) -> None:
+    progress = summary.progress
+    typer.echo(f"shard {summary.shard}: {summary.unit_count} units, {progress.samples} samples in {summary.folder}")
+    for reason, count in sorted(progress.drops.items()):
+        typer.echo(f"  left out: {count} x {reason}")
+    typer.echo("  join all shards with: domainvl merge SHARD... --out OUT")
 
 
 def print_conversion(summary: ConversionSummary) -> None:

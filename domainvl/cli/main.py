@@ -14,7 +14,10 @@ from domainvl import __version__
 from domainvl.cli import convert, evaluate, finetune, quickstart, tiles
 from domainvl.errors import DomainvlError, ExitCode
 
-_EPILOG = "Exit codes: 0 done, 1 internal error, 2 usage, 3 nothing to do or nothing converted, 8 partial."
+_EPILOG = (
+    "Exit codes: 0 done, 1 internal error, 2 usage, 3 nothing to do or nothing converted, "
+    "4 stopped before the end (the same command goes on), 8 partial."
+)
 
 app = typer.Typer(
     name="domainvl",

@@ -1,5 +1,29 @@
-"""Running many independent units of work, so that one that fails never takes the others with it."""
+"""Doing many independent units of work, so that one that fails never takes the others with it.
 
-from domainvl.engine.run import Outcome, UnitFailure, run_units
+Units go in, small results come out; pixels never pass through here.
+"""
 
-__all__ = ["Outcome", "UnitFailure", "run_units"]
+from domainvl.engine.fingerprint import FileState, FileStates, fingerprint
+from domainvl.engine.ledger import Ledger, Part
+from domainvl.engine.limits import Limits, default_limits, usable_cores
+from domainvl.engine.run import Executor, InThisProcess, run_units
+from domainvl.engine.shard import Shard
+from domainvl.engine.work import Outcome, UnitFailure, attempt
+
+__all__ = [
+    "Executor",
+    "FileState",
+    "FileStates",
+    "InThisProcess",
+    "Ledger",
+    "Limits",
+    "Outcome",
+    "Part",
+    "Shard",
+    "UnitFailure",
+    "attempt",
+    "default_limits",
+    "fingerprint",
+    "run_units",
+    "usable_cores",
+]

@@ -17,8 +17,8 @@ from pydicom.uid import (
 )
 
 from domainvl.errors import ExitCode, NothingToDoError, UsageError
-from domainvl.schema import Task
 from domainvl.files import hash_file
+from domainvl.schema import Task
 
 AXIAL = [1, 0, 0, 0, 1, 0]
 

@@ -14,8 +14,8 @@ from PIL import Image
 from rasterio.transform import Affine, from_origin
 
 from domainvl.errors import ExitCode, NothingToDoError
-from domainvl.schema import Task
 from domainvl.files import hash_file
+from domainvl.schema import Task
 
 
 def pixels_of(summary, sample):

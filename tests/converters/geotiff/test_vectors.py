@@ -1,4 +1,6 @@
+import dataclasses
 import json
+import os
 import pickle
 import shutil
 import zipfile
@@ -6,13 +8,14 @@ import zipfile
 import numpy as np
 import pyogrio
 import pytest
+import rasterio
 import shapely
 from rasterio.crs import CRS
 from rasterio.transform import from_origin
 from rasterio.warp import transform as transform_coordinates
 
 from domainvl.converters.geotiff.raster import open_scene
-from domainvl.converters.geotiff.vectors import class_name, labels_in_scene, look_at_vector_file
+from domainvl.converters.geotiff.vectors import LabelReader, class_name, labels_in_scene, look_at_vector_file
 from domainvl.errors import ItemError, UsageError
 
 SIDE_PX = 100
@@ -305,7 +308,7 @@ def test_the_filter_by_place_does_not_depend_on_the_format(real_data, tmp_path):
     copy = tmp_path / "b.gpkg"
     pyogrio.raw.write(copy, geometries, fields, meta["fields"], driver="GPKG", crs=meta["crs"], geometry_type="Unknown")
     bounds = (-105.25, 39.98, -105.24, 39.99)
-    in_memory = look(path, field="year_built").read(bounds)
+    in_memory = LabelReader().read(look(path, field="year_built"), bounds)
     indexed_file = look(copy, field="year_built")
     assert indexed_file.indexed
     boxes = shapely.bounds(shapely.from_wkb(geometries))
@@ -317,15 +320,41 @@ def test_the_filter_by_place_does_not_depend_on_the_format(real_data, tmp_path):
     )
     assert len(in_memory.fids) == meets.sum() > 100
     exact = shapely.intersects(shapely.from_wkb(geometries), shapely.box(*bounds)).sum()
-    assert exact <= len(indexed_file.read(bounds).fids) <= meets.sum()
+    assert exact <= len(LabelReader().read(indexed_file, bounds).fids) <= meets.sum()
 
 
-def test_it_stays_small_on_its_way_to_another_process(real_data):
+def test_file_and_reader_stay_small_on_their_way_to_another_process(real_data):
     file = look(real_data / "remote_sensing/opengeos__data/us/boulder_buildings.zip", field="year_built")
-    before = len(pickle.dumps(file))
-    count = len(file.read(file.bounds).fids)
-    assert len(pickle.dumps(file)) == before < 2_000
-    assert len(pickle.loads(pickle.dumps(file)).read(file.bounds).fids) == count
+    reader = LabelReader()
+    count = len(reader.read(file, file.bounds).fids)
+    there = pickle.dumps((file, reader))
+    assert len(there) < 2_000
+    file, reader = pickle.loads(there)
+    assert len(reader.read(file, file.bounds).fids) == count
+
+
+def test_a_file_that_was_written_again_is_read_again(tmp_path, write_geojson):
+    square = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
+    reader = LabelReader()
+    counts = []
+    for count in (1, 3):
+        path = write_geojson(tmp_path / "labels.geojson", [({"class": "a"}, square)] * count)
+        os.utime(path, ns=(count, count))
+        file = dataclasses.replace(look(path, field="class"), feature_count=0)  # the same but for the content
+        counts.append(len(reader.read(file, (0, 0, 1, 1)).fids))
+    assert counts == [1, 3]
+
+
+def test_labels_of_some_rows_are_placed_as_those_of_the_whole(write_scene, write_boxes, tmp_path):
+    """A long edge is divided before it is brought to the scene's CRS; where, must not depend on the rows asked for."""
+    scene = write_scene(tmp_path / "scene.tif", np.ones((1, 400, 400), np.uint8))
+    path = write_boxes(tmp_path / "labels.geojson", [("road", 3, 5, 390, 395), ("hut", 20, 300, 40, 320)])
+    with rasterio.open(scene) as dataset:
+        whole, _ = labels_in_scene(look(path), dataset, uri="scene.tif")
+        upper, _ = labels_in_scene(look(path), dataset, uri="scene.tif", rows_px=(0, 100))
+        lower, _ = labels_in_scene(look(path), dataset, uri="scene.tif", rows_px=(250, 400))
+    assert upper == whole[:1]
+    assert lower == whole
 
 
 def test_the_only_field_is_the_class(tmp_path):
