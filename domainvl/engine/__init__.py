@@ -3,7 +3,7 @@
 Units go in, small results come out; pixels never pass through here.
 """
 
-from domainvl.engine.fingerprint import FileState, FileStates, fingerprint
+from domainvl.engine.identity import FileState, FileStates, fingerprint
 from domainvl.engine.ledger import Ledger, Part
 from domainvl.engine.limits import Limits, default_limits, usable_cores
 from domainvl.engine.run import Executor, InThisProcess, run_units

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Generic
 
 from domainvl.engine.limits import Limits
@@ -14,6 +16,7 @@ LOCAL = "local"
 """The address that starts Ray on this machine instead of finding a cluster."""
 
 _CHECK_S = 1.0
+_USAGE_SWITCH = "RAY_USAGE_STATS_ENABLED"  # docs.ray.io, Usage Stats Collection
 
 
 class RayExecutor(Generic[Unit, Result]):
@@ -93,8 +96,14 @@ class RayExecutor(Generic[Unit, Result]):
             message = self._ray.get(reference)
         except errors.OutOfMemoryError:
             return Outcome(unit, None, out_of_memory("Ray ended it because its node ran out of memory"))
-        except (errors.WorkerCrashedError, errors.NodeDiedError, errors.RaySystemError) as error:
+        except (errors.WorkerCrashedError, errors.NodeDiedError) as error:
             return Outcome(unit, None, crashed(f"its process ended ({type(error).__name__})"))
+        except errors.RayError as error:
+            raise StoppedError(
+                "Cannot work on the Ray cluster",
+                rule=f"its processes cannot load the work ({type(error).__name__})",
+                action="Install the same domainvl and converters on all nodes",
+            ) from error
         if isinstance(message, StoppedError):
             raise message
         result, failure = message
@@ -118,12 +127,27 @@ def _import_ray() -> Any:
     return ray
 
 
+@contextmanager
+def _no_usage_reports() -> Iterator[None]:
+    """Keep a cluster that is started here from reporting its use; a variable is Ray's only switch for that."""
+    before = os.environ.get(_USAGE_SWITCH)
+    os.environ[_USAGE_SWITCH] = "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_USAGE_SWITCH]
+        else:
+            os.environ[_USAGE_SWITCH] = before
+
+
 def _connect(ray: Any, address: str, workers: int | None) -> None:
-    """Find or start a cluster; no usage statistics, no dashboard."""
+    """Find or start a cluster."""
     quiet = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
     try:
         if address == LOCAL:
-            ray.init(address=LOCAL, num_cpus=workers, include_dashboard=False, **quiet)
+            with _no_usage_reports():
+                ray.init(address=LOCAL, num_cpus=workers, include_dashboard=False, **quiet)
         else:
             ray.init(address=address, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:

@@ -1,98 +1,132 @@
-"""A unit that fails becomes a failure; the others go on, in order."""
+"""The loop: everything is done once, what may have lacked room gets a try alone, divided units go first."""
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
+from faults import work
 
-from domainvl.engine import run_units
-from domainvl.errors import ItemError, UsageError
+from domainvl.engine import InThisProcess, Outcome, UnitFailure, run_units
+from domainvl.errors import StoppedError
 
-
-def work(unit):
-    match unit:
-        case "item":
-            raise ItemError(
-                "Cannot read", reason="no-crs", where="a.tif", rule="it must have a CRS", action="Assign one"
-            )
-        case "usage":
-            raise UsageError("Wrong setting")
-        case "memory":
-            raise MemoryError
-        case "deep":
-            return work(unit)
-        case "stop":
-            raise KeyboardInterrupt
-    return unit * 2
+RETRY = UnitFailure("crash", "it crashed", retry=True)
+FINAL = UnitFailure("bad-item", "it is bad")
 
 
-def test_results_come_in_the_order_of_the_units():
-    outcomes = list(run_units([3, 1, 2], work))
+class Scripted:
+    """Gives the outcomes that a test states, newest unit first, and notes what runs beside what."""
 
-    assert [(outcome.unit, outcome.result, outcome.failure) for outcome in outcomes] == [
-        (3, 6, None),
-        (1, 2, None),
-        (2, 4, None),
-    ]
+    def __init__(self, capacity, failures=None):
+        self.capacity = capacity
+        self.failures = {unit: list(planned) for unit, planned in (failures or {}).items()}
+        self.running = []
+        self.begun = []
 
+    def submit(self, unit, *, alone):
+        assert len(self.running) < self.capacity
+        assert not alone or not self.running
+        self.running.append(unit)
+        self.begun.append((unit, alone))
 
-def test_an_item_error_keeps_its_reason_message_and_action():
-    (outcome,) = run_units(["item"], work)
+    def next_outcome(self):
+        unit = self.running.pop()
+        planned = self.failures.get(unit)
+        failure = planned.pop(0) if planned else None
+        return Outcome(unit, None if failure else unit * 10, failure)
 
-    assert outcome.result is None
-    assert outcome.failure is not None
-    assert outcome.failure.reason == "no-crs"
-    assert outcome.failure.message == "Cannot read in a.tif: it must have a CRS. Assign one."
-    assert outcome.failure.action == "Assign one"
-
-
-@pytest.mark.parametrize(
-    ("unit", "start"),
-    [("memory", "MemoryError at test_run.py:"), ("deep", "RecursionError at "), ("usage", "UsageError: Wrong setting")],
-)
-def test_any_exception_is_isolated_and_named(unit, start):
-    outcomes = list(run_units([1, unit, 2], work))
-
-    assert [outcome.result for outcome in outcomes] == [2, None, 4]
-    assert [outcome.failure is None for outcome in outcomes] == [True, False, True]
-    failure = outcomes[1].failure
-    assert failure.reason == "internal-error"
-    assert failure.message.startswith(start)
-    assert failure.action is not None
+    def close(self):
+        self.running.clear()
 
 
-def test_the_text_of_an_unforeseen_error_goes_nowhere():
-    """It may hold paths or names of people."""
+def test_every_unit_has_one_outcome():
+    outcomes = list(run_units(range(7), Scripted(3)))
 
-    def work_on_a_person(unit):
-        raise ValueError("cannot read /home/jane/doe.dcm")
-
-    (outcome,) = run_units([1], work_on_a_person)
-    assert "jane" not in str(outcome.failure)
-    assert "ValueError at test_run.py" in outcome.failure.message
-
-
-def test_a_request_to_stop_is_obeyed():
-    outcomes = run_units([1, "stop", 2], work)
-
-    assert next(outcomes).result == 2
-    with pytest.raises(KeyboardInterrupt):
-        next(outcomes)
-
-
-def test_units_are_run_when_their_outcome_is_asked_for():
-    done = []
-    outcomes = run_units(range(3), done.append)
-
-    next(outcomes)
-
-    assert done == [0]
+    assert Counter(outcome.unit for outcome in outcomes) == Counter(range(7))
+    assert all(outcome.result == outcome.unit * 10 for outcome in outcomes)
 
 
 def test_no_units_give_no_outcomes():
-    assert list(run_units([], work)) == []
+    assert list(run_units([], Scripted(2))) == []
 
 
-def test_an_exception_of_the_consumer_is_not_taken_for_a_failure_of_the_unit():
-    with pytest.raises(ZeroDivisionError):
-        for outcome in run_units([1, 2], work):
-            outcome.result / 0
+def test_a_suspect_is_tried_again_alone_and_after_all_others():
+    executor = Scripted(2, {1: [RETRY]})
+
+    outcomes = list(run_units(range(5), executor))
+
+    assert executor.begun[-1] == (1, True)
+    assert [alone for _, alone in executor.begun[:-1]] == [False] * 5
+    assert Counter(outcome.unit for outcome in outcomes) == Counter(range(5))
+    assert all(outcome.failure is None for outcome in outcomes)
+
+
+def test_what_fails_alone_too_has_failed():
+    executor = Scripted(2, {1: [RETRY, RETRY], 3: [RETRY, RETRY]})
+
+    failed = [outcome.unit for outcome in run_units(range(5), executor) if outcome.failure == RETRY]
+
+    assert sorted(failed) == [1, 3]
+    assert {unit for unit, alone in executor.begun if alone} == {1, 3}
+    assert len(executor.begun) == 7
+
+
+def test_a_fault_of_the_input_is_not_tried_again():
+    executor = Scripted(2, {1: [FINAL]})
+
+    outcomes = list(run_units(range(3), executor))
+
+    assert [outcome.failure for outcome in outcomes if outcome.unit == 1] == [FINAL]
+    assert len(executor.begun) == 3
+
+
+def test_what_a_unit_is_divided_into_is_done_next_and_in_order():
+    executor = Scripted(1)
+
+    outcomes = run_units([1, 2], executor, follow_up=lambda outcome: [11, 12] if outcome.unit == 1 else [])
+
+    assert [outcome.unit for outcome in outcomes] == [1, 11, 12, 2]
+
+
+def test_pieces_of_a_unit_that_was_tried_alone_are_done_too():
+    executor = Scripted(2, {1: [RETRY]})
+
+    outcomes = run_units([1, 2], executor, follow_up=lambda outcome: [11, 12] if outcome.unit == 1 else [])
+
+    assert Counter(outcome.unit for outcome in outcomes) == Counter([1, 2, 11, 12])
+
+
+class TestInThisProcess:
+    def test_units_are_done_in_order_when_they_are_asked_for(self):
+        done = []
+        outcomes = run_units(range(3), InThisProcess(done.append))
+
+        next(outcomes)
+        assert done == [0]
+        list(outcomes)
+        assert done == [0, 1, 2]
+
+    def test_failures_are_isolated(self):
+        units = [("double", 1), ("boom",), ("double", 2), ("item",)]
+
+        outcomes = list(run_units(units, InThisProcess(work)))
+
+        assert [outcome.result for outcome in outcomes] == [2, None, 4, None]
+        assert [outcome.failure and outcome.failure.reason for outcome in outcomes] == [
+            None,
+            "internal-error",
+            None,
+            "bad-item",
+        ]
+
+    def test_a_full_disk_stops_it(self):
+        outcomes = run_units([("double", 1), ("full",), ("double", 2)], InThisProcess(work))
+
+        assert next(outcomes).result == 2
+        with pytest.raises(StoppedError):
+            next(outcomes)
+
+    def test_an_error_of_the_one_who_listens_is_not_taken_for_one_of_the_unit(self):
+        with pytest.raises(ZeroDivisionError):
+            for outcome in run_units([("double", 1)], InThisProcess(work)):
+                outcome.result / 0

@@ -1,0 +1,133 @@
+"""Units in processes of their own: whatever one does to its process, the others are done."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from faults import Unloadable, work
+
+from domainvl.engine import Limits, run_units
+from domainvl.engine.pool import ProcessPool
+from domainvl.errors import StoppedError
+
+GOOD = [("double", n) for n in range(6)]
+MEGABYTE = 1 << 20
+
+
+def run(units, *, workers=2, **limits):
+    with contextlib.closing(ProcessPool(work, workers=workers, limits=Limits(**limits))) as pool:
+        return list(run_units(units, pool))
+
+
+def test_units_are_done_in_as_many_processes_as_asked_for():
+    outcomes = run([("pid",)] * 12, workers=3)
+
+    pids = {outcome.result for outcome in outcomes}
+    assert len(outcomes) == 12
+    assert 1 < len(pids) <= 3
+    assert os.getpid() not in pids
+
+
+@pytest.mark.parametrize(
+    ("kind", "limits", "reason", "part_of_message"),
+    [
+        ("boom", {}, "internal-error", "ZeroDivisionError at faults.py"),
+        ("item", {}, "bad-item", "it is bad"),
+        ("memory", {}, "out-of-memory", "could not get the memory"),
+        ("odd result", {}, "internal-error", "its result cannot be sent"),
+        ("exit", {}, "crash", "exit code 7"),
+        ("segv", {}, "crash", f"signal {int(signal.SIGSEGV)} (Segmentation fault)"),
+        ("hang", {"timeout_s": 0.5}, "timeout", "not done after 0.5 s"),
+        (
+            "hog",
+            {"memory_bytes": 400 * MEGABYTE, "memory_alone_bytes": 500 * MEGABYTE},
+            "out-of-memory",
+            "more than 500 MiB",
+        ),
+    ],
+)
+def test_a_unit_that_goes_wrong_fails_alone(kind, limits, reason, part_of_message):
+    outcomes = run([*GOOD[:3], (kind,), *GOOD[3:]], **limits)
+
+    assert sorted(outcome.result for outcome in outcomes if outcome.failure is None) == [0, 2, 4, 6, 8, 10]
+    ((unit, failure),) = [(outcome.unit, outcome.failure) for outcome in outcomes if outcome.failure is not None]
+    assert unit == (kind,)
+    assert failure.reason == reason
+    assert part_of_message in failure.message
+
+
+def test_a_crash_that_does_not_come_again_costs_nothing(tmp_path):
+    outcomes = run([*GOOD, ("fail once", "exit", str(tmp_path / "crashed"))])
+
+    assert [outcome.failure for outcome in outcomes] == [None] * 7
+    assert outcomes[-1].result == "at last"
+
+
+def test_the_second_try_has_the_machine_to_itself(tmp_path):
+    """It fails at once and would be tried again while the others still run."""
+
+    units = [("fail once", "segv", str(tmp_path / "crashed"))]
+    units += [("note time", str(tmp_path / f"{n}.txt"), 0.4) for n in range(4)]
+    ends = []
+    with contextlib.closing(ProcessPool(work, workers=2)) as pool:
+        for outcome in run_units(units, pool):
+            ends.append((outcome.unit[0], time.monotonic()))
+
+    assert ends[-1][0] == "fail once"
+    assert all(float((tmp_path / f"{n}.txt").read_text().split()[1]) <= ends[-1][1] for n in range(4))
+
+
+def test_one_that_runs_alone_may_take_more_memory():
+    """Killed at its share beside others; alone it may take all, and so it ends by itself."""
+    outcomes = run([("hog",)], memory_bytes=300 * MEGABYTE, memory_alone_bytes=8 << 30)
+
+    assert outcomes[0].failure.reason == "internal-error"
+    assert "AssertionError" in outcomes[0].failure.message
+
+
+def test_the_time_of_a_process_to_start_is_not_the_units(monkeypatch):
+    """Starting takes longer than the limit here."""
+    assert [outcome.failure for outcome in run(GOOD, timeout_s=0.15)] == [None] * 6
+
+
+def test_a_full_disk_stops_the_run_and_no_process_is_left():
+    pool = ProcessPool(work, workers=2)
+    with pytest.raises(StoppedError, match="No space left"), contextlib.closing(pool):
+        list(run_units([("hang",), ("full",)], pool))
+
+    assert [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())] == []
+
+
+def test_work_that_no_process_can_load_stops_the_run():
+    with pytest.raises(StoppedError, match="Cannot start worker processes"):
+        with contextlib.closing(ProcessPool(Unloadable(), workers=1)) as pool:
+            list(run_units([1], pool))
+
+
+def test_workers_end_with_the_parent_even_while_a_unit_hangs(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import sys, time\n"
+        "from faults import work\n"
+        "from domainvl.engine.pool import ProcessPool\n"
+        "if __name__ == '__main__':\n"
+        "    pool = ProcessPool(work, workers=1)\n"
+        "    pool.submit(('pid',), alone=False)\n"
+        "    print(pool.next_outcome().result, flush=True)\n"
+        "    pool.submit(('hang',), alone=False)\n"
+        "    time.sleep(60)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, env=environment)
+    with parent:
+        worker = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+
+    worker.wait(timeout=10)

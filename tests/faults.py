@@ -1,0 +1,99 @@
+"""Work that goes wrong in all the ways that work can go wrong; worker processes import it by this name."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from builders import ToyConverter
+
+from domainvl.errors import ItemError
+
+HOG_STEP_BYTES = 64 << 20
+HOG_END_BYTES = 2 << 30
+"""Where the hog gives up by itself, should nobody stop it."""
+
+
+def fail(kind: str) -> None:
+    """Go wrong."""
+    match kind:
+        case "boom":
+            raise ZeroDivisionError("the work broke")
+        case "item":
+            raise ItemError("Cannot work", reason="bad-item", where="x", rule="it is bad", action="Mend it")
+        case "memory":
+            raise MemoryError
+        case "full":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.png")
+        case "exit":
+            os._exit(7)
+        case "segv":
+            ctypes.string_at(0)
+        case "hang":
+            time.sleep(30)
+        case "hog":
+            hoard = []
+            while len(hoard) * HOG_STEP_BYTES < HOG_END_BYTES:
+                hoard.append(bytearray(HOG_STEP_BYTES))
+                time.sleep(0.05)
+            raise AssertionError("nobody stopped the hog")
+
+
+def work(unit: tuple[Any, ...]) -> Any:
+    """Do a unit: ``("double", n)``, a kind of failure alone, or one of those below."""
+    kind, *rest = unit
+    match kind:
+        case "double":
+            return rest[0] * 2
+        case "pid":
+            time.sleep(0.05)
+            return os.getpid()
+        case "odd result":
+            return lambda: None
+        case "fail once":  # ("fail once", kind, marker file)
+            if not Path(rest[1]).exists():
+                Path(rest[1]).touch()
+                fail(rest[0])
+            return "at last"
+        case "note time":  # ("note time", file, seconds)
+            begun = time.monotonic()
+            time.sleep(rest[1])
+            Path(rest[0]).write_text(f"{begun} {time.monotonic()}")
+            return None
+        case "divide":
+            return [("double", n) for n in range(rest[0])]
+    fail(kind)
+    raise AssertionError(f"unknown work {unit}")
+
+
+class Unloadable:
+    """Work that cannot be loaded in another process."""
+
+    def __call__(self, unit: Any) -> None:
+        """Never called."""
+
+    def __setstate__(self, state: Any) -> None:
+        raise RuntimeError("not here")
+
+    def __getstate__(self) -> dict[str, int]:
+        return {"something": 1}
+
+
+class FaultyConverter(ToyConverter):
+    """Toys whose word is a way to go wrong; ``slow`` takes a moment, ``twin`` takes the id of its neighbour ``a``."""
+
+    name = "faulty"
+
+    def convert(self, unit, settings, images, provenance):
+        word = unit.read_text()
+        fail(word)
+        if word == "slow":
+            time.sleep(0.05)
+        result = super().convert(unit, settings, images, provenance)
+        if word == "twin":
+            return type(result)([sample.model_copy(update={"id": "a/colour"}) for sample in result.samples])
+        return result
