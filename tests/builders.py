@@ -120,3 +120,8 @@ def write_toys(folder: Path, **content: str) -> Path:
     for name, text in content.items():
         (folder / f"{name}.toy").write_text(text)
     return folder
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    """Return the content of all files of a folder by relative path."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

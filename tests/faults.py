@@ -9,9 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from builders import ToyConverter
 
+from domainvl.conversion import Division, UnitResult
 from domainvl.errors import ItemError
+from domainvl.schema import Reject, Severity
 
 HOG_STEP_BYTES = 64 << 20
 HOG_END_BYTES = 2 << 30
@@ -95,5 +98,39 @@ class FaultyConverter(ToyConverter):
             time.sleep(0.05)
         result = super().convert(unit, settings, images, provenance)
         if word == "twin":
-            return type(result)([sample.model_copy(update={"id": "a/colour"}) for sample in result.samples])
+            return UnitResult([sample.model_copy(update={"id": "a/colour"}) for sample in result.samples])
         return result
+
+
+class NoisyConverter(ToyConverter):
+    """Toys that leave a picture of 40 kB that belongs to no sample, so that a small disk fills."""
+
+    name = "noisy"
+
+    def convert(self, unit, settings, images, provenance):
+        generator = np.random.default_rng(ord(unit.stem))
+        images.put_pixels(generator.integers(0, 256, (200, 200), dtype=np.uint8))
+        return super().convert(unit, settings, images, provenance)
+
+
+class DividedConverter(ToyConverter):
+    """Toys that fall into four pieces; one that says ``boom2`` breaks in its second piece."""
+
+    name = "divided"
+
+    def divide(self, unit, settings):
+        if unit.read_text() == "bad":
+            raise ItemError("Cannot divide", reason="bad-toy", where=unit.name, rule="it says bad")
+        rejects = [Reject(unit.name, "plan", "torn", "a corner is missing", severity=Severity.SKIPPED)]
+        return Division([(unit, number) for number in range(4)], rejects)
+
+    def convert(self, piece, settings, images, provenance):
+        unit, number = piece
+        if number == 2 and unit.read_text() == "boom2":
+            raise ZeroDivisionError
+        result = super().convert(unit, settings.model_copy(update={"grey": 10 * number}), images, provenance)
+        samples = [sample.model_copy(update={"id": f"{sample.id}/{number}"}) for sample in result.samples]
+        return UnitResult(samples, result.rejects)
+
+    def unit_name(self, unit):
+        return f"{unit[0].name} {unit[1]}" if isinstance(unit, tuple) else unit.name

@@ -235,6 +235,7 @@ def convert_units(
     resumption = _Resumption(converter, staging)
     progress = Progress(planned=len(chosen))
     waiting = [task for _, task in chosen if not resumption.take_over(task, progress)]
+    resumption.remove_doubtful_images()
     failures: dict[str, Reject] = {}
     with EventLog(run.log) as log:
         log.write("begin", planned=progress.planned, resumed=progress.resumed)
@@ -275,6 +276,7 @@ class _Resumption:
     def __init__(self, converter: Converter[Any, Any], staging: Staging) -> None:
         self._converter = converter
         self._staging = staging
+        self._vouched: set[str] = set()
         self.files = FileStates()
 
     def take_over(self, task: Task, progress: Progress) -> bool:
@@ -304,7 +306,20 @@ class _Resumption:
             sizes = {path: (self._staging.dataset / path).stat().st_size for path in part.info["images"]}
         except OSError:
             return None
-        return part if sizes == part.info["images"] else None
+        if sizes != part.info["images"]:
+            return None
+        self._vouched |= sizes.keys()
+        return part
+
+    def remove_doubtful_images(self) -> None:
+        """Remove images that no finished unit vouches for: after a power cut they may be cut short.
+
+        They would else be kept, because an image that is there is not written again.
+        """
+        for path in (self._staging.dataset / "images").rglob("*.*"):
+            if path.relative_to(self._staging.dataset).as_posix() not in self._vouched:
+                path.unlink()
+        self._vouched.clear()
 
     def _has_same_files(self, task: Task, part: Part) -> bool:
         paths = list(self._converter.unit_files(task.unit))

@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from builders import bytes_of
 from PIL import Image
 from rasterio.transform import Affine, from_origin
 
+from domainvl.converters.geotiff import CONVERTER, GeotiffSettings
+from domainvl.converters.geotiff.generate import generate_scenes
 from domainvl.errors import ExitCode, NothingToDoError
 from domainvl.files import hash_file
 from domainvl.schema import Task
@@ -358,3 +361,38 @@ def test_no_output_names_the_folder_of_the_input(tmp_path, write_scene, write_bo
     summary = run(scene, labels=labels, label_field="class")
     for path in Path(summary.out).rglob("*"):
         assert not path.is_file() or b"secret-folder" not in path.read_bytes()
+
+
+def test_a_scene_gives_the_same_in_bands_and_at_once(tmp_path, run, monkeypatch):
+    """Also what was left out: features that cannot be used are listed once, not once a band."""
+    generate_scenes(tmp_path / "scenes", scene_count=2, seed=3)
+    path = tmp_path / "scenes" / "labels.geojson"
+    labels = json.loads(path.read_text())
+    labels["features"] += [
+        {**labels["features"][0], "properties": {"class": None}},
+        {**labels["features"][0], "geometry": {"type": "Point", "coordinates": [12.2, 51.4]}},
+    ]
+    path.write_text(json.dumps(labels))
+    settings = {"labels": path, "label_field": "class", "tile_px": 48, "overlap_px": 8, "edge": "shift"}
+    found = []
+    for tiles_a_band in (1, 7, 32, 10_000):
+        monkeypatch.setattr("domainvl.converters.geotiff.scene._TILES_A_BAND", tiles_a_band)
+        summary = run(tmp_path / "scenes", out=f"{tiles_a_band}/data", **settings)
+        found.append({name: data for name, data in bytes_of(summary.out).items() if name != "rejects.jsonl"})
+        rejects = (summary.out / "rejects.jsonl").read_text().splitlines()
+        assert sum('"no-class"' in line for line in rejects) == 1
+
+    assert found[0] == found[1] == found[2] == found[3]
+
+
+def test_bands_take_about_as_many_tiles_as_are_worth_it(write_scene, write_boxes, tmp_path):
+    write_scene(tmp_path / "in" / "scene.tif", np.ones((1, 1000, 100), np.uint8))
+    settings = GeotiffSettings(labels=write_boxes(tmp_path / "l.geojson", [("a", 5, 5, 20, 20)]), tile_px=20)
+    (scene,) = CONVERTER.plan(tmp_path / "in", settings).units
+
+    division = CONVERTER.divide(scene, settings)
+
+    # 5 columns and 50 rows of tiles: 6 rows a band, and what is left.
+    assert [(band.first_row, band.stop_row) for band in division.units][:2] == [(0, 6), (6, 12)]
+    assert division.units[-1].stop_row == 50
+    assert division.units[0].uri == "scene.tif, tile rows 0 to 5"

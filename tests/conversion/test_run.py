@@ -6,10 +6,10 @@ import hashlib
 import json
 
 import pytest
-from builders import ToyConverter, ToySettings, write_toys
+from builders import ToyConverter, ToySettings, bytes_of, write_toys
 
 from domainvl import __version__
-from domainvl.conversion import ConverterSettings, Plan, UnitResult, convert, converter_names, load_converter
+from domainvl.conversion import Plan, UnitResult, convert
 from domainvl.errors import DatasetError, ExitCode, InputNotFoundError, NothingToDoError, UsageError
 from domainvl.schema import Reject, Severity, Split, read_manifest, read_samples
 
@@ -25,10 +25,6 @@ def rejects_of(out):
 
 def ids_of(out):
     return sorted(sample.id for split in Split for sample in read_samples(out, split))
-
-
-def bytes_of(out):
-    return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
 def test_all_well_is_done(tmp_path):
@@ -229,26 +225,6 @@ def test_a_converter_that_divides_a_group_is_stopped(tmp_path):
         convert(Dividing(), write_toys(tmp_path / "toys", a="ok", b="ok"), tmp_path / "out")
 
     assert not (tmp_path / "out").exists()
-
-
-def test_shares_must_leave_something_to_train_on(tmp_path):
-    with pytest.raises(UsageError, match=r"--val-fraction and --test-fraction .* below 1, got 1\.1"):
-        ConverterSettings(val_fraction=0.6, test_fraction=0.5).split_fractions()
-
-    fractions = ConverterSettings(val_fraction=0.3, test_fraction=0.2, split_seed=5).split_fractions()
-    assert (fractions.val, fractions.test, fractions.seed) == (0.3, 0.2, 5)
-
-
-def test_the_shipped_converters_are_found():
-    assert {"dicom", "geotiff", "nuscenes", "vqa-rad"} <= set(converter_names())
-    assert converter_names() == sorted(converter_names())
-
-
-def test_an_unknown_converter_is_named_beside_those_there_are():
-    with pytest.raises(UsageError, match="There is no converter 'geotif'. Installed are: .*geotiff") as caught:
-        load_converter("geotif")
-
-    assert caught.value.exit_code == 2
 
 
 def test_an_output_folder_that_holds_an_input_is_refused(tmp_path):
