@@ -11,7 +11,23 @@ from typing import Annotated
 import typer
 
 from domainvl import __version__
-from domainvl.cli import convert, evaluate, finetune, quickstart, tiles
+from domainvl.cli import (
+    convert,
+    diff,
+    doctor,
+    evaluate,
+    export,
+    finetune,
+    merge,
+    pack,
+    quickstart,
+    sample,
+    show,
+    split,
+    stats,
+    tiles,
+    validate,
+)
 from domainvl.errors import DomainvlError, ExitCode
 
 _EPILOG = (
@@ -48,9 +64,20 @@ def _options(
 
 app.add_typer(convert.app, name="convert")
 app.command(name="finetune", epilog=finetune.EPILOG)(finetune.finetune)
+app.command(name="diff", epilog=diff.EPILOG)(diff.diff)
+app.command(name="doctor", epilog=doctor.EPILOG)(doctor.doctor)
 app.command(name="eval", epilog=evaluate.EPILOG)(evaluate.evaluate)
+app.command(name="export", epilog=export.EPILOG)(export.export)
+app.command(name="merge", epilog=merge.EPILOG)(merge.merge)
+app.command(name="pack", epilog=pack.PACK_EPILOG)(pack.pack)
+app.command(name="unpack", epilog=pack.UNPACK_EPILOG)(pack.unpack)
 app.command(name="quickstart", epilog=quickstart.EPILOG)(quickstart.quickstart)
+app.command(name="sample", epilog=sample.EPILOG)(sample.sample)
+app.command(name="show", epilog=show.EPILOG)(show.show)
+app.command(name="split", epilog=split.EPILOG)(split.split)
+app.command(name="stats", epilog=stats.EPILOG)(stats.stats)
 app.command(name="tiles", epilog=tiles.EPILOG)(tiles.tiles)
+app.command(name="validate", epilog=validate.EPILOG)(validate.validate)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,11 @@ from domainvl.engine import (
 from domainvl.errors import ExitCode, InputNotFoundError, NothingToDoError, StoppedError, UsageError
 from domainvl.files import output_errors
 from domainvl.schema.writer import DatasetWriter, Reject, check_target, hidden_sibling, make_folder
+
+_PACKAGES = (
+    "isal", "numpy", "pillow", "pydicom", "pyjpegls", "pylibjpeg", "pyogrio", "python-gdcm", "rasterio", "shapely",
+)  # fmt: skip
+"""What pixels and coordinates pass through; absent ones are not mentioned."""
 
 _AGAIN = "Give the same command again: it goes on from there"
 
@@ -438,9 +444,12 @@ def describe_sources(sources: Mapping[str, Path], files: FileStates) -> list[dic
 
 def versions() -> dict[str, str]:
     """Return the versions of what takes part in a conversion."""
-    names = ("numpy", "pillow", "pydicom", "pyogrio", "rasterio", "shapely")
-    found = {"domainvl": __version__}
-    for name in names:
+    import rasterio
+    from openjpeg.utils import get_openjpeg_version
+
+    found = {"domainvl": __version__, "gdal": rasterio.__gdal_version__, "zlib": zlib.ZLIB_RUNTIME_VERSION}
+    found["openjpeg"] = ".".join(map(str, get_openjpeg_version()))
+    for name in _PACKAGES:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

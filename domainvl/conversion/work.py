@@ -113,6 +113,7 @@ class ConversionWork:
         self._root = source if source.is_dir() else source.parent
         self._staging = staging
         self._files = FileStates()
+        self._images = ImageStore(staging.dataset)
         self.provenance = Provenance(
             converter=converter.name,
             version=__version__,
@@ -140,9 +141,7 @@ class ConversionWork:
         try:
             division = self._divide(task)
             if len(division.units) == 1:
-                result = self._converter.convert(
-                    division.units[0], self._settings, ImageStore(self._staging.dataset), self.provenance
-                )
+                result = self._converter.convert(division.units[0], self._settings, self._images, self.provenance)
                 result = UnitResult(result.samples, (*division.rejects, *result.rejects))
                 pieces: tuple[Task, ...] = ()
             else:

@@ -15,9 +15,9 @@ from PIL import UnidentifiedImageError
 
 from domainvl.errors import DatasetError, ItemError
 from domainvl.files import link_or_copy, write_atomically
+from domainvl.schema.png import Compressor, best_compressor, encode_png
 from domainvl.schema.sample import Image, Source
 
-_PNG_COMPRESS_LEVEL = 1
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "CMYK"})
 
@@ -49,10 +49,12 @@ class ImageStore:
 
     Args:
         root: The data set's folder.
+        compressor: What packs pixels; the quickest that is installed where None.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, compressor: Compressor | None = None) -> None:
         self._root = root
+        self._compressor = compressor or best_compressor()
 
     def put_pixels(self, pixels: npt.NDArray[np.uint8]) -> StoredImage:
         """Store pixels as PNG.
@@ -66,19 +68,8 @@ class ImageStore:
         Raises:
             DatasetError: If dtype or shape are others.
         """
-        if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
-            raise DatasetError(
-                "Cannot store an image",
-                rule=f"pixels must be uint8 of shape (h, w) or (h, w, 3), got {pixels.dtype} {pixels.shape}",
-            )
         digest = hash_pixels(pixels)
-
-        def encode() -> bytes:
-            buffer = io.BytesIO()
-            PillowImage.fromarray(pixels).save(buffer, format="PNG", compress_level=_PNG_COMPRESS_LEVEL)
-            return buffer.getvalue()
-
-        path = self._put(digest, ".png", encode)
+        path = self._put(digest, ".png", lambda: encode_png(pixels, self._compressor))
         return StoredImage(path, pixels.shape[1], pixels.shape[0], digest)
 
     def put_file(self, path: Path) -> StoredImage:

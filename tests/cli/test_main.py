@@ -50,9 +50,11 @@ def test_help_names_the_commands_and_the_exit_codes(capsys):
     assert main(["--help"]) == 0
 
     text = " ".join(capsys.readouterr().out.split())
-    for command in ("convert", "finetune", "eval", "quickstart", "tiles"):
+    for command in ("convert", "finetune", "eval", "quickstart", "tiles", "validate", "show", "stats", "export", "pack"):
         assert command in text
-    assert "0 done, 1 internal error, 2 usage, 3 nothing to do or nothing converted, 8 partial" in text
+    for code in ("0 done", "1 internal error", "2 usage", "3 nothing to do or nothing converted", "8 partial"):
+        assert code in text
+    assert "4 stopped before the end (the same command goes on)" in text
 
 
 @pytest.mark.parametrize(
