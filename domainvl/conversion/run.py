@@ -246,7 +246,7 @@ def convert_units(
     with EventLog(run.log) as log:
         log.write("begin", planned=progress.planned, resumed=progress.resumed)
         try:
-            executor = make_executor(work, run, len(waiting))
+            executor = make_executor(work, run)
             with contextlib.closing(executor):
                 for outcome in run_units(waiting, executor, follow_up=resumption.missing_pieces):
                     _count(outcome, progress, failures, resumption, log)
@@ -260,7 +260,7 @@ def convert_units(
     return ConvertedUnits(plan, tasks, chosen, failures, resumption.files, progress)
 
 
-def make_executor(work: ConversionWork, run: RunSettings, unit_count: int) -> Executor[Task, Done]:
+def make_executor(work: ConversionWork, run: RunSettings) -> Executor[Task, Done]:
     """Choose where units are done."""
     if run.ray is not None:
         from domainvl.engine.on_ray import RayExecutor
@@ -271,9 +271,8 @@ def make_executor(work: ConversionWork, run: RunSettings, unit_count: int) -> Ex
         return InThisProcess(work)
     from domainvl.engine.pool import ProcessPool
 
-    workers = max(1, min(run.workers, unit_count))
-    limits = default_limits(workers, timeout_s=run.unit_timeout_s, memory_bytes=run.unit_memory_bytes)
-    return ProcessPool(work, workers=workers, limits=limits)
+    limits = default_limits(run.workers, timeout_s=run.unit_timeout_s, memory_bytes=run.unit_memory_bytes)
+    return ProcessPool(work, workers=run.workers, limits=limits)
 
 
 class _Resumption:

@@ -5,6 +5,7 @@ Processes are spawned, not forked: libraries such as GDAL and OpenMP keep thread
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import pickle
@@ -28,6 +29,8 @@ _CHECK_S = 0.1
 _START_TIMEOUT_S = 300.0
 _MEGABYTE = 1 << 20
 
+_package_log = logging.getLogger("domainvl")
+
 
 @dataclass
 class _Worker(Generic[Unit]):
@@ -45,7 +48,7 @@ class ProcessPool(Generic[Unit, Result]):
 
     Args:
         work: Does one unit; it must be possible to pickle it, as well as units and results.
-        workers: How many processes.
+        workers: At most how many processes; one is started when there is work for it.
         limits: What one unit may take.
     """
 
@@ -96,7 +99,9 @@ class ProcessPool(Generic[Unit, Result]):
 
     def _start(self) -> _Worker[Unit]:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(theirs, self._work), daemon=True)
+        process = self._context.Process(
+            target=_serve, args=(theirs, self._work, _package_log.getEffectiveLevel()), daemon=True
+        )
         process.start()
         theirs.close()  # so that the end of the process is seen as the end of the pipe
         worker: _Worker[Unit] = _Worker(process, ours)
@@ -176,8 +181,10 @@ class _Ready:
     """The first message of a worker process: it is up and has nothing to do."""
 
 
-def _serve(connection: Connection, work: Callable[[Any], Any]) -> None:
+def _serve(connection: Connection, work: Callable[[Any], Any], log_level: int) -> None:
     """Do the units that come through a pipe until it ends; runs in a worker process."""
+    logging.basicConfig()
+    logging.getLogger(_package_log.name).setLevel(log_level)
     # Ctrl-C reaches the whole group of processes; what becomes of the run is the parent's to decide.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

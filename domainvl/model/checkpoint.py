@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from domainvl.errors import CheckpointError
+from domainvl.files import hash_file
 from domainvl.model.adapters import inner_model
 from domainvl.model.chat import Chat
 from domainvl.model.encoding import ADDED_TOKENS, ConversationEncoder
 from domainvl.model.preprocessing import Preprocessing
-from domainvl.files import hash_file
 
 if TYPE_CHECKING:
     import torch

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domainvl.errors import NothingToDoError, UsageError
+from domainvl.files import hash_file
 from domainvl.model.adapters import add_lora
 from domainvl.model.checkpoint import (
     BaseReference,
@@ -31,7 +32,6 @@ from domainvl.model.device import choose_device
 from domainvl.model.generation import generate_answers
 from domainvl.model.preprocessing import TileReader
 from domainvl.schema import Sample, SampleFile, Split, read_manifest
-from domainvl.files import hash_file
 from domainvl.training.batches import BatchPlan, EncodedPass, collate, encode_pass, group_into_passes, micro_batches
 from domainvl.training.curve import draw_loss_curve
 from domainvl.training.loss import answer_loss

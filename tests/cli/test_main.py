@@ -50,7 +50,7 @@ def test_help_names_the_commands_and_the_exit_codes(capsys):
     assert main(["--help"]) == 0
 
     text = " ".join(capsys.readouterr().out.split())
-    for command in ("convert", "finetune", "eval", "quickstart", "tiles", "validate", "show", "stats", "export", "pack"):
+    for command in ("convert", "finetune", "eval", "quickstart", "tiles", "validate", "show", "stats", "export"):
         assert command in text
     for code in ("0 done", "1 internal error", "2 usage", "3 nothing to do or nothing converted", "8 partial"):
         assert code in text

@@ -97,6 +97,16 @@ def test_the_time_of_a_process_to_start_is_not_the_units(monkeypatch):
     assert [outcome.failure for outcome in run(GOOD, timeout_s=0.15)] == [None] * 6
 
 
+def test_a_process_says_as_much_as_its_parent_would(capfd, caplog):
+    """What --debug promises; otherwise nothing, for the text of an error may hold names."""
+    run([("boom",)])
+    assert "the work broke" not in capfd.readouterr().err
+
+    caplog.set_level("DEBUG", logger="domainvl")
+    run([("boom",)])
+    assert "ZeroDivisionError: the work broke" in capfd.readouterr().err
+
+
 def test_a_full_disk_stops_the_run_and_no_process_is_left():
     pool = ProcessPool(work, workers=2)
     with pytest.raises(StoppedError, match="No space left"), contextlib.closing(pool):
