@@ -1,0 +1,95 @@
+"""A folder that has its name only when it is complete."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from domainvl.errors import DatasetError, UsageError
+from domainvl.files import output_errors
+from domainvl.schema.writer import hidden_sibling, make_folder
+
+
+@contextlib.contextmanager
+def output_folder(out: Path, source: Path, *, marker: str, overwrite: bool) -> Iterator[Path]:
+    """Write in a hidden folder beside the target, which takes the target's name at the end of the block.
+
+    Args:
+        out: Folder to make.
+        source: Folder that is read; neither may lie in the other.
+        marker: File at the top of every folder of this kind; ``overwrite`` replaces nothing else.
+        overwrite: Replace a folder of this kind that is there.
+
+    Yields:
+        The hidden folder. It is removed if the block fails.
+
+    Raises:
+        UsageError: If ``out`` is there already, cannot be made, or lies in ``source`` or around it.
+        OutputError: If something in it cannot be written.
+    """
+    _check(out, source, marker, overwrite)
+    work = hidden_sibling(out, "partial")
+    make_folder(work, out, empty=True)
+    try:
+        with output_errors(out):
+            yield work
+            _take_name(work, out)
+    finally:
+        if work.exists():
+            shutil.rmtree(work)
+
+
+def _check(out: Path, source: Path, marker: str, overwrite: bool) -> None:
+    if out.name in ("", ".."):
+        raise UsageError("Cannot write", where=out, rule="it must be named", action="Name a folder to make")
+    inner, outer = out.resolve(), source.resolve()
+    if inner.is_relative_to(outer) or outer.is_relative_to(inner):
+        raise UsageError(
+            "Cannot write", where=out, rule=f"it must lie outside of {source}, and not around it", action="Name another"
+        )
+    if not out.exists():
+        return
+    if not overwrite:
+        raise UsageError("Cannot write", where=out, rule="it exists", action="Name another, or add --overwrite")
+    if not out.is_dir() or (any(out.iterdir()) and not (out / marker).is_file()):
+        raise UsageError(
+            "Cannot overwrite",
+            where=out,
+            rule=f"it is none of our folders: it has no {marker}",
+            action="Name another folder, or remove it yourself",
+        )
+
+
+def _take_name(work: Path, out: Path) -> None:
+    """Give the folder its name; an older one steps aside first, so that none is ever half deleted."""
+    old = hidden_sibling(out, "old")
+    if out.exists():
+        if old.exists():
+            shutil.rmtree(old)
+        out.rename(old)
+    work.rename(out)
+    if old.exists():
+        shutil.rmtree(old)
+
+
+def path_inside(folder: Path, path: str) -> Path:
+    """Join a path that a data set names to a folder, which it must not leave.
+
+    Args:
+        folder: The folder.
+        path: Path relative to it, with forward slashes.
+
+    Raises:
+        DatasetError: If the path is absolute, names a drive or climbs out of the folder.
+    """
+    parts = path.split("/")
+    names_a_drive = len(parts[0]) > 1 and parts[0][1] == ":"
+    if names_a_drive or any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts):
+        raise DatasetError(
+            "Unsafe path",
+            rule=f"a path in a data set must be relative, with forward slashes and without '..', got {path!r}",
+            action="Make the data set again with domainvl convert",
+        )
+    return folder.joinpath(*parts)
