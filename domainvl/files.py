@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from domainvl.errors import OutputError
+from domainvl.errors import OutputError, UsageError
 
 _READ_CHUNK_BYTES = 1 << 20
 
@@ -47,7 +47,7 @@ def link_or_copy(source: Path, target: Path) -> None:
     with output_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.link(source, target)
+            os.link(source.resolve(), target)  # the file itself: a link to a link breaks when that moves
         except FileExistsError:
             return
         except OSError:  # another file system, or one without links
@@ -76,3 +76,71 @@ def hash_file(path: Path) -> str:
         while chunk := file.read(_READ_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def hidden_sibling(out: Path, suffix: str) -> Path:
+    """Return a hidden folder beside the target, on the same file system."""
+    return out.with_name(f".{out.name}.{suffix}")
+
+
+def check_target(out: Path, *, marker: str, overwrite: bool) -> None:
+    """Refuse a target that is taken; ``overwrite`` replaces a folder of the same kind and nothing else.
+
+    Args:
+        out: Folder to make.
+        marker: File at the top of every folder of this kind.
+        overwrite: Replace one that is there.
+
+    Raises:
+        UsageError: If it is taken, or has no name of its own.
+    """
+    if out.name in ("", ".."):
+        raise UsageError("Cannot write", where=out, rule="it must be named", action="Name a folder to make")
+    if not out.exists():
+        return
+    if not overwrite:
+        raise UsageError("Cannot write", where=out, rule="it exists", action="Name another, or add --overwrite")
+    if not out.is_dir() or (any(out.iterdir()) and not (out / marker).is_file()):
+        raise UsageError(
+            "Cannot overwrite",
+            where=out,
+            rule=f"it is not of the kind that would replace it: it has no {marker}",
+            action="Name another folder, or remove it yourself",
+        )
+
+
+def make_folder(folder: Path, out: Path, *, empty: bool) -> None:
+    """Make a folder to write in.
+
+    Args:
+        folder: Folder to make.
+        out: The target that the user named, for messages.
+        empty: Remove what is in it.
+
+    Raises:
+        UsageError: If it cannot be made.
+    """
+    try:
+        if empty and folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            "Cannot write", where=out, rule=error.strerror, action="Name a folder that can be written"
+        ) from error
+
+
+def take_name(work: Path, out: Path) -> None:
+    """Give a folder the name of the target; an older one steps aside first, so that none is ever half deleted.
+
+    Raises:
+        OSError: If the file system refuses.
+    """
+    old = hidden_sibling(out, "old")
+    if out.exists():
+        if old.exists():
+            shutil.rmtree(old)
+        out.rename(old)
+    work.rename(out)
+    if old.exists():
+        shutil.rmtree(old)

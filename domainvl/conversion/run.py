@@ -33,8 +33,8 @@ from domainvl.engine import (
     run_units,
 )
 from domainvl.errors import ExitCode, InputNotFoundError, NothingToDoError, StoppedError, UsageError
-from domainvl.files import output_errors
-from domainvl.schema.writer import DatasetWriter, Reject, check_target, hidden_sibling, make_folder
+from domainvl.files import check_target, hidden_sibling, make_folder, output_errors
+from domainvl.schema.writer import MANIFEST_NAME, DatasetWriter, Reject
 
 _PACKAGES = (
     "isal", "numpy", "pillow", "pydicom", "pyjpegls", "pylibjpeg", "pyogrio", "python-gdcm", "rasterio", "shapely",
@@ -187,7 +187,7 @@ def open_staging(out: Path, *, overwrite: bool) -> Iterator[Staging]:
     Raises:
         UsageError: If the target is taken, cannot be written, or another run is at work on it.
     """
-    check_target(out, overwrite=overwrite)
+    check_target(out, marker=MANIFEST_NAME, overwrite=overwrite)
     staging = Staging(hidden_sibling(out, "partial"))
     make_folder(staging.dataset, out, empty=False)
     lock = FileLock(staging.lock)

@@ -93,8 +93,8 @@ class ImageStore:
                         rule=f"it must be JPEG or PNG, got {image.format}",
                         action="Convert it to PNG without loss",
                     )
-                _check_depth(image.mode, content, path.name)
-                pixels = _shown_pixels(image)
+                check_depth(image.mode, content, path.name)
+                pixels = shown_pixels(image)
         except (OSError, SyntaxError, PillowImage.DecompressionBombError) as error:
             raise ItemError(  # Pillow raises SyntaxError on broken PNG chunks
                 "Cannot decode an image",
@@ -132,7 +132,7 @@ class ImageStore:
         return relative
 
 
-def _check_depth(mode: str, content: bytes, name: str) -> None:
+def check_depth(mode: str, content: bytes, name: str) -> None:
     """Refuse more than 8 bits a channel: trainers would cut them off without a word."""
     # The byte after signature, chunk head, width and height of IHDR is the bit depth (ISO/IEC 15948, 11.2.1).
     is_deep_png = content.startswith(_PNG_SIGNATURE) and content[24] > 8
@@ -146,7 +146,7 @@ def _check_depth(mode: str, content: bytes, name: str) -> None:
         )
 
 
-def _shown_pixels(image: PillowImage.Image) -> npt.NDArray[np.uint8]:
+def shown_pixels(image: PillowImage.Image) -> npt.NDArray[np.uint8]:
     """Decode to what is seen, so that a palette, bilevel or CMYK image is told apart by colour, not by code."""
     mode = {"1": "L", "LA": "RGBA", "CMYK": "RGB"}.get(image.mode, image.mode)
     if mode == "P":

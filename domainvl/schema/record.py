@@ -66,6 +66,12 @@ def from_record(record: Record) -> Sample:
         ) from error
     try:
         return Sample.model_validate(fields)
+    except UnicodeEncodeError as error:  # a rule's message would hold half a surrogate pair, and cannot
+        raise DatasetError(
+            f"Invalid sample {record.get('id')!a}",
+            rule="it breaks a rule, and holds text that is not Unicode",
+            action="Run domainvl validate",
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -88,6 +94,10 @@ def _fields_of(record: Record) -> dict[str, Any]:
             f"image, width, height and domainvl.images must be equally long, got "
             f"{len(paths)}, {len(widths)}, {len(heights)} and {len(truth['images'])}"
         )
+    below = truth.keys() | {f"images.{key}" for image in truth["images"] for key in image}
+    doubled = below & {"id", "turns", "images.path", "images.width_px", "images.height_px"}
+    if doubled:
+        raise ValueError(f"what stands at the top of the record must not stand below too, got {min(doubled)}")
     truth["images"] = [
         {"path": path, "width_px": width, "height_px": height, **image}
         for path, width, height, image in zip(paths, widths, heights, truth["images"], strict=True)

@@ -40,4 +40,4 @@ def assign_split(group: str, fractions: SplitFractions) -> Split:
 
 def uniform_from_key(key: str) -> float:
     """Return a number in [0, 1) that depends on the key alone, equal on every machine."""
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
+    return int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:8], "big") / 2**64

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import hashlib
 import json
 import shutil
 from collections import Counter
@@ -19,8 +18,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from domainvl.errors import DatasetError, UsageError
+from domainvl.errors import DatasetError
+from domainvl.files import check_target, hidden_sibling, make_folder, take_name
 from domainvl.schema.card import write_card, write_croissant
+from domainvl.schema.digests import digest_text
 from domainvl.schema.images import ImageStore
 from domainvl.schema.record import image_paths, to_line, to_record
 from domainvl.schema.sample import Record, Sample, Split
@@ -28,6 +29,9 @@ from domainvl.schema.sample import Record, Sample, Split
 MANIFEST_NAME = "manifest.json"
 REJECTS_NAME = "rejects.jsonl"
 META_NAME = "meta.json"
+
+_KEY_BITS = 128
+"""Of the numbers that stand for ids and paths: a sample must not be refused for having the number of another."""
 
 
 class Severity(enum.StrEnum):
@@ -73,7 +77,7 @@ class DatasetWriter:
     """
 
     def __init__(self, out: Path, *, name: str, overwrite: bool = False, staging: Path | None = None) -> None:
-        check_target(out, overwrite=overwrite)
+        check_target(out, marker=MANIFEST_NAME, overwrite=overwrite)
         self._out = out
         self._name = name
         self._keep_staging = staging is not None
@@ -133,14 +137,14 @@ class DatasetWriter:
             raise DatasetError(
                 "Cannot add a sample", rule=f"group {group!r} is in {other.value}, not also in {split.value}"
             )
-        self._ids.add(_compact(record["id"]))
-        self._image_keys.update(_compact(path) for path in image_paths(record))
+        self._ids.add(digest_text(record["id"], bits=_KEY_BITS))
+        self._image_keys.update(digest_text(path, bits=_KEY_BITS) for path in image_paths(record))
         self._counts[split.value, truth["domain"], truth["task"]] += 1
         self._files[split].write(to_line(record) + "\n")
 
     def holds(self, sample_id: str) -> bool:
         """Say whether a sample of this id was added."""
-        return _compact(sample_id) in self._ids
+        return digest_text(sample_id, bits=_KEY_BITS) in self._ids
 
     def reject(self, reject: Reject) -> None:
         """Record an input that did not make it."""
@@ -211,24 +215,13 @@ class DatasetWriter:
         _write_json(self._work / META_NAME, meta)
         write_card(self._work / "card.md", manifest)
         write_croissant(self._work / "croissant.json", manifest)
-        self._take_name()
+        take_name(self._work, self._out)
         return manifest
-
-    def _take_name(self) -> None:
-        """Give the folder its name; an older data set steps aside first, so that none is ever half deleted."""
-        old = hidden_sibling(self._out, "old")
-        if self._out.exists():
-            if old.exists():
-                shutil.rmtree(old)
-            self._out.rename(old)
-        self._work.rename(self._out)
-        if old.exists():
-            shutil.rmtree(old)
 
     def _remove_unused_images(self) -> None:
         """Delete images that were stored for an item that was rejected afterwards."""
         for path in (self._work / "images").rglob("*.*"):
-            if _compact(path.relative_to(self._work).as_posix()) not in self._image_keys:
+            if digest_text(path.relative_to(self._work).as_posix(), bits=_KEY_BITS) not in self._image_keys:
                 path.unlink()
 
     def _count_table(self) -> list[dict[str, Any]]:
@@ -236,60 +229,6 @@ class DatasetWriter:
             {"split": split, "domain": domain, "task": task, "count": count}
             for (split, domain, task), count in sorted(self._counts.items())
         ]
-
-
-def _compact(text: str) -> int:
-    """Stand for a text in 128 bits: a million samples would else fill the memory with their ids and paths."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest(), "big")
-
-
-def hidden_sibling(out: Path, suffix: str) -> Path:
-    """Return a hidden folder beside the target, on the same file system."""
-    return out.with_name(f".{out.name}.{suffix}")
-
-
-def make_folder(folder: Path, out: Path, *, empty: bool) -> None:
-    """Make a folder to write in.
-
-    Args:
-        folder: Folder to make.
-        out: The target that the user named, for messages.
-        empty: Remove what is in it.
-
-    Raises:
-        UsageError: If it cannot be made.
-    """
-    try:
-        if empty and folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            "Cannot write a data set", where=out, rule=error.strerror, action="Name a folder that can be written"
-        ) from error
-
-
-def check_target(out: Path, *, overwrite: bool) -> None:
-    """Refuse a target that is taken; ``overwrite`` replaces a data set and nothing else.
-
-    Raises:
-        UsageError: If it is taken.
-    """
-    if out.name in ("", ".."):
-        raise UsageError("Cannot write a data set", where=out, rule="it must be named", action="Name a folder to make")
-    if not out.exists():
-        return
-    if not overwrite:
-        raise UsageError(
-            "Cannot write a data set", where=out, rule="the folder exists", action="Name another, or add --overwrite"
-        )
-    if not out.is_dir() or (any(out.iterdir()) and not (out / MANIFEST_NAME).is_file()):
-        raise UsageError(
-            "Cannot overwrite",
-            where=out,
-            rule=f"it is no data set: it has no {MANIFEST_NAME}",
-            action="Name another folder, or remove it yourself",
-        )
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -128,9 +128,9 @@ def test_nothing_to_do_and_nothing_converted_are_three(tmp_path, run, words):
     ("arguments", "expected"),
     [
         (["toy", "nowhere", "--out", "out"], "Cannot convert toy input in nowhere: there is no such file or folder"),
-        (["toy", "toys", "--out", "taken"], "taken: the folder exists"),
-        (["toy", "toys", "--out", "taken", "--overwrite"], "Cannot overwrite in taken: it is no data set"),
-        (["toy", "toys", "--out", "a-file/out"], "Cannot write a data set in a-file/out"),
+        (["toy", "toys", "--out", "taken"], "taken: it exists"),
+        (["toy", "toys", "--out", "taken", "--overwrite"], "Cannot overwrite in taken: it is not of the kind"),
+        (["toy", "toys", "--out", "a-file/out"], "Cannot write in a-file/out"),
         (["many", "toys", "--out", "out", "--grey", "300"], "--grey: Input should be less than or equal to 255, got"),
         (["many", "toys", "--out", "out", "--edge", "drop"], "--edge: drop is not to be had today, got 'drop'"),
         (["many", "toys", "--out", "out", "--val-fraction", "1"], "--val-fraction: Input should be less than 1, got"),

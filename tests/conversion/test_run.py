@@ -132,7 +132,7 @@ def test_an_existing_target_is_refused_unless_overwritten(tmp_path):
     folder = write_toys(tmp_path / "toys", a="ok")
     convert(ToyConverter(), folder, tmp_path / "out")
 
-    with pytest.raises(UsageError, match="the folder exists"):
+    with pytest.raises(UsageError, match="it exists"):
         convert(ToyConverter(), folder, tmp_path / "out")
     write_toys(folder, b="ok")
     convert(ToyConverter(), folder, tmp_path / "out", overwrite=True)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
+from domainvl.errors import DatasetError
 from domainvl.schema import (
     BoxesAnswer,
     ChoiceAnswer,
@@ -253,3 +254,23 @@ def test_a_sample_comes_back_from_its_line(sample):
     assert "\n" not in line and "\r" not in line
     assert from_record(json.loads(line)) == sample
     assert to_line(to_record(from_record(json.loads(line)))) == line
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "value"), [("images", "path", "b.png"), ("top", "id", "t"), ("top", "turns", [])]
+)
+def test_what_is_said_twice_is_refused(place, key, value):
+    """One of the two would win without a word."""
+    record = to_record(make_sample())
+    (record["domainvl"]["images"][0] if place == "images" else record["domainvl"])[key] = value
+
+    with pytest.raises(DatasetError, match=f"must not stand below too, got .*{key}"):
+        from_record(record)
+
+
+def test_half_a_surrogate_pair_in_a_broken_rule_is_told_like_any_other():
+    record = to_record(make_sample())
+    record["domainvl"]["objects"] = [{"id": "\udc80", "label": "x", "image": 7}]
+
+    with pytest.raises(DatasetError, match="not Unicode"):
+        from_record(record)

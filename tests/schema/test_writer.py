@@ -177,7 +177,7 @@ def test_an_existing_folder_is_refused_and_kept(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
 
-    with pytest.raises(UsageError, match=r"out: the folder exists.*--overwrite") as caught:
+    with pytest.raises(UsageError, match=r"out: it exists.*--overwrite") as caught:
         DatasetWriter(tmp_path / "out", name="n")
 
     assert caught.value.exit_code == ExitCode.USAGE
@@ -216,7 +216,7 @@ def test_overwrite_never_deletes_what_is_no_data_set(tmp_path):
     (tmp_path / "file").write_text("a file")
 
     for name in ("thesis", "file"):
-        with pytest.raises(UsageError, match=f"Cannot overwrite in .*{name}: it is no data set"):
+        with pytest.raises(UsageError, match=f"Cannot overwrite in .*{name}: it is not of the kind"):
             DatasetWriter(tmp_path / name, name="n", overwrite=True)
 
     assert content_of(tmp_path) == {"file": b"a file", "thesis/chapter.tex": b"years of work"}
@@ -244,7 +244,7 @@ def test_a_target_without_a_name_is_refused(tmp_path, monkeypatch, name):
 def test_a_target_below_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(UsageError, match="Cannot write a data set in .*file/out: "):
+    with pytest.raises(UsageError, match="Cannot write in .*file/out: "):
         DatasetWriter(tmp_path / "file" / "out", name="n")
 
 

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from domainvl.errors import DatasetError, UsageError
-from domainvl.files import output_errors
-from domainvl.schema.writer import hidden_sibling, make_folder
+from domainvl.files import check_target, hidden_sibling, make_folder, output_errors, take_name
 
 
 @contextlib.contextmanager
@@ -35,43 +34,19 @@ def output_folder(out: Path, source: Path, *, marker: str, overwrite: bool) -> I
     try:
         with output_errors(out):
             yield work
-            _take_name(work, out)
+            take_name(work, out)
     finally:
         if work.exists():
             shutil.rmtree(work)
 
 
 def _check(out: Path, source: Path, marker: str, overwrite: bool) -> None:
-    if out.name in ("", ".."):
-        raise UsageError("Cannot write", where=out, rule="it must be named", action="Name a folder to make")
     inner, outer = out.resolve(), source.resolve()
     if inner.is_relative_to(outer) or outer.is_relative_to(inner):
         raise UsageError(
             "Cannot write", where=out, rule=f"it must lie outside of {source}, and not around it", action="Name another"
         )
-    if not out.exists():
-        return
-    if not overwrite:
-        raise UsageError("Cannot write", where=out, rule="it exists", action="Name another, or add --overwrite")
-    if not out.is_dir() or (any(out.iterdir()) and not (out / marker).is_file()):
-        raise UsageError(
-            "Cannot overwrite",
-            where=out,
-            rule=f"it is none of our folders: it has no {marker}",
-            action="Name another folder, or remove it yourself",
-        )
-
-
-def _take_name(work: Path, out: Path) -> None:
-    """Give the folder its name; an older one steps aside first, so that none is ever half deleted."""
-    old = hidden_sibling(out, "old")
-    if out.exists():
-        if old.exists():
-            shutil.rmtree(old)
-        out.rename(old)
-    work.rename(out)
-    if old.exists():
-        shutil.rmtree(old)
+    check_target(out, marker=marker, overwrite=overwrite)
 
 
 def path_inside(folder: Path, path: str) -> Path:

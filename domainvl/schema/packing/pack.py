@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from domainvl.errors import DatasetError, NothingToDoError, UsageError
+from domainvl.schema.digests import digest_text
 from domainvl.schema.exchange.folder import output_folder, path_inside
 from domainvl.schema.packing.parquet import ParquetWriter
 from domainvl.schema.packing.shards import (
@@ -30,6 +31,8 @@ from domainvl.schema.record import from_record
 from domainvl.schema.sample import Sample, Split
 
 _MEGABYTE = 1_000_000
+_KEY_BITS = 128
+"""Of the numbers that stand for paths: a file must not be left out for having the number of another."""
 
 
 class PackKind(enum.StrEnum):
@@ -183,7 +186,7 @@ class _Run:
             ) from error
         self._stored_count += 1
         self._stored_bytes += len(content)
-        key = _compact(path)
+        key = digest_text(path, bits=_KEY_BITS)
         if key not in self._images:
             self._images.add(key)
             self._distinct_bytes += len(content)
@@ -193,7 +196,9 @@ class _Run:
         """Copy every file that is neither a line of a sample nor the image of one."""
         lines = {f"{split.value}.jsonl" for split in Split}
         names = (path.relative_to(self.dataset).as_posix() for path in self.dataset.rglob("*") if path.is_file())
-        for name in sorted(name for name in names if name not in lines and _compact(name) not in self._images):
+        for name in sorted(
+            name for name in names if name not in lines and digest_text(name, bits=_KEY_BITS) not in self._images
+        ):
             target = path_inside(self.work / EXTRA_FOLDER, name)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self.dataset / name, target)
@@ -219,8 +224,3 @@ def _parse(line: bytes, where: str) -> Sample:
         raise DatasetError("Unreadable line", where=where, rule=f"it must be one JSON object ({error})") from error
     except DatasetError as error:
         raise DatasetError(error.what, where=where, rule=error.rule, action=error.action) from error
-
-
-def _compact(text: str) -> int:
-    """Stand for a path in 128 bits, for a million images have long paths."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest(), "big")

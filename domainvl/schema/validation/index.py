@@ -1,0 +1,146 @@
+"""What must be remembered of all lines: 64-bit hashes and numbers in flat arrays, about 50 bytes a line.
+
+Two texts of one hash would be taken for equal; in a million lines that happens with a probability of 3e-8.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from domainvl.schema.digests import digest_text
+from domainvl.schema.sample import Split
+
+Hashes: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
+Numbers: TypeAlias = npt.NDArray[np.signedinteger[Any]]
+
+
+def hash_text(text: str) -> int:
+    """Stand for a text in 64 bits; never 0, which stands for nothing."""
+    return digest_text(text) or 1
+
+
+def hash_path(path: str) -> int:
+    """Stand for a relative path in 64 bits; ``a/./b`` and ``a/b`` are equal."""
+    return hash_text(posixpath.normpath(path))
+
+
+class Index:
+    """The rows of a data set (its lines, in the order of the splits) and their references to images.
+
+    Args:
+        dataset: The data set's folder.
+    """
+
+    def __init__(self, dataset: Path) -> None:
+        self._dataset = dataset
+        self._splits: list[Split] = []
+        self._starts: list[int] = []
+        self._offsets = array("Q")
+        self._ids = array("Q")
+        self._groups = array("Q")
+        self._paths = array("Q")
+        self._pixels = array("Q")
+        self._widths_px = array("I")
+        self._heights_px = array("I")
+        self._rows = array("I")
+
+    def start_split(self, split: Split) -> None:
+        """Say that the rows that follow are of this split."""
+        self._splits.append(split)
+        self._starts.append(len(self._offsets))
+
+    def add_row(self, offset: int, identifier: object, group: object) -> None:
+        """Add a line; what is no text counts as not there.
+
+        Args:
+            offset: Where the line begins in its file, in bytes.
+            identifier: The sample's id.
+            group: The sample's group.
+        """
+        self._offsets.append(offset)
+        self._ids.append(hash_text(identifier) if isinstance(identifier, str) else 0)
+        self._groups.append(hash_text(group) if isinstance(group, str) else 0)
+
+    def add_image(self, path: str, width_px: int | None, height_px: int | None, pixel_sha256: object) -> None:
+        """Add an image of the row added last; an unknown size counts as 0."""
+        self._paths.append(hash_path(path))
+        self._pixels.append(hash_text(pixel_sha256) if isinstance(pixel_sha256, str) else 0)
+        self._widths_px.append(width_px or 0)
+        self._heights_px.append(height_px or 0)
+        self._rows.append(len(self._offsets) - 1)
+
+    @property
+    def splits(self) -> list[Split]:
+        """The splits that were read, in order."""
+        return self._splits
+
+    @property
+    def ids(self) -> Hashes:
+        """Hash of each row's id."""
+        return _view(self._ids)
+
+    @property
+    def groups(self) -> Hashes:
+        """Hash of each row's group."""
+        return _view(self._groups)
+
+    @property
+    def image_paths(self) -> Hashes:
+        """Hash of the path of each reference to an image."""
+        return _view(self._paths)
+
+    @property
+    def image_pixels(self) -> Hashes:
+        """Hash of the recorded pixel hash of each reference."""
+        return _view(self._pixels)
+
+    @property
+    def image_sizes_px(self) -> tuple[Hashes, Hashes]:
+        """Recorded width and height of each reference."""
+        return _view(self._widths_px), _view(self._heights_px)
+
+    @property
+    def image_rows(self) -> Hashes:
+        """Row of each reference."""
+        return _view(self._rows)
+
+    def split_numbers(self, rows: npt.NDArray[np.integer[Any]]) -> Numbers:
+        """Return for each row the position of its split among the splits."""
+        return np.searchsorted(np.array(self._starts), rows, side="right") - 1
+
+    def place(self, row: int) -> tuple[str, int]:
+        """Return file and line of a row."""
+        number = bisect_right(self._starts, row) - 1
+        return f"{self._splits[number].value}.jsonl", row - self._starts[number] + 1
+
+    def record(self, row: int) -> dict[str, Any]:
+        """Read a row again; it is an object, because only rows that are can be asked for by what they hold."""
+        name, _ = self.place(row)
+        with (self._dataset / name).open("rb") as lines:
+            lines.seek(self._offsets[row])
+            record: dict[str, Any] = json.loads(lines.readline())
+        return record
+
+    def image_path(self, row: int, path_hash: int) -> str:
+        """Return the path that a row names and that has this hash, as it stands in the record."""
+        return next(path for path in paths_of(self.record(row)) if hash_path(path) == path_hash)
+
+
+def paths_of(record: dict[str, Any]) -> Iterator[str]:
+    """Yield the image paths of a record, wrong as it may be."""
+    image = record.get("image")
+    yield from (path for path in (image if isinstance(image, list) else [image]) if isinstance(path, str))
+
+
+def _view(numbers: array[int]) -> Hashes:
+    """Look at an array as one of NumPy's, without copying it."""
+    return np.frombuffer(numbers, dtype=f"u{numbers.itemsize}")
