@@ -1,0 +1,1 @@
+"""Looking at a data set: a page of samples, and its counts and distributions. Imports no torch."""
