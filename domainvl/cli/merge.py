@@ -12,8 +12,6 @@ from domainvl.errors import UsageError
 
 EPILOG = "Example: domainvl merge harbours airfields --out places"
 
-_SHARD_NAME = "shard.json"  # as in domainvl.conversion, which is not imported to merge data sets
-
 
 def merge(
     inputs: Annotated[list[Path], typer.Argument(help="Folders of the data sets, in order, or of all the shards.")],
@@ -27,7 +25,9 @@ def merge(
 
     Images that two data sets have in different splits are found by domainvl validate.
     """
-    if any((folder / _SHARD_NAME).is_file() for folder in inputs):
+    from domainvl.conversion.shards import is_shard
+
+    if any(is_shard(folder) for folder in inputs):
         _merge_shards(inputs, out, prefix=prefix, overwrite=overwrite)
         return
 

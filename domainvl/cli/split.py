@@ -22,9 +22,6 @@ def split(
     val_fraction: Annotated[float, typer.Option(help="Share held out for validation.")] = 0.1,
     test_fraction: Annotated[float, typer.Option(help="Share held out for testing.")] = 0.1,
     seed: Annotated[int, typer.Option(help="Another seed gives another division of the same groups.")] = 0,
-    by: Annotated[
-        str, typer.Option(help="What is never divided: group (patient, scene, log). There is nothing else.")
-    ] = "group",
     stratify: Annotated[
         str, typer.Option(help="What is spread evenly over the splits: task, class, domain or none.")
     ] = "none",
@@ -40,8 +37,6 @@ def split(
     from domainvl.schema import SplitFractions
     from domainvl.schema.operations import Stratify, split_dataset
 
-    if by != "group":
-        raise UsageError("Cannot split", rule=f"--by must be group, the only thing to split by, got {by!r}")
     for option, fraction in (("--val-fraction", val_fraction), ("--test-fraction", test_fraction)):
         if not 0 <= fraction < 1:
             raise UsageError("Cannot split", rule=f"{option} must be 0 or more and below 1, got {fraction:g}")

@@ -6,16 +6,17 @@ numbers in whatever order it is read.
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
+from domainvl.schema.digests import digest_text
+
 T = TypeVar("T")
 
-_HASH_BYTES = 8
+_HASH_BITS = 64
 
 
 class BoundedCounter:
@@ -81,8 +82,7 @@ class DistinctSample(Generic[T]):
 
     def record(self, key: str) -> T | None:
         """Return the record of a key, made if it is new; None if the key is not in the sample."""
-        digest = hashlib.blake2b(key.encode(), digest_size=_HASH_BYTES).digest()
-        number = int.from_bytes(digest, "big")
+        number = digest_text(key, bits=_HASH_BITS)
         if number in self._records:
             return self._records[number]
         if len(self._records) < self._capacity:
@@ -106,7 +106,7 @@ class DistinctSample(Generic[T]):
         if self.exact:
             return len(self._records)
         # The k-th smallest of n even draws from 0 to 1 lies near k / n; k - 1 makes the estimate unbiased.
-        largest = -self._hashes[0] / (1 << 8 * _HASH_BYTES)
+        largest = -self._hashes[0] / (1 << _HASH_BITS)
         return round((self._capacity - 1) / largest)
 
     def scale(self, count: int) -> int:

@@ -48,9 +48,7 @@ def test_the_shares_reached_are_printed(run):
 def test_options_reach_the_division(run):
     write_set(Path("one"), [Given(f"s{n}", f"g{n}", greys=[]) for n in range(30)])
 
-    assert (
-        run("one", "--out", "two", "--val-fraction", 0.3, "--test-fraction", 0.2, "--seed", 7, "--by", "group")[0] == 0
-    )
+    assert run("one", "--out", "two", "--val-fraction", 0.3, "--test-fraction", 0.2, "--seed", 7)[0] == 0
 
     fractions = SplitFractions(val=0.3, test=0.2, seed=7)
     assert splits_by_group(Path("two")) == {f"g{n}": {assign_split(f"g{n}", fractions)} for n in range(30)}
@@ -84,7 +82,6 @@ def test_overwrite_replaces_a_data_set(run):
     ("arguments", "code", "expected"),
     [
         (["one", "--out", "two"], 2, "would be empty: there are 2 groups"),
-        (["one", "--out", "two", "--by", "sample"], 2, "--by must be group, the only thing to split by, got 'sample'"),
         (["one", "--out", "two", "--stratify", "size"], 2, "--stratify must be one of none, task, class, domain"),
         (["one", "--out", "two", "--val-fraction", "1"], 2, "--val-fraction must be 0 or more and below 1, got 1"),
         (["one", "--out", "two", "--test-fraction", "-0.1"], 2, "--test-fraction must be 0 or more and below 1"),
