@@ -91,7 +91,7 @@ def test_an_error_crosses_a_process_border():
 
 @pytest.mark.parametrize("kind", all_kinds(), ids=lambda kind: kind.__name__)
 def test_exit_codes(kind):
-    codes = {"DomainvlError": 1, "NothingToDoError": 3, "ItemError": 8}
+    codes = {"DomainvlError": 1, "NothingToDoError": 3, "StoppedError": 4, "OutputError": 4, "ItemError": 8}
 
     assert kind.exit_code == codes.get(kind.__name__, 2)
     assert kind.exit_code in list(ExitCode)
@@ -103,5 +103,6 @@ def test_the_table_of_exit_codes():
         "INTERNAL_ERROR": 1,
         "USAGE": 2,
         "NOTHING_DONE": 3,
+        "STOPPED": 4,
         "PARTIAL": 8,
     }
