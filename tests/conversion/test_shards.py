@@ -49,9 +49,20 @@ def generated(name: str, folder: Path):
     return converter, source, converter.settings_type(**settings)
 
 
+@pytest.fixture(scope="module")
+def cluster():
+    """A Ray on this machine for all of these tests; a conversion that finds one running uses it."""
+    ray = pytest.importorskip("ray", reason="the extra ray is not installed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+        yield
+        ray.shutdown()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["dicom", "geotiff", "nuscenes"])
-def test_workers_shards_and_ray_give_the_same_bytes(tmp_path, name):
+def test_workers_shards_and_ray_give_the_same_bytes(tmp_path, name, cluster):
     converter, source, settings = generated(name, tmp_path)
     out = tmp_path / "one" / "data"
     convert(converter, source, out, settings, run=RunSettings(workers=1))
@@ -64,10 +75,8 @@ def test_workers_shards_and_ray_give_the_same_bytes(tmp_path, name):
     assert bytes_of(tmp_path / "none" / "data") == expected
     convert_in_shards(converter, source, tmp_path / "four" / "data", 4, settings)
     assert bytes_of(tmp_path / "four" / "data") == expected
-    if name == "geotiff":
-        pytest.importorskip("ray", reason="the extra ray is not installed")
-        convert(converter, source, tmp_path / "ray" / "data", settings, run=RunSettings(ray="local"))
-        assert bytes_of(tmp_path / "ray" / "data") == expected
+    convert(converter, source, tmp_path / "ray" / "data", settings, run=RunSettings(ray="local"))
+    assert bytes_of(tmp_path / "ray" / "data") == expected
 
 
 WORDS = {"a": "ok", "b": "boom", "c": "bad", "d": "skip", "e": "ok", "f": "twin", "g": "ok"}
