@@ -99,6 +99,7 @@ def test_the_time_of_a_process_to_start_is_not_the_units(monkeypatch):
 
 def test_a_process_says_as_much_as_its_parent_would(capfd, caplog):
     """What --debug promises; otherwise nothing, for the text of an error may hold names."""
+    caplog.set_level("INFO", logger="domainvl")
     run([("boom",)])
     assert "the work broke" not in capfd.readouterr().err
 
