@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OutputError: If it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = _hidden_name(path)
     with output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -51,9 +52,14 @@ def link_or_copy(source: Path, target: Path) -> None:
         except FileExistsError:
             return
         except OSError:  # another file system, or one without links
-            partial = target.with_name(f".{target.name}.{os.getpid()}")
+            partial = _hidden_name(target)
             shutil.copyfile(source, partial)
             os.replace(partial, target)
+
+
+def _hidden_name(path: Path) -> Path:
+    """Return a name beside a file that nobody else uses; process numbers are the same on many machines."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
 
 
 @contextlib.contextmanager
@@ -133,9 +139,12 @@ def make_folder(folder: Path, out: Path, *, empty: bool) -> None:
 def take_name(work: Path, out: Path) -> None:
     """Give a folder the name of the target; an older one steps aside first, so that none is ever half deleted.
 
+    What is in it is on the disk by then, so that after a power cut too what has its name is complete.
+
     Raises:
         OSError: If the file system refuses.
     """
+    os.sync()
     old = hidden_sibling(out, "old")
     if out.exists():
         if old.exists():

@@ -38,6 +38,8 @@ def fail(kind: str) -> None:
             ctypes.string_at(0)
         case "hang":
             time.sleep(30)
+        case "hang with the lock":  # as a decoder does that never lets the interpreter go on
+            ctypes.PyDLL(None).sleep(30)
         case "hog":
             hoard = []
             while len(hoard) * HOG_STEP_BYTES < HOG_END_BYTES:

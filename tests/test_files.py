@@ -40,6 +40,22 @@ class TestWriteAtomically:
         assert names_in(tmp_path) == ["x"]
         assert (tmp_path / "x").read_bytes() == b"old"
 
+    def test_two_machines_with_one_process_number_do_not_meet(self, tmp_path, monkeypatch):
+        """The other takes the name between our writing and our naming."""
+        monkeypatch.setattr(os, "getpid", lambda: 1)
+        replace = os.replace
+
+        def meet(source, target):
+            monkeypatch.setattr(os, "replace", replace)
+            write_atomically(tmp_path / "x", b"theirs")
+            replace(source, target)
+
+        monkeypatch.setattr(os, "replace", meet)
+        write_atomically(tmp_path / "x", b"ours")
+
+        assert (tmp_path / "x").read_bytes() == b"ours"
+        assert names_in(tmp_path) == ["x"]
+
 
 class TestLinkOrCopy:
     @pytest.fixture

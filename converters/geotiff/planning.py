@@ -18,6 +18,8 @@ from .vectors import VectorFile, look_at_vector_file
 _SCENE_SUFFIXES = (".tif", ".tiff")
 _SIDECARS = (".msk", ".aux.xml")
 """Files beside a scene, its name with these appended, in which GDAL keeps a mask or a CRS."""
+_WORLD_FILES = (".tfw", ".tifw", ".tiffw", ".wld")
+"""Files beside a scene, with these in place of its extension, that hold a geotransform (GDAL, GTiff driver)."""
 _VECTOR_SUFFIXES = (".geojson", ".gpkg", ".shp", ".zip")
 _SHAPEFILE_PARTS = (".dbf", ".shx", ".prj", ".cpg")
 _CSV_COLUMNS = ("scene", "label")
@@ -144,8 +146,11 @@ def _twins(paths: Mapping[str, Path]) -> list[str]:
 
 
 def _scene_files(uri: str, path: Path) -> list[tuple[str, Path]]:
-    sidecars = [(uri + suffix, path.with_name(path.name + suffix)) for suffix in _SIDECARS]
-    return [(uri, path), *(pair for pair in sidecars if pair[1].is_file())]
+    names = [path.name + suffix for suffix in _SIDECARS]
+    names += [path.stem + cased for suffix in _WORLD_FILES for cased in (suffix, suffix.upper())]
+    folder = uri.removesuffix(path.name)
+    present = [(folder + name, path.with_name(name)) for name in names if path.with_name(name).is_file()]
+    return [(uri, path), *present]
 
 
 def _find_truths(scenes: Mapping[str, Path], settings: GeotiffSettings) -> _Found:
@@ -206,7 +211,12 @@ def _look(path: Path, settings: GeotiffSettings) -> VectorFile:
 
 
 def _label_files(file: VectorFile) -> dict[str, Path]:
-    parts = [file.path.with_suffix(suffix) for suffix in _SHAPEFILE_PARTS if file.path.suffix.lower() == ".shp"]
+    parts = [
+        file.path.with_suffix(cased)
+        for suffix in _SHAPEFILE_PARTS
+        for cased in (suffix, suffix.upper())
+        if file.path.suffix.lower() == ".shp"
+    ]
     return {f"labels/{path.name}": path for path in (file.path, *parts) if path.is_file()}
 
 

@@ -84,7 +84,10 @@ _FIXED = (
     _parameter(
         "unit_memory_gb",
         Annotated[
-            float | None, _run_option("Memory that a unit may take; a share of 80 % of the machine's if left out.")
+            float | None,
+            _run_option(
+                "Memory that a unit may take, alone or not; a share of 80 % of the machine's if left out.", min=0.001
+            ),
         ],
         None,
     ),
@@ -155,6 +158,10 @@ def _convert_and_print(
     from domainvl.conversion.shards import convert_shard
     from domainvl.engine import Shard
 
+    if shard is not None and overwrite:
+        raise UsageError(
+            "Cannot convert a shard", rule="--overwrite is for data sets", action="Remove the shard yourself"
+        )
     run = _run_settings(**run_options)
     with _stop_on_sigterm(), _progress_bar(converter.name) as show:
         if shard is None:

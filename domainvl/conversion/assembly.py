@@ -75,12 +75,13 @@ def _lines_of(unit: PlannedUnit, failures: Mapping[str, Reject]) -> Iterator[Rec
         yield failures[unit.key]
         return
     part = unit.staging.ledger.get(unit.key)
-    if part is None:
+    if part is None or not unit.staging.has_images(part):
+        what = "part" if part is None else "images"
         raise DatasetError(
             "Cannot put a data set together",
             where=unit.staging.folder,
-            rule=f"the part of {unit.name} is missing or damaged",
-            action="Give the command that made it again",
+            rule=f"the {what} of {unit.name} are missing or damaged",
+            action="Remove the folder and give the command that made it again",
         )
     for text in part.lines:
         line = json.loads(text)

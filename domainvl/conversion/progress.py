@@ -24,6 +24,7 @@ class Progress:
         done: Units that have ended, those that an earlier run did included.
         resumed: Units that an earlier run did.
         failed: Units that gave nothing.
+        failed_inputs: Inputs that could not be used, in units that gave something too.
         samples: Samples so far.
         bytes_read: Size of the input files of the units done in this run.
         drops: Inputs left out so far, by reason.
@@ -33,6 +34,7 @@ class Progress:
     done: int = 0
     resumed: int = 0
     failed: int = 0
+    failed_inputs: int = 0
     samples: int = 0
     bytes_read: int = 0
     drops: Counter[str] = field(default_factory=Counter)

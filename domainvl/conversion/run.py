@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import zlib
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from domainvl import __version__
-from domainvl.conversion.assembly import PlannedUnit, assemble, piece_keys
+from domainvl.conversion.assembly import PlannedUnit, assemble
 from domainvl.conversion.converter import Converter, ConverterSettings, Plan
 from domainvl.conversion.progress import EventLog, Progress
+from domainvl.conversion.resumption import Resumption
+from domainvl.conversion.versions import versions
 from domainvl.conversion.work import ConversionWork, Done, Staging, Task
 from domainvl.engine import (
     Executor,
-    FileState,
     FileStates,
     InThisProcess,
     Limits,
     Outcome,
-    Part,
     Shard,
     UnitFailure,
     default_limits,
@@ -35,11 +31,6 @@ from domainvl.engine import (
 from domainvl.errors import ExitCode, InputNotFoundError, NothingToDoError, StoppedError, UsageError
 from domainvl.files import check_target, hidden_sibling, make_folder, output_errors
 from domainvl.schema.writer import MANIFEST_NAME, DatasetWriter, Reject
-
-_PACKAGES = (
-    "isal", "numpy", "pillow", "pydicom", "pyjpegls", "pylibjpeg", "pyogrio", "python-gdcm", "rasterio", "shapely",
-)  # fmt: skip
-"""What pixels and coordinates pass through; absent ones are not mentioned."""
 
 _AGAIN = "Give the same command again: it goes on from there"
 
@@ -131,7 +122,7 @@ def convert(
     """
     settings = check_inputs(converter, source, settings, out)
     fractions = settings.split_fractions()
-    with open_staging(out, overwrite=overwrite) as staging:
+    with stop_on_interrupt(), open_staging(out, overwrite=overwrite) as staging:
         done = convert_units(converter, source, settings, staging, run or RunSettings(), None, on_progress)
         with (
             output_errors(out),
@@ -162,13 +153,21 @@ def check_inputs(
 
     Raises:
         InputNotFoundError: If ``source`` does not exist.
-        UsageError: If the output folder holds an input: replacing it would delete the input, a key for one.
+        UsageError: If the output lies inside the input, or holds one: replacing it would delete the input, a key
+            for one.
     """
     if not source.exists():
         raise InputNotFoundError(
             f"Cannot convert {converter.name} input", where=source, rule="there is no such file or folder"
         )
     settings = settings if settings is not None else converter.settings_type()
+    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+        raise UsageError(
+            "Cannot write a data set",
+            where=out,
+            rule=f"it lies inside the input {source}: what is written would be read as input",
+            action="Name a folder elsewhere",
+        )
     named = [source, *(value for _, value in settings if isinstance(value, Path))]
     inside = [path for path in named if path.resolve().is_relative_to(out.resolve())]
     if inside:
@@ -188,7 +187,7 @@ def open_staging(out: Path, *, overwrite: bool) -> Iterator[Staging]:
         UsageError: If the target is taken, cannot be written, or another run is at work on it.
     """
     check_target(out, marker=MANIFEST_NAME, overwrite=overwrite)
-    staging = Staging(hidden_sibling(out, "partial"))
+    staging = Staging(hidden_sibling(out, "conversion"))
     make_folder(staging.dataset, out, empty=False)
     lock = FileLock(staging.lock)
     try:
@@ -197,6 +196,7 @@ def open_staging(out: Path, *, overwrite: bool) -> Iterator[Staging]:
         raise UsageError(
             "Cannot write a data set", where=out, rule="another run is at work on it", action="Wait until it has ended"
         ) from error
+    shutil.rmtree(hidden_sibling(out, "done"), ignore_errors=True)  # of a run that was killed while it removed it
     keep = False
     try:
         yield staging
@@ -206,9 +206,28 @@ def open_staging(out: Path, *, overwrite: bool) -> Iterator[Staging]:
         keep = any(staging.ledger.keys())
         raise
     finally:
+        doomed = staging.folder
+        if not keep and doomed.exists():
+            # Out of the way first: to remove a million files takes time, in which the next run may begin.
+            doomed = hidden_sibling(out, "done")
+            shutil.rmtree(doomed, ignore_errors=True)
+            staging.folder.rename(doomed)
         lock.release()
         if not keep:
-            shutil.rmtree(staging.folder, ignore_errors=True)
+            shutil.rmtree(doomed, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def stop_on_interrupt() -> Iterator[None]:
+    """Take Ctrl-C, wherever in a conversion it comes, for what it is: a stop from which the same command goes on.
+
+    Raises:
+        StoppedError: Instead of KeyboardInterrupt.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise StoppedError("The conversion was stopped", action=_AGAIN) from error
 
 
 def convert_units(
@@ -234,13 +253,18 @@ def convert_units(
     Raises:
         StoppedError: If the run was stopped, by the user, by a full disk or because too many units fail.
     """
+    # Workers of a cluster start in folders of their own.
+    source, staging = source.absolute(), Staging(staging.folder.absolute())
+    settings = settings.model_copy(
+        update={name: value.absolute() for name, value in settings if isinstance(value, Path)}
+    )
     plan = converter.plan(source, settings)
     work = ConversionWork(converter, settings, source, staging)
     tasks = [work.task(unit) for unit in plan.units]
     chosen = shard.select(tasks) if shard is not None else list(enumerate(tasks))
-    resumption = _Resumption(converter, staging)
     progress = Progress(planned=len(chosen))
-    waiting = [task for _, task in chosen if not resumption.take_over(task, progress)]
+    resumption = Resumption(converter, staging, progress)
+    waiting = [task for _, task in chosen if not resumption.take_over(task)]
     resumption.remove_doubtful_images()
     failures: dict[str, Reject] = {}
     with EventLog(run.log) as log:
@@ -275,93 +299,11 @@ def make_executor(work: ConversionWork, run: RunSettings) -> Executor[Task, Done
     return ProcessPool(work, workers=run.workers, limits=limits)
 
 
-class _Resumption:
-    """Which units an earlier run has done, and what is known of their files."""
-
-    def __init__(self, converter: Converter[Any, Any], staging: Staging) -> None:
-        self._converter = converter
-        self._staging = staging
-        self._vouched: set[str] = set()
-        self.files = FileStates()
-
-    def take_over(self, task: Task, progress: Progress) -> bool:
-        """Count a planned unit as done if it is, with all its pieces, from files as they are now."""
-        part = self._part(task.key)
-        if part is None or not self._has_same_files(task, part):
-            return False
-        pieces = [self._part(key) for key, _ in piece_keys(part)]
-        if None in pieces:
-            return False
-        progress.planned += len(pieces)
-        for done in (part, *pieces):
-            _count_resumed(done, progress)
-        return True
-
-    def missing_pieces(self, outcome: Outcome[Task, Done]) -> list[Task]:
-        """Return the pieces of a unit that was divided, less those that an earlier run did."""
-        pieces = outcome.result.pieces if outcome.result is not None else ()
-        return [piece for piece in pieces if self._part(piece.key) is None]
-
-    def _part(self, key: str) -> Part | None:
-        """Return a part whose images are all there; its key names the content of a piece's files."""
-        part = self._staging.ledger.get(key)
-        if part is None:
-            return None
-        try:
-            sizes = {path: (self._staging.dataset / path).stat().st_size for path in part.info["images"]}
-        except OSError:
-            return None
-        if sizes != part.info["images"]:
-            return None
-        self._vouched |= sizes.keys()
-        return part
-
-    def remove_doubtful_images(self) -> None:
-        """Remove images that no finished unit vouches for: after a power cut they may be cut short.
-
-        They would else be kept, because an image that is there is not written again.
-        """
-        for path in (self._staging.dataset / "images").rglob("*.*"):
-            if path.relative_to(self._staging.dataset).as_posix() not in self._vouched:
-                path.unlink()
-        self._vouched.clear()
-
-    def _has_same_files(self, task: Task, part: Part) -> bool:
-        paths = list(self._converter.unit_files(task.unit))
-        states = [FileState(**state) if state is not None else None for state in part.info["files"]]
-        if len(paths) != len(states):
-            return False
-        for path, state in zip(paths, states, strict=True):
-            if state is None and path.exists():
-                return False
-            if state is not None:
-                if not state.still_holds(path):
-                    return False
-                self.files.remember(path, state)
-        return True
-
-    def learn(self, task: Task, done: Done) -> None:
-        """Take over what the worker that did a unit knows of its files."""
-        if not task.is_piece:
-            for path, state in zip(self._converter.unit_files(task.unit), done.files, strict=True):
-                if state is not None:
-                    self.files.remember(path, state)
-
-
-def _count_resumed(part: Part | None, progress: Progress) -> None:
-    if part is not None:
-        progress.done += 1
-        progress.resumed += 1
-        progress.samples += part.info["samples"]
-        progress.failed += part.info["failed"]
-        progress.drops += Counter(part.info["drops"])
-
-
 def _count(
     outcome: Outcome[Task, Done],
     progress: Progress,
     failures: dict[str, Reject],
-    resumption: _Resumption,
+    resumption: Resumption,
     log: EventLog,
 ) -> None:
     task, done, failure = outcome.unit, outcome.result, outcome.failure
@@ -369,17 +311,15 @@ def _count(
     if failure is not None:
         failures[task.key] = _to_reject(task, failure)
         progress.failed += 1
+        progress.failed_inputs += 1
         progress.drops[failure.reason] += 1
         log.write("unit", name=task.name, status="failed", reason=failure.reason, message=failure.message)
         return
     if done is None:
         raise ValueError("an outcome has a result or a failure")
-    resumption.learn(task, done)
-    finished_before = len(done.pieces) - len(resumption.missing_pieces(outcome))
-    progress.planned += len(done.pieces)
-    progress.done += finished_before
-    progress.resumed += finished_before
+    resumption.learn(done)
     progress.failed += done.failed
+    progress.failed_inputs += done.failed_count
     progress.samples += done.sample_count
     progress.bytes_read += done.bytes_read
     progress.drops += done.drops
@@ -439,18 +379,3 @@ def describe_sources(sources: Mapping[str, Path], files: FileStates) -> list[dic
             ) from error
         described.append({"uri": uri, "sha256": state.sha256, "size_bytes": state.size_bytes})
     return described
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what takes part in a conversion."""
-    import rasterio
-    from openjpeg.utils import get_openjpeg_version
-
-    found = {"domainvl": __version__, "gdal": rasterio.__gdal_version__, "zlib": zlib.ZLIB_RUNTIME_VERSION}
-    found["openjpeg"] = ".".join(map(str, get_openjpeg_version()))
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

@@ -22,16 +22,17 @@ from domainvl.conversion.run import (
     convert_units,
     describe_sources,
     open_staging,
-    versions,
+    stop_on_interrupt,
 )
+from domainvl.conversion.versions import versions
 from domainvl.conversion.work import Staging
 from domainvl.engine import Shard
 from domainvl.errors import DatasetError, ExitCode, NothingToDoError, UsageError
-from domainvl.files import output_errors, write_atomically
+from domainvl.files import output_errors, take_name, write_atomically
 from domainvl.schema.record import image_paths
 from domainvl.schema.sample import Record
 from domainvl.schema.splitting import SplitFractions
-from domainvl.schema.writer import DatasetWriter
+from domainvl.schema.writer import DatasetWriter, Severity
 
 SHARD_NAME = "shard.json"
 """What makes a folder a shard; written last."""
@@ -124,7 +125,7 @@ def convert_shard(
         raise UsageError(
             "Cannot convert a shard", where=folder, rule="it is done already", action="Remove it to make it again"
         )
-    with open_staging(folder, overwrite=False) as staging:
+    with stop_on_interrupt(), open_staging(folder, overwrite=False) as staging:
         done = convert_units(converter, source, settings, staging, run or RunSettings(), shard, on_progress)
         record = ShardRecord(
             index=shard.index,
@@ -145,8 +146,9 @@ def convert_shard(
         write_atomically(staging.folder / SHARD_NAME, text.encode("utf-8", "backslashreplace"))
         with output_errors(folder):
             staging.lock.unlink()
-            staging.folder.rename(folder)
-    exit_code = ExitCode.PARTIAL if done.progress.failed else ExitCode.DONE
+            take_name(staging.folder, folder)
+    failed = done.progress.failed_inputs + sum(reject.severity is Severity.FAILED for reject in done.plan.rejects)
+    exit_code = ExitCode.PARTIAL if failed else ExitCode.DONE
     return ShardSummary(folder, shard, len(done.units), done.progress, exit_code)
 
 
@@ -177,7 +179,7 @@ def merge_shards(folders: Sequence[Path], out: Path, *, overwrite: bool = False)
     """
     shards = sorted(((_read(folder), Staging(folder)) for folder in folders), key=lambda pair: pair[0].index)
     records = [record for record, _ in shards]
-    _check_complete(records, folders)
+    _check_complete(shards)
     units = sorted(
         (place, PlannedUnit(key, name, staging)) for record, staging in shards for place, key, name in record.units
     )
@@ -194,7 +196,7 @@ def merge_shards(folders: Sequence[Path], out: Path, *, overwrite: bool = False)
         assemble([unit for _, unit in units], failures, writer, first.fractions, on_record=adopt)
         if writer.sample_count == 0:
             raise NothingToDoError("There is nothing to merge", where=out, rule="no shard has a sample")
-        sources = {source["uri"]: source for record in records for source in record.sources}
+        sources = _unite_sources(shards)
         manifest = writer.finish(
             command=first.command,
             settings=first.settings,
@@ -221,15 +223,35 @@ def _read(folder: Path) -> ShardRecord:
         raise DatasetError("Unreadable shard", where=path, rule=str(error.errors()[0]["msg"])) from error
 
 
-def _check_complete(records: Sequence[ShardRecord], folders: Sequence[Path]) -> None:
+def _unite_sources(shards: Sequence[tuple[ShardRecord, Staging]]) -> dict[str, dict[str, Any]]:
+    """List the source files of all shards, which must have read the same ones.
+
+    Raises:
+        UsageError: If a file changed between two shards.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for record, staging in shards:
+        for source in record.sources:
+            if found.setdefault(source["uri"], source) != source:
+                raise UsageError(
+                    "Cannot merge shards",
+                    where=staging.folder,
+                    rule=f"it has read another {source['uri']} than a shard before it: the file changed in between",
+                    action="Make all shards from the same input",
+                )
+    return found
+
+
+def _check_complete(shards: Sequence[tuple[ShardRecord, Staging]]) -> None:
+    records = [record for record, _ in shards]
     first = records[0]
-    for record, folder in zip(records, folders, strict=True):
+    for record, staging in shards:
         for name in ("count", "command", "settings", "plan_sha256", "versions"):
             ours, theirs = getattr(first, name), getattr(record, name)
             if ours != theirs:
                 raise UsageError(
                     "Cannot merge shards",
-                    where=folder,
+                    where=staging.folder,
                     rule=f"all must be of one conversion, but {name} differs: {theirs} and {ours}",
                     action="Make all shards with the same command, versions and input",
                 )

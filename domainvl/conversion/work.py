@@ -13,8 +13,9 @@ from typing import Any
 
 from domainvl import __version__
 from domainvl.conversion.converter import Converter, ConverterSettings, DividingConverter, Division, UnitResult
+from domainvl.conversion.versions import versions
 from domainvl.engine import FileState, FileStates, fingerprint
-from domainvl.engine.ledger import Ledger
+from domainvl.engine.ledger import Ledger, Part
 from domainvl.errors import ItemError
 from domainvl.schema.images import ImageStore
 from domainvl.schema.record import to_line, to_record
@@ -40,6 +41,13 @@ class Staging:
     def ledger(self) -> Ledger:
         """The parts of the units that are done."""
         return Ledger(self.folder / "parts")
+
+    def has_images(self, part: Part) -> bool:
+        """Say whether the images of a part are there and as large as they were."""
+        try:
+            return all((self.dataset / path).stat().st_size == size for path, size in part.info["images"].items())
+        except OSError:
+            return False
 
     @property
     def lock(self) -> Path:
@@ -76,23 +84,28 @@ class Done:
     Attributes:
         sample_count: Samples that it gave.
         drops: Inputs that it left out, by reason.
-        failed: Whether inputs failed and nothing came out.
+        failed_count: Inputs that could not be used.
         pieces: What it was divided into; these are still to be done.
-        files: States of its input files, where they are there.
+        files: Its input files, with their states where they are there.
         elapsed_s: Seconds that it took.
     """
 
     sample_count: int = 0
     drops: Counter[str] = field(default_factory=Counter)
-    failed: bool = False
+    failed_count: int = 0
     pieces: tuple[Task, ...] = ()
-    files: tuple[FileState | None, ...] = ()
+    files: tuple[tuple[Path, FileState | None], ...] = ()
     elapsed_s: float = 0.0
 
     @property
     def bytes_read(self) -> int:
         """Size of its input files."""
-        return sum(state.size_bytes for state in self.files if state is not None)
+        return sum(state.size_bytes for _, state in self.files if state is not None)
+
+    @property
+    def failed(self) -> bool:
+        """Whether inputs failed and nothing came out."""
+        return self.failed_count > 0 and not self.sample_count and not self.pieces
 
 
 class ConversionWork:
@@ -114,6 +127,7 @@ class ConversionWork:
         self._staging = staging
         self._files = FileStates()
         self._images = ImageStore(staging.dataset)
+        self._versions = json.dumps(versions(), sort_keys=True)
         self.provenance = Provenance(
             converter=converter.name,
             version=__version__,
@@ -122,8 +136,8 @@ class ConversionWork:
         )
 
     def task(self, unit: Any) -> Task:
-        """Name a planned unit by what decides its result, apart from the content of its files."""
-        return self._task(unit, self.provenance.model_dump_json(), str(SCHEMA_VERSION))
+        """Name a planned unit by what decides its result, versions too, apart from the content of its files."""
+        return self._task(unit, self.provenance.model_dump_json(), self._versions, str(SCHEMA_VERSION))
 
     def _task(self, unit: Any, *decisive: str, is_piece: bool = False) -> Task:
         parts = (*decisive, fingerprint(unit, root=self._root))
@@ -137,7 +151,8 @@ class ConversionWork:
             OutputError: If that cannot be written.
         """
         started_s = time.monotonic()
-        states = () if task.is_piece else tuple(self._state(path) for path in self._converter.unit_files(task.unit))
+        paths = () if task.is_piece else self._converter.unit_files(task.unit)
+        files = tuple((path, self._state(path)) for path in paths)
         try:
             division = self._divide(task)
             if len(division.units) == 1:
@@ -146,19 +161,17 @@ class ConversionWork:
                 pieces: tuple[Task, ...] = ()
             else:
                 result = UnitResult(rejects=division.rejects)
-                content = [state.sha256 if state is not None else "" for state in states]
+                content = [state.sha256 if state is not None else "" for _, state in files]
                 pieces = tuple(self._task(unit, task.key, *content, is_piece=True) for unit in division.units)
         except ItemError as error:
             result = UnitResult(rejects=[Reject(task.name, "convert", error.reason, str(error), error.action)])
             pieces = ()
-        drops = Counter(reject.reason for reject in result.rejects)
-        any_failed = any(reject.severity is Severity.FAILED for reject in result.rejects)
         done = Done(
             sample_count=len(result.samples),
-            drops=drops,
-            failed=any_failed and not result.samples and not pieces,
+            drops=Counter(reject.reason for reject in result.rejects),
+            failed_count=sum(reject.severity is Severity.FAILED for reject in result.rejects),
             pieces=pieces,
-            files=states,
+            files=files,
             elapsed_s=time.monotonic() - started_s,
         )
         self._staging.ledger.put(task.key, self._info(done, result.samples), _lines(result))
@@ -168,12 +181,13 @@ class ConversionWork:
         """Say of a part what a later run needs to know without doing the unit again."""
         paths = sorted({image.path for sample in samples for image in sample.images})
         return {
-            "files": [asdict(state) if state is not None else None for state in done.files],
+            "files": [asdict(state) if state is not None else None for _, state in done.files],
             # After a power cut an image may be shorter than it was.
             "images": {path: (self._staging.dataset / path).stat().st_size for path in paths},
             "pieces": [[piece.key, piece.name] for piece in done.pieces],
             "samples": done.sample_count,
             "drops": done.drops,
+            "failed_count": done.failed_count,
             "failed": done.failed,
         }
 

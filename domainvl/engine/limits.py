@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _MEMORY_SHARE = 0.8
+_CGROUP_ROOT = Path("/sys/fs/cgroup")
+_OWN_CGROUP = Path("/proc/self/cgroup")
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """Where Linux says what a container may use (cgroup v2, then v1)."""
 
@@ -43,7 +45,7 @@ def usable_memory_bytes() -> int:
     import psutil
 
     total = int(psutil.virtual_memory().total)
-    for path in _CGROUP_LIMITS:
+    for path in (*_CGROUP_LIMITS, *_own_cgroup_limits()):
         try:
             text = path.read_text().strip()
         except OSError:
@@ -51,6 +53,17 @@ def usable_memory_bytes() -> int:
         if text.isdecimal():
             total = min(total, int(text))
     return total
+
+
+def _own_cgroup_limits() -> list[Path]:
+    """Return where the limits of this process's own group stand, and of those around it: a job has one of its own."""
+    try:
+        lines = _OWN_CGROUP.read_text().splitlines()
+    except OSError:
+        return []
+    # cgroups(7): cgroup v2 has one line, 0::/path below the mount point.
+    paths = [Path(line.removeprefix("0::/")) for line in lines if line.startswith("0::/")]
+    return [_CGROUP_ROOT / folder / "memory.max" for path in paths for folder in (path, *path.parents)]
 
 
 def default_limits(workers: int, *, timeout_s: float | None, memory_bytes: int | None) -> Limits:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -143,6 +145,7 @@ def _no_usage_reports() -> Iterator[None]:
 
 def _connect(ray: Any, address: str, workers: int | None) -> None:
     """Find or start a cluster."""
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     quiet = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
     try:
         if address == LOCAL:
@@ -152,3 +155,7 @@ def _connect(ray: Any, address: str, workers: int | None) -> None:
             ray.init(address=address, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UsageError("Cannot reach a Ray cluster", where=address, rule=str(error).splitlines()[0]) from error
+    finally:
+        # Ray puts a handler of its own, which ends the process, in the place of the one that stops a run.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_sigterm)

@@ -5,11 +5,13 @@ Processes are spawned, not forked: libraries such as GDAL and OpenMP keep thread
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -28,6 +30,7 @@ _CHECK_S = 0.1
 """How often time and memory are looked at."""
 _START_TIMEOUT_S = 300.0
 _MEGABYTE = 1 << 20
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 _package_log = logging.getLogger("domainvl")
 
@@ -62,13 +65,15 @@ class ProcessPool(Generic[Unit, Result]):
 
     def submit(self, unit: Unit, *, alone: bool) -> None:
         """Give a unit to a process that has nothing to do."""
-        worker = next((worker for worker in self._workers if not worker.is_busy), None) or self._start()
+        worker = self._idle() or self._start()
         worker.unit, worker.is_busy, worker.alone = unit, True, alone
         worker.started_s = time.monotonic()
         try:
             worker.connection.send(unit)
         except OSError:
-            pass  # it died while idle; next_outcome finds it dead
+            # It ended while it had nothing to do, which is no fault of this unit.
+            self._let_go(worker)
+            self.submit(unit, alone=alone)
 
     def next_outcome(self) -> Outcome[Unit, Result]:
         """Wait until some unit has ended, and end those that take too much.
@@ -79,14 +84,12 @@ class ProcessPool(Generic[Unit, Result]):
         while True:
             busy = [worker for worker in self._workers if worker.is_busy]
             wait([worker.connection for worker in busy], _CHECK_S)
-            for worker in busy:
-                outcome = self._hear(worker)
-                if outcome is not None:
-                    return outcome
-            for worker in self._due():
-                outcome = self._check(worker)
-                if outcome is not None:
-                    return outcome
+            # Checks come first: where there is always something to hear, nothing else would ever be looked at.
+            for look, workers in ((self._check, self._due()), (self._hear, busy)):
+                for worker in workers:
+                    outcome = look(worker)
+                    if outcome is not None:
+                        return outcome
 
     def close(self) -> None:
         """End all processes at once; what they write is whole or not there."""
@@ -96,6 +99,19 @@ class ProcessPool(Generic[Unit, Result]):
             worker.process.join()
             worker.connection.close()
         self._workers.clear()
+
+    def _idle(self) -> _Worker[Unit] | None:
+        """Return a process that has nothing to do; those that ended meanwhile, by whatever hand, are let go."""
+        for worker in [worker for worker in self._workers if not worker.is_busy]:
+            if worker.process.is_alive():
+                return worker
+            self._let_go(worker)
+        return None
+
+    def _let_go(self, worker: _Worker[Unit]) -> None:
+        worker.process.join()
+        worker.connection.close()
+        self._workers.remove(worker)
 
     def _start(self) -> _Worker[Unit]:
         ours, theirs = self._context.Pipe()
@@ -151,9 +167,7 @@ class ProcessPool(Generic[Unit, Result]):
         """End a process and say what became of its unit."""
         if failure is not None:
             worker.process.kill()
-        worker.process.join()
-        worker.connection.close()
-        self._workers.remove(worker)
+        self._let_go(worker)
         code = worker.process.exitcode
         if failure is None and not worker.is_ready:
             raise _cannot_start(f"one ended with {_describe_exit(code)} before it had any work")
@@ -187,7 +201,7 @@ def _serve(connection: Connection, work: Callable[[Any], Any], log_level: int) -
     logging.getLogger(_package_log.name).setLevel(log_level)
     # Ctrl-C reaches the whole group of processes; what becomes of the run is the parent's to decide.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _end_with_parent()
     connection.send(_Ready())
     while True:
         try:
@@ -206,7 +220,14 @@ def _serve(connection: Connection, work: Callable[[Any], Any], log_level: int) -
 
 
 def _end_with_parent() -> None:
-    """Die when the parent is killed: nobody else would end a unit that hangs."""
+    """Arrange to be killed when the parent is: nobody else would end a unit that hangs."""
+    if sys.platform == "linux":
+        # Also while a decoder holds the interpreter's lock (prctl(2), PR_SET_PDEATHSIG).
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_wait_for_parents_end, daemon=True).start()
+
+
+def _wait_for_parents_end() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -220,9 +220,18 @@ class DatasetWriter:
 
     def _remove_unused_images(self) -> None:
         """Delete images that were stored for an item that was rejected afterwards."""
-        for path in (self._work / "images").rglob("*.*"):
-            if digest_text(path.relative_to(self._work).as_posix(), bits=_KEY_BITS) not in self._image_keys:
-                path.unlink()
+        unused = [
+            path
+            for path in (self._work / "images").rglob("*.*")
+            if digest_text(path.relative_to(self._work).as_posix(), bits=_KEY_BITS) not in self._image_keys
+        ]
+        for path in unused:
+            path.unlink()
+            # Folders that hold nothing any more go too, up to the first that does.
+            for folder in path.relative_to(self._work).parents[:-1]:
+                if any((self._work / folder).iterdir()):
+                    break
+                (self._work / folder).rmdir()
 
     def _count_table(self) -> list[dict[str, Any]]:
         return [

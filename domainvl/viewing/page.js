@@ -119,8 +119,11 @@
       (entries) => {
         for (const { isIntersecting, target } of entries) {
           if (!isIntersecting) continue;
-          target.src = pixels[target.dataset.pixels];
           near.unobserve(target);
+          // A new element: Chromium sometimes never lays out one that was on the page before it had a source.
+          const image = target.cloneNode();
+          image.src = pixels[target.dataset.pixels];
+          target.replaceWith(image);
         }
       },
       { rootMargin: "800px" },

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 from builders import ToyConverter, ToySettings, bytes_of, write_toys
+from faults import NoisyConverter
 
 from domainvl import __version__
 from domainvl.conversion import Plan, UnitResult, convert
@@ -238,3 +240,44 @@ def test_an_output_folder_that_holds_an_input_is_refused(tmp_path):
 def test_licence_of_the_user_wins(tmp_path, toys):
     convert(ToyConverter(), toys, tmp_path / "out", ToySettings(licence="CC-BY-4.0"))
     assert read_manifest(tmp_path / "out")["licence"] == "CC-BY-4.0"
+
+
+def test_an_output_below_the_input_is_refused(tmp_path):
+    """What is written there would be read: by this run, or by the next."""
+    toys = write_toys(tmp_path / "toys", a="ok")
+
+    for out in (toys / "out", toys / "deep" / "out"):
+        with pytest.raises(UsageError, match="it lies inside the input"):
+            convert(ToyConverter(), toys, out)
+    assert [path.name for path in toys.iterdir()] == ["a.toy"]
+
+
+def test_a_file_that_appears_while_a_unit_is_done_does_not_stop_the_run(tmp_path):
+    """A viewer writes statistics beside a scene when it opens it."""
+
+    class Watching(ToyConverter):
+        def unit_files(self, unit):
+            return [path for path in (unit, unit.with_suffix(".aux")) if path.exists()]
+
+        def convert(self, unit, settings, images, provenance):
+            unit.with_suffix(".aux").write_text("")
+            return super().convert(unit, settings, images, provenance)
+
+    toys = write_toys(tmp_path / "toys", a="ok", b="ok")
+    assert convert(Watching(), toys, tmp_path / "out").sample_count == 2
+
+
+def test_the_input_may_be_named_from_where_one_is(tmp_path, monkeypatch):
+    write_toys(tmp_path / "toys", a="ok")
+    monkeypatch.chdir(tmp_path)
+
+    convert(ToyConverter(), Path("toys"), Path("out"))
+    convert(ToyConverter(), tmp_path / "toys", tmp_path / "there" / "out")
+
+    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "there" / "out")
+
+
+def test_no_empty_folder_is_left_of_images_that_nobody_uses(tmp_path):
+    summary = convert(NoisyConverter(), write_toys(tmp_path / "toys", a="ok"), tmp_path / "out")
+
+    assert all(any(folder.iterdir()) for folder in summary.out.rglob("*") if folder.is_dir())

@@ -12,7 +12,7 @@ import pytest
 from builders import ToyConverter, ToySettings, bytes_of, write_toys
 from faults import DividedConverter, FaultyConverter
 
-from domainvl.conversion import RunSettings, convert, load_converter, merge_shards
+from domainvl.conversion import Plan, RunSettings, convert, load_converter, merge_shards
 from domainvl.conversion.shards import convert_shard
 from domainvl.engine import Shard
 from domainvl.errors import DatasetError, ExitCode, NothingToDoError, UsageError
@@ -116,6 +116,15 @@ def test_a_shard_reads_its_own_share_only(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"toys", "out.shard-2-of-2"}
 
 
+@pytest.mark.parametrize("more", [{}, {"b": "skip"}, {"b": "bad"}, {"b": "boom"}])
+def test_a_shard_ends_as_the_whole_would(tmp_path, more):
+    toys = write_toys(tmp_path / "toys", a="ok", **more)
+
+    shard = convert_shard(ToyConverter(), toys, tmp_path / "out", Shard(1, 1))
+
+    assert shard.exit_code is convert(ToyConverter(), toys, tmp_path / "out").exit_code
+
+
 def test_a_shard_that_is_done_is_not_done_again(tmp_path):
     toys = write_toys(tmp_path / "toys", a="ok")
     convert_shard(ToyConverter(), toys, tmp_path / "out", Shard(1, 1))
@@ -160,7 +169,7 @@ class TestWhatCannotBeMerged:
         (part,) = (shards[1] / "parts").rglob("*.jsonl")
         part.write_bytes(part.read_bytes()[:-1])
 
-        with pytest.raises(DatasetError, match=r"the part of b\.toy is missing or damaged"):
+        with pytest.raises(DatasetError, match=r"the part of b\.toy are missing or damaged"):
             merge_shards(shards, tmp_path / "out")
 
         assert not (tmp_path / "out").exists()
@@ -169,8 +178,30 @@ class TestWhatCannotBeMerged:
         for shard in shards:
             shutil.rmtree(shard / "dataset")
 
-        with pytest.raises(DatasetError, match="Cannot take over an image"):
+        with pytest.raises(DatasetError, match="the images of a.toy are missing or damaged"):
             merge_shards(shards, tmp_path / "out")
+
+    def test_a_shard_with_an_image_that_was_cut_short(self, tmp_path, shards):
+        (image,) = (shards[1] / "dataset" / "images").rglob("*.png")
+        image.write_bytes(image.read_bytes()[:10])
+
+        with pytest.raises(DatasetError, match=r"the images of b\.toy are missing or damaged"):
+            merge_shards(shards, tmp_path / "out")
+
+    def test_shards_that_read_different_labels(self, tmp_path):
+        class Labelled(ToyConverter):
+            def plan(self, source, settings):
+                plan = super().plan(source, settings)
+                return Plan(plan.units, {**plan.sources, "labels": source / "labels"})
+
+        toys = write_toys(tmp_path / "other" / "toys", a="ok", b="ok")
+        folders = []
+        for number in (1, 2):
+            (toys / "labels").write_text(str(number))
+            folders.append(convert_shard(Labelled(), toys, tmp_path / "other" / "out", Shard(number, 2)).folder)
+
+        with pytest.raises(UsageError, match="shard-2-of-2: it has read another labels than a shard before it"):
+            merge_shards(folders, tmp_path / "out")
 
     def test_unreadable_records(self, tmp_path, shards):
         (shards[1] / "shard.json").write_text("{}")

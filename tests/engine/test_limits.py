@@ -34,6 +34,18 @@ def test_a_container_may_have_less_than_the_machine(tmp_path, monkeypatch, text,
     assert usable_memory_bytes() == (4096 if is_lower else psutil.virtual_memory().total)
 
 
+def test_a_job_may_have_less_than_its_container(tmp_path, monkeypatch):
+    (tmp_path / "slurm" / "job1" / "step0").mkdir(parents=True)
+    (tmp_path / "slurm" / "job1" / "memory.max").write_text("8192\n")
+    (tmp_path / "slurm" / "job1" / "step0" / "memory.max").write_text("max\n")
+    (tmp_path / "own").write_text("1:name=systemd:/other\n0::/slurm/job1/step0\n")
+    monkeypatch.setattr(limits, "_CGROUP_LIMITS", ())
+    monkeypatch.setattr(limits, "_CGROUP_ROOT", tmp_path)
+    monkeypatch.setattr(limits, "_OWN_CGROUP", tmp_path / "own")
+
+    assert usable_memory_bytes() == 8192
+
+
 def test_only_cores_that_may_be_used_count():
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(allowed)})

@@ -63,6 +63,35 @@ def test_a_unit_that_goes_wrong_fails_alone(kind, limits, reason, part_of_messag
     assert part_of_message in failure.message
 
 
+def test_a_hang_is_ended_while_others_keep_ending(tmp_path):
+    """Each of the others is heard of long before the limit; all together they would take much longer than it."""
+    other = ("note time", str(tmp_path / "note.txt"), 0.05)
+    ended = []
+    with contextlib.closing(ProcessPool(work, workers=2, limits=Limits(timeout_s=0.5))) as pool:
+        pool.submit(("hang",), alone=False)
+        pool.submit(other, alone=False)
+        while len(ended) < 100 and not any(outcome.failure for outcome in ended):
+            ended.append(pool.next_outcome())
+            if ended[-1].failure is None:
+                pool.submit(other, alone=False)
+
+    assert ended[-1].failure.reason == "timeout"
+    assert len(ended) < 60
+
+
+def test_a_process_that_ended_while_it_was_idle_is_no_fault_of_the_next_unit():
+    with contextlib.closing(ProcessPool(work, workers=1)) as pool:
+        pool.submit(("pid",), alone=True)
+        worker = psutil.Process(pool.next_outcome().result)
+        worker.kill()
+        # Waiting for it would take its exit code from the pool.
+        while worker.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        pool.submit(("double", 4), alone=True)
+
+        assert pool.next_outcome().result == 8
+
+
 def test_a_crash_that_does_not_come_again_costs_nothing(tmp_path):
     outcomes = run([*GOOD, ("fail once", "exit", str(tmp_path / "crashed"))])
 
@@ -122,7 +151,8 @@ def test_work_that_no_process_can_load_stops_the_run():
             list(run_units([1], pool))
 
 
-def test_workers_end_with_the_parent_even_while_a_unit_hangs(tmp_path):
+@pytest.mark.parametrize("kind", ["hang", "hang with the lock"])
+def test_workers_end_with_the_parent_even_while_a_unit_hangs(tmp_path, kind):
     script = tmp_path / "parent.py"
     script.write_text(
         "import sys, time\n"
@@ -132,13 +162,14 @@ def test_workers_end_with_the_parent_even_while_a_unit_hangs(tmp_path):
         "    pool = ProcessPool(work, workers=1)\n"
         "    pool.submit(('pid',), alone=False)\n"
         "    print(pool.next_outcome().result, flush=True)\n"
-        "    pool.submit(('hang',), alone=False)\n"
+        f"    pool.submit(({kind!r},), alone=False)\n"
         "    time.sleep(60)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, env=environment)
     with parent:
         worker = psutil.Process(int(parent.stdout.readline()))
+        time.sleep(0.5)  # so that it hangs by then
         parent.kill()
 
     worker.wait(timeout=10)

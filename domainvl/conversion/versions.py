@@ -1,0 +1,28 @@
+"""Versions of what decides pixels and coordinates, for the manifest; parts made with others are not used."""
+
+from __future__ import annotations
+
+import zlib
+from importlib import metadata
+
+from domainvl import __version__
+
+_PACKAGES = (
+    "isal", "numpy", "pillow", "pydicom", "pyjpegls", "pylibjpeg", "pyogrio", "python-gdcm", "rasterio", "shapely",
+)  # fmt: skip
+"""What pixels and coordinates pass through; absent ones are not mentioned."""
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what takes part in a conversion."""
+    import rasterio
+    from openjpeg.utils import get_openjpeg_version
+
+    found = {"domainvl": __version__, "gdal": rasterio.__gdal_version__, "zlib": zlib.ZLIB_RUNTIME_VERSION}
+    found["openjpeg"] = ".".join(map(str, get_openjpeg_version()))
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
