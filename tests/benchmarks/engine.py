@@ -92,7 +92,9 @@ def make_sample(number: int, provenance: Provenance, images: tuple[Image, ...] =
 
 def conversion(count: int, workers: int, folder: Path) -> None:
     """Convert units of one sample: plan, pool, parts on disk, data set."""
-    convert(OneSample(count), folder, folder / f"out{workers}-{count}", run=RunSettings(workers=workers))
+    source = folder / "input"
+    source.mkdir(exist_ok=True)
+    convert(OneSample(count), source, folder / f"out{workers}-{count}", run=RunSettings(workers=workers))
 
 
 def write_lines(count: int, folder: Path) -> None:
