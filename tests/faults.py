@@ -88,6 +88,19 @@ class Unloadable:
         return {"something": 1}
 
 
+class SlowToLoad:
+    """Work that takes a while to be loaded in another process, and then as long as a unit says."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __call__(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def __setstate__(self, state: dict[str, float]) -> None:
+        time.sleep(state["seconds"])
+
+
 class FaultyConverter(ToyConverter):
     """Toys whose word is a way to go wrong; ``slow`` takes a moment, ``twin`` takes the id of its neighbour ``a``."""
 

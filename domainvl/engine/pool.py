@@ -65,7 +65,7 @@ class ProcessPool(Generic[Unit, Result]):
 
     def submit(self, unit: Unit, *, alone: bool) -> None:
         """Give a unit to a process that has nothing to do."""
-        worker = self._idle() or self._start()
+        worker = next((worker for worker in self._workers if not worker.is_busy), None) or self._start()
         worker.unit, worker.is_busy, worker.alone = unit, True, alone
         worker.started_s = time.monotonic()
         try:
@@ -99,14 +99,6 @@ class ProcessPool(Generic[Unit, Result]):
             worker.process.join()
             worker.connection.close()
         self._workers.clear()
-
-    def _idle(self) -> _Worker[Unit] | None:
-        """Return a process that has nothing to do; those that ended meanwhile, by whatever hand, are let go."""
-        for worker in [worker for worker in self._workers if not worker.is_busy]:
-            if worker.process.is_alive():
-                return worker
-            self._let_go(worker)
-        return None
 
     def _let_go(self, worker: _Worker[Unit]) -> None:
         worker.process.join()

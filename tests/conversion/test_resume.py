@@ -262,6 +262,57 @@ def test_pieces_that_are_done_are_not_done_again(tmp_path):
     assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole" / "out")
 
 
+def test_pieces_of_another_converter_are_not_taken(tmp_path):
+    """The pieces are the same; who makes what of them stands in the name of the whole alone."""
+    toys = write_toys(
+        tmp_path / "toys", a="skip", b="ok"
+    )  # pieces without an image: those of another would be found out
+
+    def stop(progress):
+        if progress.done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(StoppedError):
+        convert(DividedConverter(), toys, tmp_path / "out", ToySettings(val_fraction=0.2), on_progress=stop)
+    seen = []
+    other = Repainted()
+    convert(other, toys, tmp_path / "out", on_progress=lambda now: seen.append(now.resumed))
+    convert(other, toys, tmp_path / "fresh" / "out")
+
+    assert seen[-1] == 0
+    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "fresh" / "out")
+
+
+class Repainted(DividedConverter):
+    """Divides as the other does, and is another converter."""
+
+    name = "repainted"
+
+
+def test_a_unit_is_done_again_when_a_file_that_was_missing_is_there(tmp_path):
+    class Reading(ToyConverter):
+        def unit_files(self, unit):
+            return [unit, unit.with_suffix(".extra")]
+
+        def convert(self, unit, settings, images, provenance):
+            grey = 1 if unit.with_suffix(".extra").exists() else 2
+            return super().convert(unit, settings.model_copy(update={"grey": grey}), images, provenance)
+
+    toys = write_toys(tmp_path / "toys", a="ok", b="ok", c="ok")
+
+    def stop(progress):
+        if progress.done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(StoppedError):
+        convert(Reading(), toys, tmp_path / "out", on_progress=stop)
+    (toys / "a.extra").write_text("")
+    seen = []
+    convert(Reading(), toys, tmp_path / "out", on_progress=lambda now: seen.append(now.resumed))
+
+    assert seen[-1] == 1
+
+
 def test_a_run_that_did_nothing_leaves_nothing(tmp_path):
     toys = write_toys(tmp_path / "toys", a="ok")
 
