@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from domainvl.conversion.work import REJECT, SAMPLE, Staging
 from domainvl.engine import Part
 from domainvl.errors import DatasetError
 from domainvl.schema.sample import Record
 from domainvl.schema.splitting import SplitFractions, assign_split
-from domainvl.schema.writer import DatasetWriter, Reject, Severity
+from domainvl.schema.writer import DatasetWriter, Reject
 
 
 @dataclass(frozen=True)
@@ -85,14 +84,9 @@ def _lines_of(unit: PlannedUnit, failures: Mapping[str, Reject]) -> Iterator[Rec
         )
     for text in part.lines:
         line = json.loads(text)
-        yield line[SAMPLE] if SAMPLE in line else read_reject(line[REJECT])
+        yield line[SAMPLE] if SAMPLE in line else Reject.read(line[REJECT])
     for key, name in piece_keys(part):
         yield from _lines_of(PlannedUnit(key, name, unit.staging), failures)
-
-
-def read_reject(fields: Mapping[str, Any]) -> Reject:
-    """Rebuild a reject from its JSON object."""
-    return Reject(**{**fields, "severity": Severity(fields["severity"])})
 
 
 def _duplicate(record: Record, unit: PlannedUnit) -> Reject:

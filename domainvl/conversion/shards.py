@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from domainvl.conversion.assembly import PlannedUnit, assemble, read_reject
+from domainvl.conversion.assembly import PlannedUnit, assemble
 from domainvl.conversion.converter import Converter, ConverterSettings
 from domainvl.conversion.progress import Progress
 from domainvl.conversion.run import (
@@ -32,7 +32,7 @@ from domainvl.files import output_errors, take_name, write_atomically
 from domainvl.schema.record import image_paths
 from domainvl.schema.sample import Record
 from domainvl.schema.splitting import SplitFractions
-from domainvl.schema.writer import DatasetWriter, Severity
+from domainvl.schema.writer import DatasetWriter, Reject, Severity
 
 SHARD_NAME = "shard.json"
 """What makes a folder a shard; written last."""
@@ -183,11 +183,11 @@ def merge_shards(folders: Sequence[Path], out: Path, *, overwrite: bool = False)
     units = sorted(
         (place, PlannedUnit(key, name, staging)) for record, staging in shards for place, key, name in record.units
     )
-    failures = {key: read_reject(fields) for record in records for key, fields in record.failures.items()}
+    failures = {key: Reject.read(fields) for record in records for key, fields in record.failures.items()}
     first = records[0]
     with output_errors(out), DatasetWriter(out, name=out.name, overwrite=overwrite) as writer:
         for fields in first.plan_rejects:
-            writer.reject(read_reject(fields))
+            writer.reject(Reject.read(fields))
 
         def adopt(unit: PlannedUnit, record: Record) -> None:
             for path in image_paths(record):

@@ -38,7 +38,7 @@ class Compressor(enum.StrEnum):
     ZLIB = "zlib"
     """The standard library's, at level 1 with run lengths only."""
     ISAL = "isal"
-    """Intel's ISA-L at level 1, about four times as quick; the extra ``fast`` brings it."""
+    """Intel's ISA-L at level 1, about three times as quick; the extra ``fast`` brings it."""
 
 
 class _Stream(Protocol):

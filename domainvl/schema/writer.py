@@ -61,6 +61,17 @@ class Reject:
     action: str | None = None
     severity: Severity = Severity.FAILED
 
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> Reject:
+        """Rebuild a reject from its JSON object.
+
+        Raises:
+            KeyError: If there is no severity.
+            TypeError: If a field is missing or unknown.
+            ValueError: If the severity is none.
+        """
+        return cls(**{**fields, "severity": Severity(fields["severity"])})
+
 
 class DatasetWriter:
     """Writes one data set; use it as a context manager and call :meth:`finish` at the end.

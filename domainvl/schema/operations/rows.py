@@ -20,7 +20,7 @@ from domainvl.schema.images import ImageStore
 from domainvl.schema.reader import read_manifest
 from domainvl.schema.record import from_record, image_paths
 from domainvl.schema.sample import Record, Sample, Split
-from domainvl.schema.writer import MANIFEST_NAME, REJECTS_NAME, Reject, Severity
+from domainvl.schema.writer import MANIFEST_NAME, REJECTS_NAME, Reject
 
 _VALIDATE = "See all that is wrong with: domainvl validate"
 _IMAGE_FOLDER = "images/"
@@ -163,7 +163,7 @@ class InputSet:
             for number, line in enumerate(lines, start=1):
                 fields = _parse(line, f"{path}:{number}")
                 try:
-                    yield Reject(**(fields | {"severity": Severity(fields["severity"])}))
+                    yield Reject.read(fields)
                 except (KeyError, TypeError, ValueError) as error:
                     raise DatasetError(
                         "Unreadable reject", where=f"{path}:{number}", rule=str(error), action=_VALIDATE
