@@ -75,11 +75,11 @@ def _lines_of(unit: PlannedUnit, failures: Mapping[str, Reject]) -> Iterator[Rec
         return
     part = unit.staging.ledger.get(unit.key)
     if part is None or not unit.staging.has_images(part):
-        what = "part" if part is None else "images"
+        what = f"the part of {unit.name} is" if part is None else f"the images of {unit.name} are"
         raise DatasetError(
             "Cannot put a data set together",
             where=unit.staging.folder,
-            rule=f"the {what} of {unit.name} are missing or damaged",
+            rule=f"{what} missing or damaged",
             action="Remove the folder and give the command that made it again",
         )
     for text in part.lines:

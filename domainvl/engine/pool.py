@@ -70,9 +70,11 @@ class ProcessPool(Generic[Unit, Result]):
         worker.started_s = time.monotonic()
         try:
             worker.connection.send(unit)
-        except OSError:
-            # It ended while it had nothing to do, which is no fault of this unit.
+        except OSError as error:
             self._let_go(worker)
+            if not worker.is_ready:  # a unit too large for the pipe is taken only when the process is up
+                raise _cannot_start("one ended before it had any work") from error
+            # It ended while it had nothing to do, which is no fault of this unit.
             self.submit(unit, alone=alone)
 
     def next_outcome(self) -> Outcome[Unit, Result]:

@@ -169,7 +169,7 @@ class TestWhatCannotBeMerged:
         (part,) = (shards[1] / "parts").rglob("*.jsonl")
         part.write_bytes(part.read_bytes()[:-1])
 
-        with pytest.raises(DatasetError, match=r"the part of b\.toy are missing or damaged"):
+        with pytest.raises(DatasetError, match=r"the part of b\.toy is missing or damaged"):
             merge_shards(shards, tmp_path / "out")
 
         assert not (tmp_path / "out").exists()

@@ -148,10 +148,12 @@ def test_a_full_disk_stops_the_run_and_no_process_is_left():
     assert [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())] == []
 
 
-def test_work_that_no_process_can_load_stops_the_run():
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("unit", [1, bytes(1 << 20)], ids=["small", "larger than a pipe"])
+def test_work_that_no_process_can_load_stops_the_run(unit):
     with pytest.raises(StoppedError, match="Cannot start worker processes"):
         with contextlib.closing(ProcessPool(Unloadable(), workers=1)) as pool:
-            list(run_units([1], pool))
+            list(run_units([unit], pool))
 
 
 @pytest.mark.parametrize("kind", ["hang", "hang with the lock"])
