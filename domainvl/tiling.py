@@ -3,7 +3,7 @@
 The rule is InternVL's ``dynamic_preprocess`` (OpenGVLab/InternVL, internvl_chat/internvl/train/dataset.py,
 L813-876; InternVL 1.5, arXiv 2404.16821, section 3.3): among all grids of at most ``max_tiles`` tiles take
 the one whose aspect ratio is nearest to the image's, and on an exact tie a larger grid only if the image
-has pixels enough for it.
+has pixels enough for it. Grids of equal area, whose order the official code leaves open, never tie.
 """
 
 from __future__ import annotations
@@ -77,12 +77,7 @@ def choose_grid(
     """
     if width_px < 1 or height_px < 1:
         raise UsageError("Cannot tile an image", rule=f"both sides must be at least 1 px, got {width_px}x{height_px}")
-    if not 1 <= max_tiles <= MAX_TILES_LIMIT:
-        raise UsageError(
-            "Cannot tile an image",
-            rule=f"the tile limit must be 1 to {MAX_TILES_LIMIT}, got {max_tiles}",
-            action="Use 6 to 12 for ordinary images and 24 to 40 for high resolution",
-        )
+    _check_limit(max_tiles)
     aspect_ratio = width_px / height_px
     best = (1, 1)
     smallest_difference = float("inf")
@@ -100,8 +95,21 @@ def choose_grid(
 
 
 def max_tiles_per_image(max_tiles: int, image_count: int) -> int:
-    """Share a tile limit over the images of one sample, at least one tile each.
+    """Share a tile limit over the still images of one sample, at least one tile each; thumbnails are extra.
 
     Source: OpenGVLab/InternVL, internvl_chat/internvl/train/internvl_chat_finetune.py, multi-image samples.
+
+    Raises:
+        UsageError: If ``max_tiles`` is out of range.
     """
+    _check_limit(max_tiles)
     return max(1, max_tiles // max(1, image_count))
+
+
+def _check_limit(max_tiles: int) -> None:
+    if not 1 <= max_tiles <= MAX_TILES_LIMIT:
+        raise UsageError(
+            "Cannot tile an image",
+            rule=f"the tile limit must be 1 to {MAX_TILES_LIMIT}, got {max_tiles}",
+            action="Use 6 to 12 for ordinary images and 24 to 40 for high resolution",
+        )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import random
+from fractions import Fraction
 
 import pytest
 
@@ -22,6 +25,62 @@ def test_equals_every_row_of_the_official_code(golden):
     assert len(rows) >= 6000
     assert {row[2] for row in rows} == {6, 12, 24, 40}
     assert wrong == []
+
+
+def all_grids(max_tiles):
+    sides = range(1, max_tiles + 1)
+    return [(columns, rows) for columns in sides for rows in sides if columns * rows <= max_tiles]
+
+
+def grid_by_definition(width_px, height_px, max_tiles):
+    """Of the grids nearest in aspect ratio: the largest that the pixels fill by more than half, or the smallest."""
+    differences = {grid: abs(width_px / height_px - grid[0] / grid[1]) for grid in all_grids(max_tiles)}
+    nearest = [grid for grid in differences if differences[grid] == min(differences.values())]
+    by_area = sorted(nearest, key=lambda grid: grid[0] * grid[1])
+    filled = [grid for grid in by_area[1:] if width_px * height_px > 448 * 448 * grid[0] * grid[1] / 2]
+    return (filled or by_area)[-1 if filled else 0]
+
+
+def disagreements(sizes):
+    wrong = []
+    for width_px, height_px, max_tiles in sizes:
+        grid = choose_grid(width_px, height_px, max_tiles=max_tiles)
+        expected = grid_by_definition(width_px, height_px, max_tiles)
+        if (grid.columns, grid.rows) != expected:
+            wrong.append((width_px, height_px, max_tiles, grid, expected))
+    return wrong
+
+
+def test_equals_the_definition_on_thousands_of_sizes():
+    generator = random.Random(0)
+    sizes = [(generator.randint(1, 6000), generator.randint(1, 6000), generator.randint(1, 40)) for _ in range(4000)]
+
+    assert disagreements(sizes) == []
+
+
+def test_equals_the_definition_where_two_aspect_ratios_are_equally_near():
+    sizes = []
+    for max_tiles in (2, 5, 6, 12, 24, 40):
+        ratios = sorted({Fraction(columns, rows) for columns, rows in all_grids(max_tiles)})
+        middles = [(narrow + wide) / 2 for narrow, wide in itertools.pairwise(ratios)]
+        sizes += [
+            (middle.numerator * scale, middle.denominator * scale, max_tiles)
+            for middle in [*ratios, *middles]
+            for scale in (1, 30, 300, 1500)
+        ]
+
+    assert len(sizes) > 1000
+    assert disagreements(sizes) == []
+
+
+def test_no_tie_is_between_grids_of_equal_area():
+    """The official code leaves their order to chance: it sorts a set by area."""
+    for max_tiles in range(1, MAX_TILES_LIMIT + 1):
+        areas = {}
+        for columns, rows in all_grids(max_tiles):
+            areas.setdefault(Fraction(columns, rows), set()).add(columns * rows)
+        for (_, narrow), (_, wide) in itertools.pairwise(sorted(areas.items())):
+            assert not narrow & wide
 
 
 @pytest.mark.parametrize(
@@ -112,3 +171,9 @@ def test_impossible_arguments_are_refused_with_the_value_seen(width_px, height_p
 )
 def test_several_images_share_the_maximum(max_tiles, image_count, share):
     assert max_tiles_per_image(max_tiles, image_count) == share
+
+
+@pytest.mark.parametrize("max_tiles", [0, 41])
+def test_an_impossible_maximum_is_not_shared(max_tiles):
+    with pytest.raises(UsageError, match=f"1 to 40, got {max_tiles}"):
+        max_tiles_per_image(max_tiles, 6)
