@@ -26,6 +26,7 @@ EXTRA_USES = {
     "gdcm": "reading DICOM files in lossless JPEG",
     "hub": "domainvl export for the library datasets of Hugging Face",
     "parquet": "domainvl pack and unpack with Parquet files",
+    "quant": "fine-tuning a base of 4 bits a weight (QLoRA), domainvl finetune with quantisation: nf4",
     "ray": "conversions spread over the machines of a Ray cluster",
 }
 """What each extra of the package enables."""

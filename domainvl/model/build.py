@@ -6,17 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from domainvl.model.chat import CHAT_FORMATS
-from domainvl.model.encoding import ADDED_TOKENS, IMAGE_CONTEXT
+from domainvl.model.sizes import (
+    TINY_TILE_SIDE_PX,
+    TINY_TOKENS_PER_TILE,
+    Vocabulary,
+    tiny_config,
+)
+from domainvl.model.tokens import ADDED_TOKENS, IMAGE_CONTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from transformers import InternVLForConditionalGeneration, PreTrainedTokenizerFast
 
-TINY_TILE_SIDE_PX = 64
-TINY_PATCH_SIDE_PX = 8
-TINY_TOKENS_PER_TILE = 16
-"""(64 / 8 * 0.5) squared, by the pixel shuffle of InternVL."""
+__all__ = ["TINY_TILE_SIDE_PX", "TINY_TOKENS_PER_TILE", "build_tiny", "train_tokenizer"]
 
 
 def train_tokenizer(texts: Iterable[str], out: Path, *, vocabulary_size: int) -> PreTrainedTokenizerFast:
@@ -57,46 +60,15 @@ def build_tiny(tokenizer: PreTrainedTokenizerFast, *, seed: int) -> InternVLForC
         seed: Of the initialisation.
     """
     import torch
-    from transformers import InternVLConfig, InternVLForConditionalGeneration, InternVLVisionConfig, Qwen2Config
+    from transformers import InternVLForConditionalGeneration
 
-    # With transformers' default spread of 0.02 a model this small stays on a plateau for hundreds of steps.
-    spread = 0.1
-    vision = InternVLVisionConfig(
-        hidden_size=64,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        intermediate_size=256,
-        image_size=[TINY_TILE_SIDE_PX, TINY_TILE_SIDE_PX],
-        patch_size=[TINY_PATCH_SIDE_PX, TINY_PATCH_SIDE_PX],
-        attention_bias=True,
-        use_qk_norm=False,
-        norm_type="layer_norm",
-        use_absolute_position_embeddings=True,
-        layer_scale_init_value=0.1,
-        use_mean_pooling=True,
-        initializer_range=spread,
-    )
-    text = Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=128,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        intermediate_size=384,
-        max_position_embeddings=4096,
-        tie_word_embeddings=False,
-        initializer_range=spread,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    config = InternVLConfig(
-        vision_config=vision,
-        text_config=text,
-        image_token_id=int(tokenizer.convert_tokens_to_ids(IMAGE_CONTEXT)),
-        image_seq_length=TINY_TOKENS_PER_TILE,
-        downsample_ratio=0.5,
-        tie_word_embeddings=False,
+    config = tiny_config(
+        Vocabulary(
+            size=len(tokenizer),
+            image_id=int(tokenizer.convert_tokens_to_ids(IMAGE_CONTEXT)),
+            end_id=tokenizer.eos_token_id,
+            padding_id=tokenizer.pad_token_id,
+        )
     )
     torch.manual_seed(seed)
     model = InternVLForConditionalGeneration(config)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,16 +19,24 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from domainvl.errors import CheckpointError
 from domainvl.files import hash_file
 from domainvl.model.adapters import inner_model
+from domainvl.model.attention import AttentionByPart
 from domainvl.model.chat import Chat
-from domainvl.model.encoding import ADDED_TOKENS, ConversationEncoder
+from domainvl.model.encoding import ConversationEncoder
+from domainvl.model.loading import loading_options
 from domainvl.model.preprocessing import Preprocessing
+from domainvl.model.quantisation import Quantisation, keep_gradients
+from domainvl.model.tokens import ADDED_TOKENS
 
 if TYPE_CHECKING:
     import torch
+    from tokenizers import Tokenizer
     from torch import nn
     from transformers import InternVLForConditionalGeneration, PreTrainedTokenizerFast
 
 SPEC_NAME = "domainvl.json"
+PUBLISHED_FOLDER = "published"
+"""Folder in an imported checkpoint with the small files of the original, which an export needs."""
+
 _SHIPPED = {"tiny": Path(__file__).parent / "tiny"}
 
 
@@ -47,6 +57,7 @@ class CheckpointSpec(BaseModel):
         chat: Its chat format and system message.
         preprocessing: What decides how a sample becomes its input.
         base: For an adapter, the model it was trained on.
+        origin: Where the weights were imported from, for the record.
         training: What it was trained on and how, for the record.
     """
 
@@ -56,16 +67,25 @@ class CheckpointSpec(BaseModel):
     chat: Chat
     preprocessing: Preprocessing
     base: BaseReference | None = None
+    origin: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
 
 
 @dataclass
 class LoadedModel:
-    """A model ready for use, with what belongs to it."""
+    """A model ready for use, with what belongs to it.
+
+    Attributes:
+        model: The model, with its adapters if it has any.
+        tokenizer: Its tokenizer.
+        spec: What else belongs to it.
+        published: Folder with the small files of the published original, None if it was not imported.
+    """
 
     model: nn.Module
     tokenizer: PreTrainedTokenizerFast
     spec: CheckpointSpec
+    published: Path | None = None
 
     @property
     def internvl(self) -> InternVLForConditionalGeneration:
@@ -79,7 +99,8 @@ class LoadedModel:
 
     def encoder(self) -> ConversationEncoder:
         """Return the encoder of conversations for this checkpoint."""
-        return ConversationEncoder(self.tokenizer, self.spec.chat, self.spec.preprocessing.tokens_per_tile)
+        tokens_per_tile = self.spec.preprocessing.tokens_per_tile
+        return ConversationEncoder(self.tokenizer.backend_tokenizer, self.spec.chat, tokens_per_tile)
 
 
 def find_checkpoint(reference: str) -> Path:
@@ -97,7 +118,7 @@ def find_checkpoint(reference: str) -> Path:
         "Cannot load a model",
         where=reference,
         rule=rule,
-        action=f"Name a folder made by domainvl finetune, or one of: {', '.join(_SHIPPED)}",
+        action=f"Name a folder made by domainvl model import or domainvl finetune, or one of: {', '.join(_SHIPPED)}",
     )
 
 
@@ -128,33 +149,44 @@ def write_spec(folder: Path, spec: CheckpointSpec) -> None:
     (folder / SPEC_NAME).write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def load_model(reference: str, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> LoadedModel:
+def load_model(
+    reference: str,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    attention: AttentionByPart | None = None,
+    quantisation: Quantisation | None = None,
+) -> LoadedModel:
     """Load a checkpoint, an adapter together with its base.
 
     Args:
         reference: Name or folder, as :func:`find_checkpoint` takes it.
         device: Where to put it.
         dtype: Of the weights; float32 where None.
+        attention: Implementation by part; what the machine has where None.
+        quantisation: Hold the language model's linear layers in 4 bits; not at all where None.
 
     Raises:
         CheckpointError: If it is missing, of another kind, or an adapter's base is another model.
+        UsageError: If a package for the quantisation is missing.
     """
     import torch
 
     folder = find_checkpoint(reference)
     spec = read_spec(folder)
-    dtype = dtype or torch.float32
+    options = loading_options(device, dtype or torch.float32, attention, quantisation)
     if spec.kind == "model":
-        model: nn.Module = _load_native(folder, dtype)
+        model: nn.Module = _load_native(folder, options)
     else:
-        model = _load_adapter(folder, spec, dtype)
-    tokenizer = _load_tokenizer(folder)
+        model = _load_adapter(folder, spec, options)
+    tokenizer = load_tokenizer(folder)
     model.to(device)
     model.eval()
-    return LoadedModel(model, tokenizer, spec)
+    keep_gradients(model)
+    return LoadedModel(model, tokenizer, spec, _published_files(folder, spec))
 
 
-def _load_native(folder: Path, dtype: torch.dtype) -> InternVLForConditionalGeneration:
+def _load_native(folder: Path, options: Mapping[str, Any]) -> InternVLForConditionalGeneration:
     from transformers import InternVLForConditionalGeneration
 
     config_path = folder / "config.json"
@@ -171,7 +203,7 @@ def _load_native(folder: Path, dtype: torch.dtype) -> InternVLForConditionalGene
     if not list(folder.glob("*.safetensors")):
         raise CheckpointError("Cannot load a model", where=folder, rule="there is no .safetensors file")
     model, report = InternVLForConditionalGeneration.from_pretrained(
-        folder, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
+        folder, local_files_only=True, use_safetensors=True, output_loading_info=True, **options
     )
     problems = {kind: sorted(keys) for kind, keys in report.items() if keys}
     if problems:
@@ -182,7 +214,7 @@ def _load_native(folder: Path, dtype: torch.dtype) -> InternVLForConditionalGene
     return loaded
 
 
-def _load_adapter(folder: Path, spec: CheckpointSpec, dtype: torch.dtype) -> nn.Module:
+def _load_adapter(folder: Path, spec: CheckpointSpec, options: Mapping[str, Any]) -> nn.Module:
     from peft import PeftModel
 
     if spec.base is None:
@@ -197,20 +229,53 @@ def _load_adapter(folder: Path, spec: CheckpointSpec, dtype: torch.dtype) -> nn.
             action="Restore the model that it was trained on",
         )
     adapted: nn.Module = PeftModel.from_pretrained(
-        _load_native(base_folder, dtype),
+        _load_native(base_folder, options),
         folder,
     )
     return adapted
 
 
-def _load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+def _published_files(folder: Path, spec: CheckpointSpec) -> Path | None:
+    """Return the folder of published files: a model's own, an adapter's base's."""
+    holder = folder if spec.base is None else find_checkpoint(spec.base.name)
+    files = holder / PUBLISHED_FOLDER
+    return files if files.is_dir() else None
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """Load the fast tokenizer of a checkpoint in transformers' layout.
+
+    Raises:
+        CheckpointError: If it is missing, unreadable or not InternVL's.
+    """
     from transformers import PreTrainedTokenizerFast
 
+    read_tokenizer(folder)
     tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-    unknown = [token for token in ADDED_TOKENS if token not in tokenizer.get_vocab()]
+    return tokenizer
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """Read the tokenizer of a checkpoint, without transformers.
+
+    Raises:
+        CheckpointError: If it is missing, unreadable or not InternVL's.
+    """
+    from tokenizers import Tokenizer
+
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise CheckpointError("Cannot load a tokenizer", where=folder, rule="tokenizer.json is missing")
+    content = path.read_bytes()
+    try:
+        json.loads(content)
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise CheckpointError("Cannot load a tokenizer", where=path, rule=f"it must be JSON: {error}") from error
+    tokenizer = Tokenizer.from_buffer(content)
+    unknown = [token for token in ADDED_TOKENS if tokenizer.token_to_id(token) is None]
     if unknown:
         raise CheckpointError(
-            "Cannot load a tokenizer", where=folder, rule=f"InternVL's special tokens are missing: {', '.join(unknown)}"
+            "Cannot load a tokenizer", where=path, rule=f"InternVL's special tokens are missing: {', '.join(unknown)}"
         )
     return tokenizer
 
@@ -228,13 +293,21 @@ def save_checkpoint(loaded: LoadedModel, folder: Path) -> None:
     else:
         # The legacy "-hf" key names that are the default do not load strictly (huggingface/transformers#43701).
         loaded.internvl.save_pretrained(folder, save_original_format=False)
+        if loaded.published is not None:
+            shutil.copytree(loaded.published, folder / PUBLISHED_FOLDER, dirs_exist_ok=True)
     loaded.tokenizer.save_pretrained(folder)
     write_spec(folder, loaded.spec)
 
 
+def stored_dtype(folder: Path) -> str:
+    """Return the type of the weights of a checkpoint on disk, by its name in torch."""
+    dtype = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("dtype")
+    return str(dtype or "float32")
+
+
 def hash_weights(folder: Path) -> str:
-    """Return one hash over all safetensors files of a checkpoint, in order of their names."""
+    """Return one hash over all files of weights of a checkpoint, in order of their names."""
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")]):
         digest.update(f"{path.name} {hash_file(path)}\n".encode())
     return digest.hexdigest()

@@ -1,39 +1,24 @@
 """From a conversation with images to token ids, and which of them the loss counts.
 
-The mask is right by construction: answers are spans of characters, and a token counts if it lies inside
-one. A token that straddles the border of an answer is an error, never a guess.
+The mask is right by construction: an answer is tokenised apart from the header before it, so no token lies on
+the border, and the ids of a prompt are those with which the same conversation begins in training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from domainvl.errors import DatasetError
-from domainvl.model.chat import Chat, serialise
+from domainvl.errors import CheckpointError, DatasetError
+from domainvl.model.chat import Chat, Piece, PieceKind, serialise
+from domainvl.model.stretches import stretch_encoders
+from domainvl.model.tokens import IMAGE_CONTEXT, IMAGE_END, IMAGE_START
 from domainvl.schema import Turn
 from domainvl.schema.sample import IMAGE_PLACEHOLDER
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
-
-IMAGE_START = "<img>"
-IMAGE_CONTEXT = "<IMG_CONTEXT>"
-IMAGE_END = "</img>"
-
-ADDED_TOKENS = (
-    IMAGE_START,
-    IMAGE_END,
-    IMAGE_CONTEXT,
-    "<quad>",
-    "</quad>",
-    "<ref>",
-    "</ref>",
-    "<box>",
-    "</box>",
-)
-"""InternVL's special tokens in the order in which they were added to the tokenizers."""
+    from tokenizers import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -48,16 +33,18 @@ class ConversationEncoder:
     """Encodes conversations for one checkpoint.
 
     Args:
-        tokenizer: A fast tokenizer that knows InternVL's special tokens.
+        tokenizer: Knows InternVL's special tokens.
         chat: The checkpoint's chat format.
         tokens_per_tile: Visual tokens of a tile.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, chat: Chat, tokens_per_tile: int) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: Tokenizer, chat: Chat, tokens_per_tile: int) -> None:
         self._chat = chat
         self._tokens_per_tile = tokens_per_tile
-        self._context_id = int(tokenizer.convert_tokens_to_ids(IMAGE_CONTEXT))
+        self._after_special, self._continuing = stretch_encoders(tokenizer)
+        self._vocabulary = tokenizer
+        self._eats_blanks = {token.content for token in tokenizer.get_added_tokens_decoder().values() if token.rstrip}
+        self._context_id = self._special_id(IMAGE_CONTEXT)
 
     def last_image_token(self, input_ids: Sequence[int]) -> int:
         """Return the index of the last visual token, -1 if there is none."""
@@ -71,43 +58,47 @@ class ConversationEncoder:
             tile_counts: Number of tiles of each image, in the order of the placeholders.
 
         Raises:
-            DatasetError: If placeholders and images do not match, or a token straddles the border of an answer.
+            DatasetError: If placeholders and images do not match.
         """
-        # One context token an image is tokenised and repeated afterwards: 3,328 of them as text are slow.
-        marked = [
-            turn.model_copy(
-                update={"text": turn.text.replace(IMAGE_PLACEHOLDER, f"{IMAGE_START}{IMAGE_CONTEXT}{IMAGE_END}")}
-            )
-            for turn in turns
-        ]
-        conversation = serialise(marked, self._chat)
-        encoding = self._tokenizer(conversation.text, add_special_tokens=False, return_offsets_mapping=True)
+        pieces = serialise(turns, self._chat)
+        if sum(piece.kind is PieceKind.IMAGE for piece in pieces) != len(tile_counts):
+            raise _image_mismatch(turns, tile_counts)
         ids: list[int] = []
         supervised: list[bool] = []
-        remaining = list(reversed(tile_counts))
-        for token_id, (start, end) in zip(encoding["input_ids"], encoding["offset_mapping"], strict=True):
-            repeats = 1
-            if token_id == self._context_id:
-                if not remaining:
-                    raise _image_mismatch(turns, tile_counts)
-                repeats = remaining.pop() * self._tokens_per_tile
-            ids += [token_id] * repeats
-            supervised += [_inside(start, end, conversation.answers)] * repeats
-        if remaining:
-            raise _image_mismatch(turns, tile_counts)
+        for piece, piece_ids in self._ids(pieces, iter(tile_counts)):
+            ids += piece_ids
+            supervised += [piece.answer] * len(piece_ids)
         return EncodedConversation(tuple(ids), tuple(supervised))
 
+    def _ids(self, pieces: Sequence[Piece], tile_counts: Iterator[int]) -> Iterator[tuple[Piece, list[int]]]:
+        eats_blanks, after_text = False, False
+        for piece in pieces:
+            if piece.kind is PieceKind.TEXT:
+                # Phi-3's markers take all blanks to their right: the line break of the header, and those of the text.
+                text = piece.text.lstrip() if eats_blanks else piece.text
+                if not text:
+                    continue
+                encoder = self._continuing if after_text else self._after_special
+                yield piece, encoder.encode(text, add_special_tokens=False).ids
+                eats_blanks, after_text = False, True
+                continue
+            last = piece.text
+            if piece.kind is PieceKind.IMAGE:
+                last = IMAGE_END
+                context = [self._context_id] * (next(tile_counts) * self._tokens_per_tile)
+                yield piece, [self._special_id(IMAGE_START), *context, self._special_id(IMAGE_END)]
+            else:
+                yield piece, [self._special_id(piece.text)]
+            eats_blanks, after_text = last in self._eats_blanks, False
 
-def _inside(start: int, end: int, answers: Sequence[tuple[int, int]]) -> bool:
-    for answer_start, answer_end in answers:
-        if answer_start <= start and end <= answer_end:
-            return True
-        if start < answer_start < end or start < answer_end < end:
-            raise DatasetError(
-                "Cannot mask a conversation",
-                rule="no token may lie across the border of an answer; the answer must not start or end with blanks",
+    def _special_id(self, token: str) -> int:
+        found = self._vocabulary.token_to_id(token)
+        if found is None:
+            raise CheckpointError(
+                "Cannot encode a conversation",
+                rule=f"the tokenizer has no {token}, which the chat format {self._chat.format} needs",
             )
-    return False
+        return int(found)
 
 
 def _image_mismatch(turns: Sequence[Turn], tile_counts: Sequence[int]) -> DatasetError:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from domainvl.model.preprocessing import TileReader, Tiles, blank_tiles, normalise
@@ -69,14 +71,15 @@ def generate_answers(
         tile_counts = [grid.tile_count for grid in loaded.spec.preprocessing.grids(sample.images)]
         requests.append(_Request(sample, encoder.encode(sample.turns[:-1], tile_counts).input_ids))
     requests.sort(key=lambda request: (len(request.input_ids), request.sample.id))
-    for start in range(0, len(requests), batch_size):
-        batch = requests[start : start + batch_size]
-        tiles = [part for request in batch for part in reader.read(request.sample.images)]
-        if blank_images:
-            tiles = blank_tiles(tiles, loaded.spec.preprocessing)
-        yield from _answer_batch(loaded, batch, tiles, max_new_tokens)
-        if on_progress is not None:
-            on_progress(start + len(batch), len(requests))
+    with closing(reader.read_all(request.sample.images for request in requests)) as read_ahead:
+        for start in range(0, len(requests), batch_size):
+            batch = requests[start : start + batch_size]
+            tiles = [part for parts in islice(read_ahead, len(batch)) for part in parts]
+            if blank_images:
+                tiles = blank_tiles(tiles, loaded.spec.preprocessing)
+            yield from _answer_batch(loaded, batch, tiles, max_new_tokens)
+            if on_progress is not None:
+                on_progress(start + len(batch), len(requests))
 
 
 def _answer_batch(

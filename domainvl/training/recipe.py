@@ -7,18 +7,27 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from domainvl.errors import RecipeError
 from domainvl.model.adapters import LoraSettings
+from domainvl.model.attention import Attention
+from domainvl.model.device import Precision
+from domainvl.model.parts import Part, PerPart, TrainedParts
+from domainvl.model.preprocessing import Preprocessing, Resize
+from domainvl.model.quantisation import Quantisation
 from domainvl.tiling import MAX_TILES_LIMIT
+
+if TYPE_CHECKING:
+    from typing import Self
 
 _MAX_INHERITANCE = 8
 
 Method = Literal["lora", "full"]
+LearningRate = Annotated[float, Field(gt=0)]
 
 
 class _Section(BaseModel):
@@ -31,18 +40,16 @@ class PreprocessingSettings(_Section):
     Attributes:
         max_tiles: Largest number of tiles a sample, shared over its images, thumbnails not counted.
         use_thumbnail: Whether a thumbnail follows the tiles of a divided image.
+        resize: ``fast``, or ``exact`` for the official arithmetic to the last bit; the checkpoint's where None.
     """
 
     max_tiles: int = Field(default=12, ge=1, le=MAX_TILES_LIMIT)
     use_thumbnail: bool = True
+    resize: Resize | None = None
 
-
-class TrainedParts(_Section):
-    """Which parts full fine-tuning trains."""
-
-    vision: bool = True
-    projector: bool = True
-    language_model: bool = True
+    def applied_to(self, preprocessing: Preprocessing) -> Preprocessing:
+        """Return a checkpoint's preprocessing with what the recipe decides."""
+        return preprocessing.model_copy(update=self.model_dump(exclude_none=True))
 
 
 class Optimisation(_Section):
@@ -57,8 +64,11 @@ class Optimisation(_Section):
             adaptation uses ``square``.
         questions_per_pass: Most samples about the same images that share one pass through the model.
         learning_rate: Highest learning rate.
-        warmup_ratio: Share of the steps in which the learning rate rises.
+        learning_rates: Highest learning rates of single parts, where they differ from ``learning_rate``.
+        warmup_ratio: Share of the steps in which the learning rates rise.
         weight_decay: On weight matrices; norms and biases are not decayed.
+        drop_path_rate: How often the last layer of the vision encoder is left out for a tile, in training; less
+            often the layers before it, see :func:`domainvl.model.drop_path.add_drop_path`.
         betas: Of AdamW.
         max_grad_norm: Gradients are scaled down to this norm.
     """
@@ -69,9 +79,11 @@ class Optimisation(_Section):
     micro_batch_size: int = Field(default=4, ge=1)
     loss_weighting: Literal["token", "sample", "square"] = "token"
     questions_per_pass: int = Field(default=8, ge=1)
-    learning_rate: float = Field(default=4e-5, gt=0)
+    learning_rate: LearningRate = 4e-5
+    learning_rates: PerPart[LearningRate] = PerPart[LearningRate]()
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
     weight_decay: float = Field(default=0.01, ge=0)
+    drop_path_rate: float = Field(default=0.0, ge=0, lt=1)
     betas: tuple[float, float] = (0.9, 0.999)
     max_grad_norm: float = Field(default=1.0, gt=0)
 
@@ -81,13 +93,21 @@ class Compute(_Section):
 
     Attributes:
         device: ``auto`` takes a GPU if there is one.
-        precision: ``auto`` is bf16 on a GPU and fp32 on a CPU.
+        precision: Of the arithmetic; ``auto`` is bf16 on a GPU that has it and fp32 elsewhere.
+        weights: How weights that are not trained are held; ``auto`` is as ``precision`` with LoRA and fp32 with
+            ``full``. Weights that are trained are always held in fp32.
+        attention: ``auto`` takes flash-attn for the vision encoder where it is installed and can be used, and
+            torch's own elsewhere.
+        compile: Let torch compile the layers: slow to start, faster a step.
         gradient_checkpointing: Trade time for memory.
         tile_cache_mb: Memory for decoded tiles.
     """
 
     device: str = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Precision = "auto"
+    weights: Precision = "auto"
+    attention: Literal["auto", Attention] = "auto"
+    compile: bool = False
     gradient_checkpointing: bool = False
     tile_cache_mb: int = Field(default=512, ge=0)
 
@@ -118,6 +138,7 @@ class Recipe(_Section):
         method: Adapters or all weights.
         lora: Adapters, for ``method: lora``.
         full: Parts that are trained, for ``method: full``.
+        quantisation: Whether the frozen language model is held in 4 bits a weight, for ``method: lora``.
         preprocessing: How images become tiles.
         optimisation: How the weights move.
         compute: How the machine is used.
@@ -132,12 +153,28 @@ class Recipe(_Section):
     method: Method
     lora: LoraSettings = LoraSettings()
     full: TrainedParts = TrainedParts()
+    quantisation: Literal["none", Quantisation] = "none"
     preprocessing: PreprocessingSettings = PreprocessingSettings()
     optimisation: Optimisation = Optimisation()
     compute: Compute = Compute()
     validation: Validation = Validation()
     save_every_steps: int = Field(default=200, ge=1)
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.quantisation != "none" and self.method != "lora":
+            raise ValueError(f"quantisation must be 'none' with method: {self.method}, got {self.quantisation!r}")
+        for part in self.optimisation.learning_rates.named():
+            if part not in self.trained_parts():
+                raise ValueError(f"optimisation.learning_rates.{part} is set, but {part} is not trained")
+        if self.compute.weights == "bf16" and self.compute.precision == "fp32":
+            raise ValueError("compute.weights must not be 'bf16' where compute.precision is 'fp32'")
+        return self
+
+    def trained_parts(self) -> frozenset[Part]:
+        """Return the parts of which anything is trained."""
+        return self.lora.parts() if self.method == "lora" else self.full.parts()
 
 
 def recipe_names() -> list[str]:
@@ -253,6 +290,8 @@ def _explain(error: ValidationError, reference: str) -> RecipeError:
             problems.append(f"unknown key {key} ({_nearest(str(problem['loc'][-1]), _fields_at(problem['loc'][:-1]))})")
         elif problem["type"] == "missing":
             problems.append(f"{key} is missing")
+        elif problem["type"] == "value_error":  # of a rule over several keys, which names them
+            problems.append(str(problem["ctx"]["error"]))
         else:
             problems.append(f"{key}: {problem['msg']}, got {problem['input']!r}")
     return RecipeError("Invalid recipe", where=reference, rule="; ".join(problems), action="Correct it and try again")

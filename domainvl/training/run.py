@@ -14,32 +14,22 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from domainvl.errors import NothingToDoError, UsageError
 from domainvl.files import hash_file
-from domainvl.model.adapters import add_lora
-from domainvl.model.checkpoint import (
-    BaseReference,
-    CheckpointSpec,
-    LoadedModel,
-    find_checkpoint,
-    hash_weights,
-    load_model,
-    save_checkpoint,
-)
-from domainvl.model.device import choose_device
+from domainvl.model.checkpoint import find_checkpoint, hash_weights, save_checkpoint
+from domainvl.model.device import choose_device, choose_precision
 from domainvl.model.generation import generate_answers
 from domainvl.model.preprocessing import TileReader
 from domainvl.schema import Sample, SampleFile, Split, read_manifest
 from domainvl.training.batches import BatchPlan, EncodedPass, collate, encode_pass, group_into_passes, micro_batches
 from domainvl.training.curve import draw_loss_curve
 from domainvl.training.loss import answer_loss
+from domainvl.training.optimiser import build_optimizer, learning_rate, rates_by_part, set_learning_rates
+from domainvl.training.preparation import prepare_model
 from domainvl.training.recipe import Recipe, save_recipe
 from domainvl.training.state import STATE_NAME, restore_state, save_state
-
-if TYPE_CHECKING:
-    import torch
 
 LOG_NAME = "log.jsonl"
 CURVE_NAME = "loss.png"
@@ -133,16 +123,14 @@ class _Run:
         if not self._train:
             raise NothingToDoError("Cannot train", where=dataset, rule="train.jsonl is empty")
         self._device = choose_device(recipe.compute.device)
-        self._bf16 = recipe.compute.precision == "bf16" or (
-            recipe.compute.precision == "auto" and self._device.type == "cuda"
-        )
+        self._arithmetic = choose_precision(recipe.compute.precision, self._device)
         torch.manual_seed(recipe.seed)
         self._identity = {
             "recipe": hashlib.sha256(recipe.model_dump_json().encode()).hexdigest(),
             "data": hash_file(dataset / "train.jsonl"),
             "model": hash_weights(find_checkpoint(recipe.model)),
         }
-        self.loaded = _prepare_model(recipe, self._device, _training_record(recipe, dataset, self._identity))
+        self.loaded = prepare_model(recipe, self._device, _training_record(recipe, dataset, self._identity))
         self._preprocessing = self.loaded.spec.preprocessing
         self._reader = TileReader(dataset, self._preprocessing, cache_bytes=recipe.compute.tile_cache_mb << 20)
         self._encoder = self.loaded.encoder()
@@ -151,7 +139,7 @@ class _Run:
         self._plan = BatchPlan(passes, recipe.optimisation.batch_size, recipe.seed)
         planned = math.ceil(self._plan.steps_per_epoch * recipe.optimisation.epochs)
         self.step_count = min(planned, recipe.optimisation.max_steps or planned)
-        self._optimizer = _build_optimizer(self.loaded, recipe)
+        self._optimizer = build_optimizer(self.loaded.model, recipe.optimisation)
 
     @property
     def trainable_parameters(self) -> int:
@@ -195,11 +183,9 @@ class _Run:
         import torch
 
         self.loaded.model.train()
-        learning_rate = self._learning_rate(step)
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
-        encoded = self._encode(passes)
         settings = self._recipe.optimisation
+        set_learning_rates(self._optimizer, step, self.step_count, settings.warmup_ratio)
+        encoded = self._encode(passes)
         batches = [
             collate(part, self._padding_id, settings.loss_weighting)
             for part in micro_batches(encoded, settings.micro_batch_size)
@@ -219,7 +205,8 @@ class _Run:
         self._optimizer.zero_grad(set_to_none=True)
         return {
             "loss": loss_sum / total_weight,
-            "learning_rate": learning_rate,
+            "learning_rate": learning_rate(settings.learning_rate, step, self.step_count, settings.warmup_ratio),
+            **({"learning_rates": rates_by_part(self._optimizer)} if settings.learning_rates.named() else {}),
             "gradient_norm": gradient_norm.item(),
             "samples": sum(len(samples) for samples in passes),
             "tokens": sum(len(one.input_ids) for one in encoded),
@@ -264,19 +251,12 @@ class _Run:
             for encoded in encode_pass(samples, self._encoder, self._reader, self._preprocessing)
         ]
 
-    def _learning_rate(self, step: int) -> float:
-        """Rise linearly, then fall to zero along a half cosine."""
-        warmup = round(self.step_count * self._recipe.optimisation.warmup_ratio)
-        peak = self._recipe.optimisation.learning_rate
-        if step <= warmup:
-            return peak * step / warmup
-        progress = (step - 1 - warmup) / max(1, self.step_count - warmup)
-        return peak * 0.5 * (1 + math.cos(math.pi * progress))
-
     def _autocast(self) -> AbstractContextManager[Any]:
         import torch
 
-        return torch.autocast(self._device.type, dtype=torch.bfloat16) if self._bf16 else nullcontext()
+        if self._arithmetic == torch.float32:
+            return nullcontext()
+        return torch.autocast(self._device.type, dtype=self._arithmetic)
 
 
 class _Log:
@@ -316,62 +296,15 @@ def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
     return [samples[index] for index in range(0, len(samples), max(1, math.ceil(len(samples) / count)))]
 
 
-def _prepare_model(recipe: Recipe, device: torch.device, training: dict[str, Any]) -> LoadedModel:
-    loaded = load_model(recipe.model, device=device)
-    if loaded.spec.kind != "model":
-        raise UsageError(
-            "Cannot start from an adapter",
-            where=recipe.model,
-            rule="model must be a whole model",
-            action="Merge it first",
-        )
-    internvl = loaded.internvl
-    base = None
-    if recipe.method == "lora":
-        loaded.model = add_lora(internvl, recipe.lora)
-        base = BaseReference(name=recipe.model, weights_sha256=hash_weights(find_checkpoint(recipe.model)))
-    else:
-        parts = recipe.full
-        internvl.model.vision_tower.requires_grad_(parts.vision)
-        internvl.model.multi_modal_projector.requires_grad_(parts.projector)
-        internvl.model.language_model.requires_grad_(parts.language_model)
-        internvl.lm_head.requires_grad_(parts.language_model)
-    if recipe.compute.gradient_checkpointing:
-        internvl.gradient_checkpointing_enable({"use_reentrant": False})
-    preprocessing = loaded.spec.preprocessing.model_copy(update=recipe.preprocessing.model_dump())
-    loaded.spec = CheckpointSpec(
-        kind="adapter" if recipe.method == "lora" else "model",
-        chat=loaded.spec.chat,
-        preprocessing=preprocessing,
-        base=base,
-        training=training,
-    )
-    return loaded
-
-
 def _training_record(recipe: Recipe, dataset: Path, identity: dict[str, str]) -> dict[str, Any]:
     """Say what the model was trained on: bands, windows and stretch of the data set are in its settings."""
     manifest = read_manifest(dataset)
     return {
         "recipe": recipe.name,
         "method": recipe.method,
+        **({} if recipe.quantisation == "none" else {"quantisation": recipe.quantisation}),
         "dataset": manifest["name"],
         "command": manifest["command"],
         "conversion_settings": manifest["settings"],
         **{f"{key}_sha256": value for key, value in identity.items()},
     }
-
-
-def _build_optimizer(loaded: LoadedModel, recipe: Recipe) -> torch.optim.Optimizer:
-    import torch
-
-    trainable = [value for value in loaded.model.parameters() if value.requires_grad]
-    settings = recipe.optimisation
-    return torch.optim.AdamW(
-        [
-            {"params": [value for value in trainable if value.ndim > 1], "weight_decay": settings.weight_decay},
-            {"params": [value for value in trainable if value.ndim <= 1], "weight_decay": 0.0},
-        ],
-        lr=settings.learning_rate,
-        betas=settings.betas,
-    )

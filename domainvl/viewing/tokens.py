@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from domainvl.errors import CheckpointError
-from domainvl.model.checkpoint import find_checkpoint, read_spec
-from domainvl.model.encoding import ADDED_TOKENS, ConversationEncoder
+from domainvl.model.checkpoint import find_checkpoint, read_spec, read_tokenizer
+from domainvl.model.encoding import ConversationEncoder
 from domainvl.model.preprocessing import Preprocessing
 from domainvl.schema import Sample
 from domainvl.schema.sample import IMAGE_PLACEHOLDER
@@ -45,45 +42,10 @@ class TokenRules:
         else:
             folder = find_checkpoint(reference)
             spec = read_spec(folder)
-            preprocessing, encoder = spec.preprocessing, ConversationEncoder(_read_tokenizer(folder), spec.chat, 1)
+            preprocessing, encoder = spec.preprocessing, ConversationEncoder(read_tokenizer(folder), spec.chat, 1)
         if max_tiles is not None:
             preprocessing = preprocessing.model_copy(update={"max_tiles": max_tiles})
         return cls(preprocessing, encoder)
-
-
-class _Tokenizer:
-    """Gives a tokenizer of the library tokenizers the two methods of transformers' that the encoder calls."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
-
-    def __call__(self, text: str, *, add_special_tokens: bool, return_offsets_mapping: bool) -> dict[str, Any]:
-        encoding = self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
-        return {"input_ids": encoding.ids, "offset_mapping": encoding.offsets}
-
-    def convert_tokens_to_ids(self, token: str) -> int | None:
-        found: int | None = self._tokenizer.token_to_id(token)
-        return found
-
-
-def _read_tokenizer(folder: Path) -> Any:
-    from tokenizers import Tokenizer
-
-    path = folder / "tokenizer.json"
-    if not path.is_file():
-        raise CheckpointError("Cannot count tokens", where=folder, rule="tokenizer.json is missing")
-    content = path.read_bytes()
-    try:
-        json.loads(content)
-    except ValueError as error:  # not JSON, or not UTF-8
-        raise CheckpointError("Cannot count tokens", where=path, rule=f"it must be JSON: {error}") from error
-    tokenizer = Tokenizer.from_buffer(content)
-    unknown = [token for token in ADDED_TOKENS if tokenizer.token_to_id(token) is None]
-    if unknown:
-        raise CheckpointError(
-            "Cannot count tokens", where=path, rule=f"InternVL's special tokens are missing: {', '.join(unknown)}"
-        )
-    return _Tokenizer(tokenizer)
 
 
 class TextTally:

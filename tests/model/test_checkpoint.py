@@ -98,18 +98,18 @@ def test_adapter_of_another_base_is_refused(untrained: Path, tmp_path: Path) -> 
 def test_full_precision_of_what_lora_trains(untrained: Path) -> None:
     """Adapters on all linear layers of the chosen parts, the projector in full, nothing else."""
     model = load_model(str(untrained)).internvl
-    wrapped = add_lora(model, LoraSettings(rank=2, alpha=4, vision=False, projector="frozen"))
+    wrapped = add_lora(model, LoraSettings(rank=2, alpha=4, vision="frozen", projector="frozen"))
     trained = {name for name, value in wrapped.named_parameters() if value.requires_grad}
     assert len(trained) == 3 * 7 * 2  # three layers of seven linear maps, two factors each
     assert all("language_model" in name and "lora_" in name for name in trained)
 
     model = load_model(str(untrained)).internvl
-    wrapped = add_lora(model, LoraSettings(rank=2, alpha=4, language_model=False, projector="full"))
+    wrapped = add_lora(model, LoraSettings(rank=2, alpha=4, language_model="frozen", projector="full"))
     trained = {name for name, value in wrapped.named_parameters() if value.requires_grad}
-    assert sum("vision_tower" in name for name in trained) == 4 * 6 * 2
+    assert sum("vision_tower" in name for name in trained) == 4 * (6 + 4)  # query, key and value share a factor
     projector = {name for name in trained if "multi_modal_projector" in name}
     assert len(projector) == 6  # norm and two linear maps, weight and bias each
-    assert len(trained) == 4 * 6 * 2 + 6
+    assert len(trained) == 4 * (6 + 4) + 6
     assert inner_model(wrapped) is model
 
 

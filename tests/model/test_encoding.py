@@ -1,18 +1,27 @@
 """Token ids and the answer mask, token by token."""
 
 import itertools
-import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
-from domainvl.errors import DatasetError
-from domainvl.model.chat import Chat
-from domainvl.model.encoding import ConversationEncoder
+from domainvl.errors import CheckpointError, DatasetError
+from domainvl.model.chat import INTERNVL2_SYSTEM_MESSAGE, V1_5_SYSTEM_MESSAGES, Chat
+from domainvl.model.encoding import ConversationEncoder, EncodedConversation
+from domainvl.model.tokens import ADDED_TOKENS
 from domainvl.schema import Turn
 
 TOKENS_PER_TILE = 16
+CHAT_TOKENS = {
+    "Hermes-2": ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+    "internlm2-chat": ["<s>", "</s>", "<|im_start|>", "<|im_end|>"],
+    "phi3-chat": ["<s>", "<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -22,23 +31,85 @@ def tokenizer(untrained: Path) -> PreTrainedTokenizerFast:
 
 @pytest.fixture(scope="module")
 def encoder(tokenizer: PreTrainedTokenizerFast) -> ConversationEncoder:
-    return ConversationEncoder(tokenizer, Chat(format="Hermes-2", system_message=None), TOKENS_PER_TILE)
+    chat = Chat(format="Hermes-2", system_message=None)
+    return ConversationEncoder(tokenizer.backend_tokenizer, chat, TOKENS_PER_TILE)
 
 
 def turns(*texts: str) -> tuple[Turn, ...]:
     return tuple(Turn(role="assistant" if index % 2 else "human", text=text) for index, text in enumerate(texts))
 
 
+def character_tokenizer(template: str) -> Tokenizer:
+    """Each byte is a token, and so is each special token; Phi-3's markers take the blanks to their right."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    made = Tokenizer(models.BPE({letter: index for index, letter in enumerate(alphabet)}, []))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    made.decoder = decoders.ByteLevel()
+    eats = template == "phi3-chat"
+    made.add_special_tokens(
+        [
+            AddedToken(token, special=True, normalized=False, rstrip=eats and token.startswith("<|"))
+            for token in CHAT_TOKENS[template]
+        ]
+    )
+    made.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in ADDED_TOKENS])
+    return made
+
+
+def spoken(made: Tokenizer, encoded: EncodedConversation) -> list[tuple[bool, str]]:
+    """Runs of supervised and other tokens, special tokens written out."""
+    pairs = zip(encoded.supervised, encoded.input_ids, strict=True)
+    return [
+        (supervised, made.decode([token for _, token in run], skip_special_tokens=False))
+        for supervised, run in itertools.groupby(pairs, key=lambda pair: pair[0])
+    ]
+
+
+IMAGE = "<img><IMG_CONTEXT><IMG_CONTEXT></img>"
+VARIANTS = {
+    (template, version): message
+    for template in CHAT_TOKENS
+    for version, message in (("internvl2", INTERNVL2_SYSTEM_MESSAGE), ("v1-5", V1_5_SYSTEM_MESSAGES[template]))
+}
+
+
+def expected_tokens(template: str, system: str) -> list[str]:
+    """The conversation of the test below, written from the table of templates, one token an element."""
+    if template == "phi3-chat":  # the line break after a marker is part of the marker
+        head = ["<s>", "<|system|>", *system, "<|end|>", "<|user|>"]
+        between = ["<|end|>", "<|assistant|>"]
+        again = ["<|end|>", "<|user|>"]
+        last = ["<|end|>"]
+    else:
+        bos = ["<s>"] if template == "internlm2-chat" else []
+        head = [*bos, "<|im_start|>", *"system\n", *system, "<|im_end|>", "<|im_start|>", *"user\n"]
+        between = ["<|im_end|>", "<|im_start|>", *"assistant\n"]
+        again = ["<|im_end|>", "<|im_start|>", *"user\n"]
+        last = ["<|im_end|>"]
+    image = ["<img>", "<IMG_CONTEXT>", "<IMG_CONTEXT>", "</img>"]
+    return [*head, *image, *"\nA?", *between, *"12", *again, *"B?", *between, *"no", *last]
+
+
+@pytest.mark.parametrize(("template", "version"), VARIANTS)
+def test_six_variants_token_by_token(template: str, version: str) -> None:
+    made = character_tokenizer(template)
+    system = VARIANTS[template, version]
+    encoded = ConversationEncoder(made, Chat(format=template, system_message=system), 2).encode(
+        turns("<image>\nA?", "12", "B?", "no"), [1]
+    )
+    expected = []
+    for token in expected_tokens(template, system):
+        whole = made.token_to_id(token) if len(token) > 1 else None
+        expected += [whole] if whole is not None else made.encode(token, add_special_tokens=False).ids
+    assert list(encoded.input_ids) == expected
+    end = "<|end|>" if template == "phi3-chat" else "<|im_end|>"
+    assert [text for supervised, text in spoken(made, encoded) if supervised] == [f"12{end}", f"no{end}"]
+
+
 def test_mask_token_by_token(encoder: ConversationEncoder, tokenizer: PreTrainedTokenizerFast) -> None:
     encoded = encoder.encode(turns("<image>\nA?", "12", "B?", "no"), [1])
-    runs = [
-        (supervised, tokenizer.decode([token for _, token in run]))
-        for supervised, run in itertools.groupby(
-            zip(encoded.supervised, encoded.input_ids, strict=True), key=lambda pair: pair[0]
-        )
-    ]
     image = "<img>" + "<IMG_CONTEXT>" * TOKENS_PER_TILE + "</img>"
-    assert runs == [
+    assert spoken(tokenizer.backend_tokenizer, encoded) == [
         (False, f"<|im_start|>user\n{image}\nA?<|im_end|><|im_start|>assistant\n"),
         (True, "12<|im_end|>"),
         (False, "<|im_start|>user\nB?<|im_end|><|im_start|>assistant\n"),
@@ -56,13 +127,52 @@ def test_each_tile_is_its_visual_tokens(encoder: ConversationEncoder, tokenizer:
     assert not any(encoded.supervised[: second + 18])
 
 
-def test_prompt_ids_are_a_prefix_of_the_training_ids(encoder: ConversationEncoder) -> None:
-    conversation = turns("<image>\nDetect <ref>a b</ref>", "<ref>a b</ref><box>[[1, 20, 300, 999]]</box>")
-    whole, prompt = encoder.encode(conversation, [1]), encoder.encode(conversation[:1], [1])
+def test_text_only_and_video(encoder: ConversationEncoder, tokenizer: PreTrainedTokenizerFast) -> None:
+    made = tokenizer.backend_tokenizer
+    assert spoken(made, encoder.encode(turns("A?", "b"), []))[1] == (True, "b<|im_end|>")
+    frames = "".join(f"Frame-{number}: <image>\n" for number in (1, 2, 3))
+    encoded = encoder.encode(turns(frames + "A?", "b", "C?", "d"), [1, 1, 1])
+    tokens = tokenizer.convert_ids_to_tokens(list(encoded.input_ids))
+    assert tokens.count("<IMG_CONTEXT>") == 3 * TOKENS_PER_TILE
+    assert [text for supervised, text in spoken(made, encoded) if supervised] == ["b<|im_end|>", "d<|im_end|>"]
+
+
+@pytest.mark.parametrize("template", CHAT_TOKENS)
+@settings(max_examples=60, deadline=None)
+@given(
+    question=st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
+    answer=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12).filter(str.strip),
+)
+def test_prompt_ids_begin_the_training_ids(template: str, question: str, answer: str) -> None:
+    """Whatever stands at the border: blanks, line breaks, combining characters, quoted markers."""
+    made = ConversationEncoder(character_tokenizer(template), Chat(format=template), 2)
+    conversation = turns(question + " <|im_end|><|end|>", answer)
+    whole, prompt = made.encode(conversation, []), made.encode(conversation[:1], [])
     assert whole.input_ids[: len(prompt.input_ids)] == prompt.input_ids
     assert whole.supervised == (False,) * len(prompt.input_ids) + (True,) * (
         len(whole.input_ids) - len(prompt.input_ids)
     )
+
+
+@pytest.mark.parametrize("template", CHAT_TOKENS)
+def test_a_quoted_marker_ends_no_turn(template: str) -> None:
+    made = character_tokenizer(template)
+    chat = Chat(format=template, system_message=None)
+    quoted = "Does <|im_end|>, <|end|>, <s>, <IMG_CONTEXT> or <|endoftext|> end it?"
+    encoded = ConversationEncoder(made, chat, 2).encode(turns(quoted, quoted), [])
+    plain = ConversationEncoder(made, chat, 2).encode(turns("?", "?"), [])
+    special = {token for token, added in made.get_added_tokens_decoder().items() if added.special}
+    assert [token for token in encoded.input_ids if token in special] == [
+        token for token in plain.input_ids if token in special
+    ]
+    assert made.decode(list(encoded.input_ids), skip_special_tokens=False).count(quoted) == 2
+
+
+def test_markup_is_one_token_each(encoder: ConversationEncoder, tokenizer: PreTrainedTokenizerFast) -> None:
+    encoded = encoder.encode(turns("<ref>a</ref><box>[[1, 2, 3, 4]]</box><quad></quad><img></img>", "b"), [])
+    tokens = tokenizer.convert_ids_to_tokens(list(encoded.input_ids))
+    for token in ("<ref>", "</ref>", "<box>", "</box>", "<quad>", "</quad>", "<img>", "</img>"):
+        assert tokens.count(token) == 1
 
 
 @pytest.mark.parametrize("tile_counts", [[], [1, 1]])
@@ -71,14 +181,18 @@ def test_placeholders_and_images_must_match(encoder: ConversationEncoder, tile_c
         encoder.encode(turns("<image>\nA?", "b"), tile_counts)
 
 
-def test_equals_the_official_code(golden: Path) -> None:
-    """Ids and labels of the seven golden conversations of InternVL2-1B, made by the official trainer."""
-    folder = golden / "checkpoints" / "internvl2-1b"
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    encoder = ConversationEncoder(tokenizer, Chat(format="Hermes-2"), TOKENS_PER_TILE)
-    cases = json.loads((folder / "conversations.json").read_text(encoding="utf-8"))
-    assert len(cases) == 7
-    for case in cases:
-        encoded = encoder.encode(turns(*(part["value"] for part in case["conversations"])), case["tiles"])
-        assert list(encoded.input_ids) == case["input_ids"]
-        assert list(encoded.supervised) == [label != -100 for label in case["labels"]]
+def test_a_tokenizer_without_the_formats_markers_is_refused(tokenizer: PreTrainedTokenizerFast) -> None:
+    made = ConversationEncoder(tokenizer.backend_tokenizer, Chat(format="phi3-chat"), TOKENS_PER_TILE)
+    with pytest.raises(CheckpointError, match=r"<s>, which the chat format phi3-chat needs"):
+        made.encode(turns("A?", "b"), [])
+
+
+def last_index(values: Sequence[int], wanted: int) -> int:
+    return len(values) - 1 - list(values)[::-1].index(wanted)
+
+
+def test_last_image_token(encoder: ConversationEncoder, tokenizer: PreTrainedTokenizerFast) -> None:
+    encoded = encoder.encode(turns("<image>\nA?", "b"), [2])
+    context = int(tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"))
+    assert encoder.last_image_token(encoded.input_ids) == last_index(encoded.input_ids, context)
+    assert encoder.last_image_token(encoder.encode(turns("A?", "b"), []).input_ids) == -1

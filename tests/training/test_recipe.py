@@ -29,12 +29,16 @@ def test_a_family_is_lora_unless_asked_otherwise(family: str) -> None:
 def test_published_values() -> None:
     """Of the second fine-tune (LoRA) and the domain adaptation (full) scripts of InternVL2."""
     lora = load_recipe("medical")
-    assert (lora.lora.rank, lora.lora.alpha, lora.lora.dropout) == (16, 32, 0.05)
+    assert (lora.lora.rank, lora.lora.alpha_of("vision"), lora.lora.dropout) == (16, 32, 0.05)
+    assert (lora.lora.qkv, lora.lora.alpha_of("language_model")) == ("fused", 32)
+    assert lora.optimisation.drop_path_rate == 0.0
     assert (lora.optimisation.learning_rate, lora.optimisation.batch_size) == (4e-5, 16)
     assert lora.preprocessing.max_tiles == 6
     full = load_recipe("medical", method="full")
     assert (full.optimisation.learning_rate, full.optimisation.weight_decay) == (1e-5, 0.01)
     assert (full.optimisation.warmup_ratio, full.preprocessing.max_tiles) == (0.03, 12)
+    assert full.optimisation.drop_path_rate == 0.1
+    assert full.full.parts() == {"vision", "projector", "language_model"}
 
 
 def test_child_wins_over_parent_and_changes_win_over_both(tmp_path: Path) -> None:
@@ -43,7 +47,8 @@ def test_child_wins_over_parent_and_changes_win_over_both(tmp_path: Path) -> Non
     recipe = load_recipe(str(path), overrides=["lora.rank=3", "optimisation.max_steps=null"])
     assert recipe.optimisation.epochs == 7
     assert recipe.lora.rank == 3
-    assert recipe.lora.alpha == 32  # of the parent's section, which is merged, not replaced
+    assert recipe.lora.dropout == 0.05  # of the parent's section, which is merged, not replaced
+    assert recipe.lora.alpha_of("vision") == 6  # of no one: it follows the rank
 
 
 def test_resolved_recipe_loads_as_the_same(tmp_path: Path) -> None:
@@ -60,12 +65,60 @@ def test_resolved_recipe_loads_as_the_same(tmp_path: Path) -> None:
         ("lora.rank=0", "lora.rank: .* greater than or equal to 1, got 0"),
         ("preprocessing.max_tiles=41", "max_tiles: .* less than or equal to 40, got 41"),
         ("seed", "key=value"),
+        (
+            "optimisation.learning_rates.visoin=1",
+            "unknown key optimisation.learning_rates.visoin .did you mean vision?",
+        ),
+        ("optimisation.learning_rates.vision=0", "optimisation.learning_rates.vision: .* greater than 0, got 0"),
+        ("lora.ranks.vision=0", "lora.ranks.vision: .* greater than or equal to 1, got 0"),
+        ("lora.ranks.projector=2", "lora.ranks.projector is set, but lora.projector is 'full'"),
+        ("lora.last_layers.projector=2", "unknown key lora.last_layers.projector"),
+        ("optimisation.drop_path_rate=1", "optimisation.drop_path_rate: .* less than 1, got 1"),
+        ("quantisation=int8", "quantisation: .*got 'int8'"),
+        ("compute.attention=slow", "compute.attention: .*got 'slow'"),
         ("seed.x=1", "seed is a value, not a section"),
     ],
 )
 def test_wrong_changes_are_explained(change: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         load_recipe("medical", overrides=["seed=0", change])
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "message"),
+    [
+        (
+            "lora",
+            ["lora.projector=frozen", "optimisation.learning_rates.projector=1e-5"],
+            r"in medical: optimisation.learning_rates.projector is set, but projector is not trained",
+        ),
+        (
+            "full",
+            ["full.vision=false", "optimisation.learning_rates.vision=1e-5"],
+            "optimisation.learning_rates.vision is set, but vision is not trained",
+        ),
+        ("full", ["quantisation=nf4"], "quantisation must be 'none' with method: full, got 'nf4'"),
+        ("full", ["full.vision=false", "full.last_layers.vision=4"], "full.last_layers.vision is set"),
+        ("lora", ["compute.weights=bf16", "compute.precision=fp32"], "compute.weights must not be 'bf16'"),
+        ("lora", ["lora.vision=frozen", "lora.language_model=frozen"], "lora: at least one of"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_explained(method: str, changes: list[str], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe("medical", method=method, overrides=changes)
+
+
+def test_quickstart_adapts_as_its_claims_were_measured() -> None:
+    for family in ("medical", "driving", "remote-sensing"):
+        recipe = load_recipe(f"quickstart/{family}")
+        assert recipe.lora.model_dump(include={"rank", "dropout", "qkv", "vision", "projector", "embeddings"}) == {
+            "rank": 16,
+            "dropout": 0.0,
+            "qkv": "separate",
+            "vision": "lora",
+            "projector": "full",
+            "embeddings": "full",
+        }
 
 
 def test_all_problems_are_reported_at_once() -> None:

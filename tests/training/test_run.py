@@ -45,7 +45,14 @@ def rows(run: Path, kind: str) -> list[dict]:
 
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_resumed_equals_uninterrupted(untrained: Path, squares: Path, tmp_path: Path, method: str) -> None:
-    settings = recipe(untrained, "lora.dropout=0.1", method=method)
+    settings = recipe(
+        untrained,
+        "lora.dropout=0.1",
+        "lora.qkv=fused",
+        "optimisation.drop_path_rate=0.3",
+        "optimisation.learning_rates.vision=1e-3",
+        method=method,
+    )
     finetune(settings, squares, tmp_path / "whole")
     finetune(settings, squares, tmp_path / "parts", stop_after_step=5)
     assert not (tmp_path / "parts" / "checkpoint").exists()
@@ -54,6 +61,26 @@ def test_resumed_equals_uninterrupted(untrained: Path, squares: Path, tmp_path: 
     assert whole.keys() == parts.keys()
     assert all(torch.equal(value, parts[name]) for name, value in whole.items())
     assert (tmp_path / "whole" / "log.jsonl").read_text() == (tmp_path / "parts" / "log.jsonl").read_text()
+
+
+def test_rates_of_parts_are_logged_at_each_step(untrained: Path, squares: Path, tmp_path: Path) -> None:
+    settings = recipe(untrained, "optimisation.learning_rates.vision=1e-3", "optimisation.warmup_ratio=0.5")
+    finetune(settings, squares, tmp_path / "run")
+    logged = rows(tmp_path / "run", "train")
+    for row in logged:
+        rates = row["learning_rates"]
+        assert rates.keys() == {"vision", "projector", "language_model"}
+        assert rates["vision"] == pytest.approx(rates["language_model"] / 3)  # 1e-3 beside 3e-3
+        assert rates["projector"] == rates["language_model"] == row["learning_rate"]
+    assert max(row["learning_rates"]["vision"] for row in logged) == pytest.approx(1e-3)
+
+
+def test_adapter_of_a_quantised_base_says_so(untrained: Path, squares: Path, tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    finetune(recipe(untrained, "quantisation=nf4"), squares, tmp_path / "run")
+    assert load_model(str(tmp_path / "run")).spec.training["quantisation"] == "nf4"
+    losses = [row["loss"] for row in rows(tmp_path / "run", "train")]
+    assert losses[-1] < losses[0]
 
 
 def test_killed_between_saves_goes_back_to_the_last_save(untrained: Path, squares: Path, tmp_path: Path) -> None:

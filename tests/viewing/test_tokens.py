@@ -57,7 +57,7 @@ def test_tokens_are_those_that_training_sees(images):
     folder = find_checkpoint("tiny")
     spec = read_spec(folder)
     encoder = ConversationEncoder(
-        PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True),
+        PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True).backend_tokenizer,
         spec.chat,
         spec.preprocessing.tokens_per_tile,
     )

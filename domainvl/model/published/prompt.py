@@ -1,0 +1,99 @@
+"""Which chat format and system message belong to a published checkpoint.
+
+The format is named in the config; the system message is not, and V1-5 and 2.0 have different ones under the same
+name. It stands in the ``conversation.py`` that was published beside the weights, which is read as text here and
+never run.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from domainvl.errors import CheckpointError
+from domainvl.model.chat import CHAT_FORMATS, INTERNVL2_SYSTEM_MESSAGE, V1_5_SYSTEM_MESSAGES, Chat
+from domainvl.model.published.config import SYSTEM_MESSAGE_KEY
+
+SYSTEM_PROMPTS = ("internvl2", "v1-5", "none")
+"""What a user can say of a checkpoint from which it cannot be told."""
+
+_V1_5 = re.compile(r"v1[-_.]5", re.IGNORECASE)
+_INTERNVL2 = re.compile(r"internvl2[-_](?!5)", re.IGNORECASE)
+
+
+def published_chat(folder: Path, config: Mapping[str, Any], system_prompt: str | None) -> Chat:
+    """Find the chat format and system message of a checkpoint in the published layout.
+
+    Args:
+        folder: Holds the checkpoint.
+        config: Its ``config.json``.
+        system_prompt: One of :data:`SYSTEM_PROMPTS`; None to find out.
+
+    Raises:
+        CheckpointError: If the format is unknown, or it cannot be told which system message belongs to it.
+    """
+    name = str(config.get("template"))
+    if name not in CHAT_FORMATS:
+        raise CheckpointError(
+            "Cannot import a checkpoint",
+            where=folder / "config.json",
+            rule=f"template must be one of {', '.join(CHAT_FORMATS)}, got {name!r}",
+        )
+    if system_prompt is None and SYSTEM_MESSAGE_KEY in config:
+        return Chat(format=name, system_message=config[SYSTEM_MESSAGE_KEY])
+    if system_prompt is None:
+        written = _written(folder, name)
+        if written is not None:
+            return written
+        system_prompt = _told_by_name(folder, config)
+    match system_prompt:
+        case "none":
+            return Chat(format=name, system_message=None)
+        case "internvl2":
+            return Chat(format=name, system_message=INTERNVL2_SYSTEM_MESSAGE)
+        case "v1-5" if name in V1_5_SYSTEM_MESSAGES:
+            return Chat(format=name, system_message=V1_5_SYSTEM_MESSAGES[name])
+    raise CheckpointError(
+        "Cannot import a checkpoint",
+        where=folder,
+        rule="its system message cannot be told: there is no conversation.py, and no name says InternVL2 or V1-5",
+        action="Say which it is with --system-prompt internvl2, v1-5 or none",
+    )
+
+
+def _told_by_name(folder: Path, config: Mapping[str, Any]) -> str | None:
+    for name in (folder.resolve().name, str(config.get("_name_or_path", ""))):
+        if _V1_5.search(name):
+            return "v1-5"
+        if _INTERNVL2.search(name):
+            return "internvl2"
+    return None
+
+
+def _written(folder: Path, template: str) -> Chat | None:
+    """Read the system message of a template from the published conversation.py."""
+    path = folder / "conversation.py"
+    if not path.is_file():
+        return None
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, ValueError) as error:
+        raise CheckpointError("Cannot import a checkpoint", where=path, rule=f"it is not Python: {error}") from error
+    for values in _conversations(tree):
+        if values.get("name") == template:
+            return Chat(format=template, system_message=values.get("system_message") or None)
+    return None
+
+
+def _conversations(tree: ast.AST) -> Iterator[dict[str, Any]]:
+    """Yield the constant keyword arguments of each ``Conversation(...)``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Conversation":
+            yield {
+                keyword.arg: keyword.value.value
+                for keyword in node.keywords
+                if keyword.arg is not None and isinstance(keyword.value, ast.Constant)
+            }

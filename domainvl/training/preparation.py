@@ -1,0 +1,95 @@
+"""From a recipe to a model that is ready to be trained: loaded, adapted or partly frozen, in the right types."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from domainvl.errors import UsageError
+from domainvl.model.adapters import add_lora
+from domainvl.model.attention import choose_attention
+from domainvl.model.checkpoint import (
+    BaseReference,
+    CheckpointSpec,
+    LoadedModel,
+    find_checkpoint,
+    hash_weights,
+    load_model,
+)
+from domainvl.model.compilation import compile_layers
+from domainvl.model.device import choose_frozen_weights, choose_precision
+from domainvl.model.drop_path import add_drop_path
+from domainvl.model.parts import train_in_full
+
+if TYPE_CHECKING:
+    import torch
+
+    from domainvl.training.recipe import Recipe
+
+
+def prepare_model(recipe: Recipe, device: torch.device, training: dict[str, Any]) -> LoadedModel:
+    """Load a recipe's model and make ready what the recipe trains.
+
+    Args:
+        recipe: What is trained how.
+        device: Where.
+        training: What the checkpoint will say of its training.
+
+    Raises:
+        UsageError: If the model is an adapter, a layer is named that does not exist, or the machine lacks what is
+            asked for.
+    """
+    loaded = _load(recipe, device)
+    internvl = loaded.internvl
+    base = None
+    if recipe.method == "lora":
+        loaded.model = add_lora(internvl, recipe.lora)
+        base = BaseReference(name=recipe.model, weights_sha256=hash_weights(find_checkpoint(recipe.model)))
+    else:
+        train_in_full(internvl, recipe.full)
+        _hold_trained_in_fp32(loaded)
+    add_drop_path(internvl, recipe.optimisation.drop_path_rate)
+    if recipe.compute.gradient_checkpointing:
+        internvl.gradient_checkpointing_enable({"use_reentrant": False})
+    if recipe.compute.compile:
+        compile_layers(internvl)
+    preprocessing = recipe.preprocessing.applied_to(loaded.spec.preprocessing)
+    loaded.spec = CheckpointSpec(
+        kind="adapter" if recipe.method == "lora" else "model",
+        chat=loaded.spec.chat,
+        preprocessing=preprocessing,
+        base=base,
+        origin=loaded.spec.origin,
+        training=training,
+    )
+    return loaded
+
+
+def _load(recipe: Recipe, device: torch.device) -> LoadedModel:
+    compute = recipe.compute
+    arithmetic = choose_precision(compute.precision, device)
+    loaded = load_model(
+        recipe.model,
+        device=device,
+        dtype=choose_frozen_weights(compute.weights, arithmetic, adapters=recipe.method == "lora"),
+        attention=choose_attention(
+            device, arithmetic, dense_mask=True, requested=None if compute.attention == "auto" else compute.attention
+        ),
+        quantisation=None if recipe.quantisation == "none" else recipe.quantisation,
+    )
+    if loaded.spec.kind != "model":
+        raise UsageError(
+            "Cannot start from an adapter",
+            where=recipe.model,
+            rule="model must be a whole model",
+            action="Merge it first",
+        )
+    return loaded
+
+
+def _hold_trained_in_fp32(loaded: LoadedModel) -> None:
+    """Small steps would be rounded away in bf16: of 8 bits of precision a step of 1e-5 moves none."""
+    import torch
+
+    for value in loaded.internvl.parameters():
+        if value.requires_grad:
+            value.data = value.data.to(torch.float32)

@@ -1,0 +1,87 @@
+"""Which attention is taken, on machines that are pretended."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+import torch
+
+from domainvl.errors import UsageError
+from domainvl.model import attention
+from domainvl.model.attention import choose_attention
+from domainvl.model.checkpoint import load_model
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+BF16, FP32 = torch.bfloat16, torch.float32
+
+
+@pytest.fixture(params=[True, False], ids=["flash-attn", "no-flash-attn"])
+def installed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    pretend(monkeypatch, request.param)
+    return request.param
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:
+    spec = importlib.util.find_spec("json") if installed else None
+    monkeypatch.setattr(attention, "find_spec", lambda name: spec if name == "flash_attn" else None)
+
+
+def both(name: str) -> dict[str, str]:
+    return {"vision_config": name, "text_config": name}
+
+
+@pytest.mark.parametrize("dense_mask", [True, False])
+def test_flash_where_package_gpu_and_half_precision_meet(installed: bool, dense_mask: bool) -> None:
+    found = choose_attention(GPU, BF16, dense_mask=dense_mask)
+    if not installed:
+        assert found == both("sdpa")
+    elif dense_mask:
+        assert found == {"vision_config": "flash_attention_2", "text_config": "sdpa"}
+    else:
+        assert found == both("flash_attention_2")
+
+
+@pytest.mark.parametrize(("device", "dtype"), [(CPU, FP32), (CPU, BF16), (GPU, FP32)])
+def test_torchs_own_elsewhere(installed: bool, device: torch.device, dtype: torch.dtype) -> None:
+    assert choose_attention(device, dtype, dense_mask=False) == both("sdpa")
+
+
+def test_plain_where_torch_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.nn.functional, "scaled_dot_product_attention")
+    assert choose_attention(CPU, FP32, dense_mask=True) == both("eager")
+
+
+@pytest.mark.parametrize("requested", ["eager", "sdpa"])
+def test_what_is_asked_for_is_taken(installed: bool, requested: str) -> None:
+    assert choose_attention(GPU, BF16, dense_mask=True, requested=requested) == both(requested)
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "installed", "message"),
+    [
+        (CPU, BF16, True, "needs a GPU, the device is cpu"),
+        (GPU, FP32, True, "needs half precision, the arithmetic is in float32"),
+        (GPU, BF16, False, "flash_attn is not installed"),
+    ],
+)
+def test_flash_that_cannot_be_used_is_refused(
+    monkeypatch: pytest.MonkeyPatch, device: torch.device, dtype: torch.dtype, installed: bool, message: str
+) -> None:
+    pretend(monkeypatch, installed)
+    with pytest.raises(UsageError, match=message):
+        choose_attention(device, dtype, dense_mask=True, requested="flash_attention_2")
+
+
+def test_flash_that_is_asked_for_leaves_the_dense_mask_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, True)
+    found = choose_attention(GPU, BF16, dense_mask=True, requested="flash_attention_2")
+    assert found == {"vision_config": "flash_attention_2", "text_config": "sdpa"}
+
+
+def test_loaded_model_has_what_was_chosen(untrained) -> None:
+    chosen = {"vision_config": "eager", "text_config": "sdpa"}
+    config = load_model(str(untrained), attention=chosen).internvl.config
+    assert (config.vision_config._attn_implementation, config.text_config._attn_implementation) == ("eager", "sdpa")
+    config = load_model(str(untrained)).internvl.config
+    assert (config.vision_config._attn_implementation, config.text_config._attn_implementation) == ("sdpa", "sdpa")
