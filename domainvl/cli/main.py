@@ -19,6 +19,7 @@ from domainvl.cli import (
     export,
     finetune,
     merge,
+    model,
     pack,
     quickstart,
     sample,
@@ -63,6 +64,7 @@ def _options(
 
 
 app.add_typer(convert.app, name="convert")
+app.add_typer(model.app, name="model")
 app.command(name="finetune", epilog=finetune.EPILOG)(finetune.finetune)
 app.command(name="diff", epilog=diff.EPILOG)(diff.diff)
 app.command(name="doctor", epilog=doctor.EPILOG)(doctor.doctor)

@@ -1,0 +1,180 @@
+"""What of the models can be checked on a GPU only; prints one line a check and ends with 1 if one failed.
+
+    python tests/gpu/models.py --folder /tmp/gpu-check
+
+Needs about 8 GB of disk and 24 GB of GPU memory. With ``--device cpu --small`` the script itself can be tried anywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from full_size import write_full_size
+from squares import write_squares
+
+from domainvl.errors import DomainvlError
+from domainvl.model.attention import choose_attention
+from domainvl.model.checkpoint import load_model
+from domainvl.model.preprocessing import Preprocessing, normalise
+from domainvl.model.published.importing import import_checkpoint
+from domainvl.model.quiet import quiet_transformers
+from domainvl.planning.plan import PlanSettings, make_plan
+from domainvl.training.batches import IGNORED, Batch
+from domainvl.training.loss import answer_loss
+from domainvl.training.optimiser import build_optimizer
+from domainvl.training.preparation import prepare_model
+from domainvl.training.recipe import load_recipe
+from domainvl.training.run import finetune
+
+TEXT_TOKENS, ANSWER_TOKENS = 256, 128
+
+
+def check_normalisation(device: torch.device) -> str:
+    tiles = torch.from_numpy(np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, 3))
+    here = normalise(tiles, Preprocessing(), torch.float32)
+    there = normalise(tiles.to(device), Preprocessing(), torch.float32).cpu()
+    require(torch.equal(here, there), f"{int((here != there).sum())} of {here.numel()} values differ from the CPU's")
+    return "the same bits as on the CPU"
+
+
+def check_logits(device: torch.device) -> str:
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    here, there = (tiny_logits(torch.device("cpu"), torch.float32), tiny_logits(device, torch.float32))
+    off = float((here - there).abs().max() / here.abs().max())
+    require(off < 1e-4, f"logits differ by {off:.2g} of the largest")
+    half = float((here - tiny_logits(device, torch.bfloat16)).abs().max() / here.abs().max())
+    require(half < 0.05, f"logits in bf16 differ by {half:.2g} of the largest")
+    chosen = choose_attention(device, torch.bfloat16, dense_mask=False)
+    return f"float32 differs by {off:.2g}, bf16 by {half:.2g} of the largest; attention {chosen}"
+
+
+def tiny_logits(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    loaded = load_model("tiny", device=device, dtype=dtype)
+    pixels = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    ids = torch.tensor([[40, 41, *[loaded.internvl.config.image_token_id] * 16, 42, 43]])
+    with torch.inference_mode():
+        output = loaded.internvl(input_ids=ids.to(device), pixel_values=pixels.to(device, dtype))
+    return output.logits.float().cpu()
+
+
+def check_training(device: torch.device, folder: Path, *changes: str) -> str:
+    out = folder / ("run-" + "-".join(change.replace("=", "-") for change in changes))
+    recipe = load_recipe(
+        "_shared/lora", model="tiny", overrides=[f"compute.device={device}", "optimisation.max_steps=4", *changes]
+    )
+    started = time.perf_counter()
+    summary = finetune(recipe, folder / "squares", out)
+    require(np.isfinite(summary.final_loss), f"the loss is {summary.final_loss}")
+    return f"{summary.steps} steps, loss {summary.final_loss:.3f}, {time.perf_counter() - started:.1f} s"
+
+
+def check_memory(device: torch.device, model: str, method: str, batch_size: int) -> str:
+    settings = PlanSettings(
+        model=model,
+        method=method,
+        max_tiles=12,
+        text_tokens=TEXT_TOKENS,
+        answer_tokens=ANSWER_TOKENS,
+        micro_batch_size=batch_size,
+    )
+    plan = make_plan(settings)
+    predicted = plan.training.footprint.total_bytes
+    recipe = plan.recipe.model_copy(update={"model": model})
+    loaded = prepare_model(recipe, device, {})
+    optimizer = build_optimizer(loaded.model, recipe.optimisation)
+    batch = full_batch(loaded.internvl.config, batch_size)
+    trained = [value for value in loaded.model.parameters() if value.requires_grad]
+    loaded.model.train()
+    for _ in range(3):
+        torch.cuda.reset_peak_memory_stats(device)
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            loss = answer_loss(loaded, batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    measured = torch.cuda.max_memory_allocated(device)
+    text = f"predicted {predicted / 1e9:.2f} GB, allocated {measured / 1e9:.2f}, ratio {predicted / measured:.3f}, "
+    text += f"reserved {torch.cuda.max_memory_reserved(device) / 1e9:.2f}"
+    require(abs(predicted / measured - 1) < 0.1, text)
+    return text
+
+
+def full_batch(config, batch_size: int) -> Batch:
+    tiles = 13
+    visual = tiles * config.image_seq_length
+    ids = torch.full((batch_size, visual + TEXT_TOKENS), 600)
+    ids[:, :visual] = config.image_token_id
+    labels = torch.full_like(ids, IGNORED)
+    labels[:, -ANSWER_TOKENS:] = 600
+    pixels = np.zeros((tiles, *config.vision_config.image_size, 3), np.uint8)
+    return Batch(
+        input_ids=ids,
+        position_ids=torch.arange(ids.shape[1]).repeat(batch_size, 1),
+        segments=torch.ones_like(ids),
+        labels=labels,
+        weights=(labels != IGNORED).float(),
+        tiles=(pixels,) * batch_size,
+    )
+
+
+def require(holds: bool, found: str) -> None:
+    if not holds:
+        raise RuntimeError(found)
+
+
+def run_checks(checks: dict[str, Callable[[], str]]) -> int:
+    failed = 0
+    for name, check in checks.items():
+        try:
+            print(f"ok      {name}: {check()}", flush=True)
+        except (RuntimeError, ValueError, DomainvlError) as error:
+            failed += 1
+            print(f"FAILED  {name}: {str(error).splitlines()[0]}", flush=True)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    return failed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--small", action="store_true", help="leave the full-size model out")
+    options = parser.parse_args()
+    quiet_transformers()
+    device = torch.device(options.device)
+    print(torch.cuda.get_device_name(device) if device.type == "cuda" else "a CPU", torch.__version__)
+    options.folder.mkdir(parents=True)
+    write_squares(options.folder / "squares")
+    checks: dict[str, Callable[[], str]] = {
+        "normalisation": lambda: check_normalisation(device),
+        "logits": lambda: check_logits(device),
+        "training, bf16": lambda: check_training(device, options.folder, "compute.precision=bf16"),
+        "training, QLoRA": lambda: check_training(device, options.folder, "quantisation=nf4-double"),
+        "training, compiled": lambda: check_training(device, options.folder, "compute.compile=true"),
+    }
+    if not options.small:
+        write_full_size(options.folder / "InternVL2-1B", "1b")
+        model = str(options.folder / "imported")
+        import_checkpoint(options.folder / "InternVL2-1B", Path(model))
+        for method, batch_size in (("lora", 1), ("lora", 2), ("qlora", 1), ("full", 1)):
+            checks[f"memory of the 1B, {method}, {batch_size} samples"] = lambda method=method, batch_size=batch_size: (
+                check_memory(device, model, method, batch_size)
+            )
+    sys.exit(bool(run_checks(checks)))
+
+
+if __name__ == "__main__":
+    main()
