@@ -10,6 +10,7 @@ import enum
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
@@ -30,6 +31,26 @@ V1_5_SYSTEM_MESSAGES: Mapping[str, str] = {
 }
 """System messages of the V1-5 models, by chat format. With another one such a model answers worse (OpenGVLab/InternVL,
 issues 240 and 348)."""
+
+
+def v1_5_system_message(name: str, where: Path) -> str:
+    """Return the system message of the V1-5 model of a chat format.
+
+    Args:
+        name: Of the format.
+        where: The checkpoint, for the message.
+
+    Raises:
+        CheckpointError: If no V1-5 model has that format.
+    """
+    if name not in V1_5_SYSTEM_MESSAGES:
+        raise CheckpointError(
+            "Cannot choose a system message",
+            where=where,
+            rule=f"V1-5 models have the formats {', '.join(V1_5_SYSTEM_MESSAGES)}, this one has {name}",
+            action="Choose another with --system-prompt",
+        )
+    return V1_5_SYSTEM_MESSAGES[name]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from domainvl.model.chat import (
     V1_5_SYSTEM_MESSAGES,
     Chat,
     serialise,
+    v1_5_system_message,
 )
 from domainvl.model.tokens import IMAGE_CONTEXT
 from domainvl.schema import Turn
@@ -77,10 +78,14 @@ def recognise_chat(tokenizer: PreTrainedTokenizerFast, folder: Path, system_prom
             rule="it has no chat template",
             action="Download all of its files",
         )
+    if not isinstance(template, str):
+        raise CheckpointError(
+            "Cannot import a checkpoint", where=folder, rule="its chat template must be one, got a table of several"
+        )
     rendered = _render(tokenizer, template, folder)
     for chat in _candidates():
         if _text(chat) == rendered:
-            return _with_system(chat, system_prompt)
+            return _with_system(chat, system_prompt, folder)
     raise CheckpointError(
         "Cannot import a checkpoint",
         where=folder,
@@ -96,14 +101,14 @@ def _candidates() -> list[Chat]:
     ]
 
 
-def _with_system(chat: Chat, system_prompt: str | None) -> Chat:
+def _with_system(chat: Chat, system_prompt: str | None, folder: Path) -> Chat:
     match system_prompt:
         case None:
             return chat
         case "internvl2":
             return Chat(format=chat.format, system_message=INTERNVL2_SYSTEM_MESSAGE)
         case "v1-5":
-            return Chat(format=chat.format, system_message=V1_5_SYSTEM_MESSAGES.get(chat.format))
+            return Chat(format=chat.format, system_message=v1_5_system_message(chat.format, folder))
     return Chat(format=chat.format, system_message=None)
 
 
@@ -120,7 +125,7 @@ def _render(tokenizer: Any, template: str, folder: Path) -> str:
         return str(
             tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False, add_generation_prompt=True)
         )
-    except (TemplateError, ValueError) as error:
+    except (TemplateError, ValueError, TypeError) as error:
         raise CheckpointError(
             "Cannot import a checkpoint", where=folder, rule=f"its chat template cannot be used: {error}"
         ) from error

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from domainvl.errors import CheckpointError
+from domainvl.errors import CheckpointError, OutputError
 from domainvl.files import hash_file
 from domainvl.model.adapters import inner_model
 from domainvl.model.attention import AttentionByPart
@@ -280,6 +282,22 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     return tokenizer
 
 
+def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Save a tokenizer.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    try:
+        tokenizer.save_pretrained(folder)
+    except Exception as error:  # tokenizers raises nothing narrower where the disk is full
+        code = re.search(r"os error (\d+)", str(error))
+        if code is None:
+            raise
+        number = int(code[1])
+        raise OutputError.of(OSError(number, os.strerror(number)), folder / "tokenizer.json") from error
+
+
 def save_checkpoint(loaded: LoadedModel, folder: Path) -> None:
     """Save a model or an adapter with its tokenizer and what belongs to it.
 
@@ -295,7 +313,7 @@ def save_checkpoint(loaded: LoadedModel, folder: Path) -> None:
         loaded.internvl.save_pretrained(folder, save_original_format=False)
         if loaded.published is not None:
             shutil.copytree(loaded.published, folder / PUBLISHED_FOLDER, dirs_exist_ok=True)
-    loaded.tokenizer.save_pretrained(folder)
+    save_tokenizer(loaded.tokenizer, folder)
     write_spec(folder, loaded.spec)
 
 

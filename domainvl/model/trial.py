@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +85,12 @@ def _next_logits(loaded: LoadedModel, input_ids: tuple[int, ...], tile: np.ndarr
 
 
 def peak_memory_bytes() -> int:
-    """Return the most memory that this process has had resident."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak << 10  # kilobytes on Linux
+    """Return the most memory that this process has had resident.
+
+    Linux hands ``ru_maxrss`` on from the process that started this one; the high-water mark in ``/proc`` is its own.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) << 10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -22,7 +22,7 @@ from domainvl.schema import Turn
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("trial")
-    source = write_published(folder / "in", "qwen2")
+    source = write_published(folder / "in", "qwen2", seed=6)  # one whose next token can be read
     import_checkpoint(source, folder / "out")
     return source, folder / "out"
 
@@ -48,7 +48,9 @@ def test_the_next_token_is_the_most_probable_one(folders: tuple[Path, Path]) -> 
     ids = loaded.encoder().encode([Turn(role="human", text="<image>\nDescribe the image shortly.")], [1]).input_ids
     image_id = loaded.internvl.config.image_token_id
     logits = OfficialModel.read(folders[0]).logits(ids, image_id, pixel_values(loaded, [tile]))[-1]
-    assert try_model(folders[1], torch.float32).next_token == loaded.tokenizer.decode([int(logits.argmax())])
+    expected = loaded.tokenizer.decode([int(logits.argmax())])
+    assert expected.isascii()  # no half of a character, which all look the same
+    assert try_model(folders[1], torch.float32).next_token == expected
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -72,5 +74,5 @@ def test_peak_memory_is_in_bytes_and_stays_up() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     before, held, after = map(int, done.stdout.split())
     assert 190e6 < held - before < 230e6
-    assert after >= held
+    assert after > held - 1e6  # the kernel adds the counts of its processors up only roughly
     assert peak_memory_bytes() > 10e6

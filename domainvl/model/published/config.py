@@ -7,12 +7,13 @@ configuration_intern_vit.py; the language models' own configurations beside them
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domainvl.errors import CheckpointError
+from domainvl.tiling import MAX_TILES_LIMIT
 
 if TYPE_CHECKING:
     from transformers import InternVLConfig
@@ -28,6 +29,8 @@ SYSTEM_MESSAGE_KEY = "domainvl_system_message"
 
 _LANGUAGE_MODELS = {"Qwen2ForCausalLM": "qwen2", "InternLM2ForCausalLM": "internlm2", "Phi3ForCausalLM": "phi3"}
 """Published architectures and their model types."""
+_NATIVE_TEXTS = ("qwen2", "llama", "phi3")
+"""What they are in transformers."""
 
 
 @dataclass(frozen=True)
@@ -47,33 +50,25 @@ class SpecialIds:
     padding: int | None
 
 
-_COMMON_TEXT_KEYS = (
+_TEXT_SIZES = (
     "vocab_size",
     "hidden_size",
     "intermediate_size",
     "num_hidden_layers",
     "num_attention_heads",
     "num_key_value_heads",
-    "hidden_act",
     "max_position_embeddings",
-    "initializer_range",
-    "rms_norm_eps",
 )
+_TEXT_NUMBERS = ("initializer_range", "rms_norm_eps")
 _TOKEN_KEYS = ("bos_token_id", "eos_token_id", "pad_token_id")
-_VISION_KEYS = {
-    "hidden_size": "hidden_size",
-    "intermediate_size": "intermediate_size",
-    "num_hidden_layers": "num_hidden_layers",
-    "num_attention_heads": "num_attention_heads",
-    "num_channels": "num_channels",
-    "hidden_act": "hidden_act",
+_VISION_SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+_VISION_NUMBERS = {
     "layer_norm_eps": "layer_norm_eps",
     "initializer_range": "initializer_range",
     "attention_dropout": "attention_dropout",
     "dropout": "hidden_dropout_prob",
-    "qkv_bias": "attention_bias",
 }
-"""Published names of the vision encoder's values and transformers' names of the same."""
+"""Published names of the vision encoder's numbers and transformers' names of the same."""
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -114,6 +109,44 @@ class _Section:
             raise self.error(f"{self._key(key)} is missing")
         return self.content[key]
 
+    def whole(self, key: str, *, default: int | None = None, most: int | None = None) -> int:
+        """Return a positive whole number."""
+        value = self.content.get(key, default) if default is not None else self[key]
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1 or (most is not None and value > most):
+            limits = "at least 1" if most is None else f"1 to {most}"
+            raise self.error(f"{self._key(key)} must be a whole number, {limits}, got {value!r}")
+        return value
+
+    def number(self, key: str) -> float:
+        """Return a number."""
+        return self._number(key, self[key])
+
+    def numbers(self, key: str, count: int) -> list[float]:
+        """Return a list of numbers of a given length."""
+        values = self[key]
+        if not isinstance(values, list) or len(values) != count:
+            raise self.error(f"{self._key(key)} must be {count} numbers, got {values!r}")
+        return [self._number(key, value) for value in values]
+
+    def given_numbers(self, keys: Iterable[str]) -> dict[str, float]:
+        """Return the numbers that are there."""
+        return {key: self.number(key) for key in keys if key in self.content}
+
+    def section(self, key: str) -> _Section:
+        """Return an object within."""
+        return _Section(self[key], self._key(key), self._path)
+
+    def divisible(self, key: str, by: str) -> None:
+        """Refuse a size that is no multiple of another."""
+        if self.whole(key) % self.whole(by):
+            rule = f"must be a multiple of {self._key(by)} {self.whole(by)}, got {self.whole(key)}"
+            raise self.error(f"{self._key(key)} {rule}")
+
+    def _number(self, key: str, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.error(f"{self._key(key)} must be a number, got {value!r}")
+        return float(value)
+
     def require(self, key: str, *allowed: Any, why: str) -> None:
         """Refuse a value that transformers' classes would ignore."""
         value = self.content.get(key, allowed[0])
@@ -144,14 +177,13 @@ def native_config(raw: Mapping[str, Any], path: Path, tokens: SpecialIds) -> Int
     from transformers import InternVLConfig
 
     top = _Section(raw, "", path)
-    vision, text = (
-        _Section(top["vision_config"], "vision_config", path),
-        _Section(top["llm_config"], "llm_config", path),
-    )
-    top.require("ps_version", "v2", why="transformers computes the pixel shuffle of version 2 only")
+    vision, text = top.section("vision_config"), top.section("llm_config")
+    if top["ps_version"] != "v2":  # the official class takes v1 where the key is missing
+        raise top.error(f"ps_version must be 'v2', the pixel shuffle of transformers, got {top['ps_version']!r}")
     top.require("downsample_ratio", 0.5, why="all published models have it")
     top.require("pad2square", False, why="no published recipe pads images to squares")
-    side, patch = int(vision["image_size"]), int(vision["patch_size"])
+    side, patch = vision.whole("image_size"), vision.whole("patch_size")
+    vision.divisible("image_size", "patch_size")
     top.require("force_image_size", side, None, why="vision_config.image_size decides how many positions there are")
     return InternVLConfig(
         vision_config=_native_vision(vision, side, patch),
@@ -159,11 +191,18 @@ def native_config(raw: Mapping[str, Any], path: Path, tokens: SpecialIds) -> Int
         image_token_id=tokens.image,
         image_seq_length=visual_tokens(side, patch),
         downsample_ratio=0.5,
-        vision_feature_layer=int(raw.get("select_layer", -1)),
+        vision_feature_layer=_select_layer(top),
         vision_feature_select_strategy="default",
         # The class's default is True and would win over the text's False: no published Mini-InternVL is tied.
         tie_word_embeddings=False,
     )
+
+
+def _select_layer(top: _Section) -> int:
+    layer = top.content.get("select_layer", -1)
+    if not isinstance(layer, int) or layer >= 0:
+        raise top.error(f"select_layer must count from the last layer, -1 and below, got {layer!r}")
+    return layer
 
 
 def visual_tokens(tile_side_px: int, patch_side_px: int) -> int:
@@ -171,13 +210,29 @@ def visual_tokens(tile_side_px: int, patch_side_px: int) -> int:
     return (tile_side_px // patch_side_px // 2) ** 2
 
 
+def published_max_tiles(raw: Mapping[str, Any], path: Path) -> int:
+    """Return the tile limit of a published config, with the defaults of the official class where it names none.
+
+    Raises:
+        CheckpointError: If it is no number from 1 to 40.
+    """
+    limit = _Section(raw, "", path).whole("max_dynamic_patch", default=6, most=MAX_TILES_LIMIT)
+    return limit if raw.get("dynamic_image_size", False) else 1
+
+
 def _native_vision(vision: _Section, side: int, patch: int) -> Any:
     from transformers import InternVLVisionConfig
 
     vision.require("norm_type", "layer_norm", why="InternViT-300M has it")
     vision.require("qk_normalization", False, why="InternViT-300M has none")
+    vision.require("num_channels", 3, why="images have three")
+    vision.require("hidden_act", "gelu", why="InternViT-300M has it")
+    vision.divisible("hidden_size", "num_attention_heads")
     return InternVLVisionConfig(
-        **{native: vision[published] for published, native in _VISION_KEYS.items() if published in vision.content},
+        **{key: vision.whole(key) for key in _VISION_SIZES},
+        **{_VISION_NUMBERS[key]: value for key, value in vision.given_numbers(_VISION_NUMBERS).items()},
+        attention_bias=bool(vision["qkv_bias"]),
+        hidden_act="gelu",
         image_size=[side, side],
         patch_size=[patch, patch],
         norm_type="layer_norm",
@@ -190,16 +245,21 @@ def _native_vision(vision: _Section, side: int, patch: int) -> Any:
 def _native_text(text: _Section, tokens: SpecialIds) -> Any:
     from transformers import LlamaConfig, Phi3Config, Qwen2Config
 
-    architecture = (text.content.get("architectures") or [None])[0]
-    if architecture not in _LANGUAGE_MODELS:
+    architectures = text.content.get("architectures")
+    named = [name for name in _LANGUAGE_MODELS if isinstance(architectures, list) and name in architectures[:1]]
+    if not named:
         raise text.error(
-            f"llm_config.architectures must name one of {', '.join(_LANGUAGE_MODELS)}, got {architecture!r}"
+            f"llm_config.architectures must name one of {', '.join(_LANGUAGE_MODELS)}, got {architectures!r}"
         )
     text.require("tie_word_embeddings", False, why="the checkpoint has an output layer of its own")
-    values = {key: text.content[key] for key in _COMMON_TEXT_KEYS if key in text.content}
+    text.require("hidden_act", "silu", why="all published language models have it")
+    text.divisible("hidden_size", "num_attention_heads")
+    text.divisible("num_attention_heads", "num_key_value_heads")
+    values: dict[str, Any] = {key: text.whole(key) for key in _TEXT_SIZES}
+    values |= {**text.given_numbers(_TEXT_NUMBERS), "hidden_act": "silu"}
     values |= {"tie_word_embeddings": False, "bos_token_id": tokens.start}
     values |= {"eos_token_id": tokens.end, "pad_token_id": tokens.padding}
-    match _LANGUAGE_MODELS[architecture]:
+    match _LANGUAGE_MODELS[named[0]]:
         case "qwen2":
             text.require("use_sliding_window", False, why="no published model has it")
             return Qwen2Config(**values, rope_parameters=_plain_or_scaled_rope(text))
@@ -210,43 +270,43 @@ def _native_text(text: _Section, tokens: SpecialIds) -> Any:
             return Phi3Config(
                 **values,
                 sliding_window=text.content.get("sliding_window"),
-                original_max_position_embeddings=text["original_max_position_embeddings"],
+                original_max_position_embeddings=text.whole("original_max_position_embeddings"),
                 rope_parameters=_phi3_rope(text),
             )
 
 
 def _plain_or_scaled_rope(text: _Section) -> dict[str, Any]:
-    theta = float(text["rope_theta"])
-    scaling = text.content.get("rope_scaling")
-    if not scaling:
+    theta = text.number("rope_theta")
+    if not text.content.get("rope_scaling"):
         return {"rope_type": "default", "rope_theta": theta}
-    kind = scaling.get("type")
-    if kind not in ("dynamic", "linear") or "factor" not in scaling:
-        raise text.error(f"llm_config.rope_scaling must be dynamic or linear with a factor, got {scaling!r}")
-    return {"rope_type": kind, "rope_theta": theta, "factor": float(scaling["factor"])}
+    scaling = text.section("rope_scaling")
+    if scaling["type"] not in ("dynamic", "linear"):
+        raise scaling.error(f"llm_config.rope_scaling.type must be dynamic or linear, got {scaling['type']!r}")
+    return {"rope_type": scaling["type"], "rope_theta": theta, "factor": scaling.number("factor")}
 
 
 def _phi3_rope(text: _Section) -> dict[str, Any]:
     """``su`` is what Phi-3 first called LongRoPE; transformers wants the original length beside the factors."""
-    theta = float(text["rope_theta"])
-    scaling = text.content.get("rope_scaling")
-    if not scaling:
+    theta = text.number("rope_theta")
+    if not text.content.get("rope_scaling"):
         return {"rope_type": "default", "rope_theta": theta}
-    if scaling.get("type") not in ("su", "longrope"):
-        raise text.error(f"llm_config.rope_scaling.type must be su or longrope, got {scaling.get('type')!r}")
-    original = int(text["original_max_position_embeddings"])
+    scaling = text.section("rope_scaling")
+    if scaling["type"] not in ("su", "longrope"):
+        raise scaling.error(f"llm_config.rope_scaling.type must be su or longrope, got {scaling['type']!r}")
+    original = text.whole("original_max_position_embeddings")
+    pairs = text.whole("hidden_size") // text.whole("num_attention_heads") // 2
     return {
         "rope_type": "longrope",
         "rope_theta": theta,
-        "factor": int(text["max_position_embeddings"]) / original,
-        "short_factor": [float(value) for value in scaling["short_factor"]],
-        "long_factor": [float(value) for value in scaling["long_factor"]],
+        "factor": text.whole("max_position_embeddings") / original,
+        "short_factor": scaling.numbers("short_factor", pairs),
+        "long_factor": scaling.numbers("long_factor", pairs),
         "original_max_position_embeddings": original,
     }
 
 
 def published_config(config: InternVLConfig, chat: Chat, preprocessing: Preprocessing, dtype: str) -> dict[str, Any]:
-    """Return the published ``config.json`` for a model; what :func:`native_config` turns back into the same model.
+    """Return the published ``config.json`` for a model; :func:`native_config` turns it back into the same model.
 
     Args:
         config: The model's configuration.
@@ -255,8 +315,37 @@ def published_config(config: InternVLConfig, chat: Chat, preprocessing: Preproce
         dtype: Of its weights, such as ``bfloat16``.
 
     Raises:
-        CheckpointError: If no InternVL of this language model was published in that layout.
+        CheckpointError: If no InternVL of this language model was published in that layout, or the layout has no
+            place for one of the model's values.
     """
+    made = _published(config, chat, preprocessing, dtype)
+    text = config.text_config
+    tokens = SpecialIds(config.image_token_id, text.eos_token_id, text.bos_token_id, text.pad_token_id)
+    again = native_config(made, Path(CONFIG_NAME), tokens)
+    lost = _differences(config.to_dict(), again.to_dict())
+    if lost:
+        raise CheckpointError(
+            "There is no published layout for this model", rule=f"it has no place for {', '.join(lost)}"
+        )
+    return made
+
+
+_NOT_OF_THE_MODEL = {"architectures", "dtype", "transformers_version", "layer_types", "use_cache", "_name_or_path"}
+
+
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Return the keys in which two configurations of a model differ."""
+    found = []
+    for key in sorted((one.keys() | other.keys()) - _NOT_OF_THE_MODEL):
+        left, right = one.get(key), other.get(key)
+        if isinstance(left, Mapping) and isinstance(right, Mapping):
+            found += _differences(left, right, f"{prefix}{key}.")
+        elif left != right:
+            found.append(f"{prefix}{key} {left!r}")
+    return found
+
+
+def _published(config: InternVLConfig, chat: Chat, preprocessing: Preprocessing, dtype: str) -> dict[str, Any]:
     side = int(config.vision_config.image_size[0])
     return {
         "architectures": ["InternVLChatModel"],
@@ -290,7 +379,11 @@ def _published_vision(vision: Any, side: int) -> dict[str, Any]:
     return {
         "architectures": ["InternVisionModel"],
         "model_type": "intern_vit_6b",
-        **{published: getattr(vision, native) for published, native in _VISION_KEYS.items()},
+        **{key: getattr(vision, key) for key in _VISION_SIZES},
+        **{published: getattr(vision, native) for published, native in _VISION_NUMBERS.items()},
+        "hidden_act": vision.hidden_act,
+        "num_channels": vision.num_channels,
+        "qkv_bias": vision.attention_bias,
         "drop_path_rate": 0.0,
         "image_size": side,
         "initializer_factor": 0.1,
@@ -302,8 +395,13 @@ def _published_vision(vision: Any, side: int) -> dict[str, Any]:
 
 
 def _published_text(text: Any, dtype: str) -> dict[str, Any]:
+    if text.model_type not in _NATIVE_TEXTS:
+        raise CheckpointError(
+            "There is no published layout for this model",
+            rule=f"its language model must be one of {', '.join(_NATIVE_TEXTS)}, got {text.model_type!r}",
+        )
     rope = text.rope_parameters
-    values = {key: getattr(text, key) for key in (*_COMMON_TEXT_KEYS, *_TOKEN_KEYS)}
+    values = {key: getattr(text, key) for key in (*_TEXT_SIZES, *_TEXT_NUMBERS, "hidden_act", *_TOKEN_KEYS)}
     values |= {"rope_theta": rope["rope_theta"], "tie_word_embeddings": False, "torch_dtype": dtype, "use_cache": True}
     match text.model_type:
         case "qwen2":
@@ -322,7 +420,7 @@ def _published_text(text: Any, dtype: str) -> dict[str, Any]:
                 **values,
                 **_scaled_rope(rope),
             }
-        case "phi3":
+        case _:
             return {
                 "architectures": ["Phi3ForCausalLM"],
                 "model_type": "phi3",
@@ -331,10 +429,6 @@ def _published_text(text: Any, dtype: str) -> dict[str, Any]:
                 "sliding_window": text.sliding_window,
                 **_su_rope(rope),
             }
-    raise CheckpointError(
-        "There is no published layout for this model",
-        rule=f"its language model must be qwen2, llama or phi3, got {text.model_type!r}",
-    )
 
 
 def _qwen2_rope(rope: Mapping[str, Any]) -> dict[str, Any]:

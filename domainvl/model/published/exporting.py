@@ -11,10 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from domainvl.errors import CheckpointError
-from domainvl.files import check_target, hidden_sibling, make_folder, take_name
+from domainvl.files import check_target, hidden_sibling, make_folder, output_errors, take_name
 from domainvl.model.chat_template import chat_template
-from domainvl.model.checkpoint import PUBLISHED_FOLDER, CheckpointSpec, find_checkpoint, read_spec
-from domainvl.model.published.config import CONFIG_NAME, published_config, read_config
+from domainvl.model.checkpoint import (
+    PUBLISHED_FOLDER,
+    CheckpointSpec,
+    find_checkpoint,
+    hash_weights,
+    read_spec,
+    save_tokenizer,
+)
+from domainvl.model.published.config import CONFIG_NAME, published_config, published_max_tiles, read_config
 from domainvl.model.published.layout import published_bindings
 from domainvl.model.published.tensors import CheckpointTensors, TensorInfo, write_tensors
 from domainvl.model.published.transfer import to_published
@@ -24,6 +31,9 @@ if TYPE_CHECKING:
     from transformers import InternVLConfig
 
 ExportLayout = Literal["native", "published"]
+
+EXPORT_NAME = "export.json"
+"""Says what was exported; by it an export is known from any other folder with a config.json."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,7 @@ def export_checkpoint(reference: str, out: Path, *, layout: ExportLayout, overwr
         UsageError: If ``out`` is taken.
     """
     started = time.perf_counter()
-    check_target(out, marker=CONFIG_NAME, overwrite=overwrite)
+    check_target(out, marker=EXPORT_NAME, overwrite=overwrite)
     folder = find_checkpoint(reference)
     spec = read_spec(folder)
     if spec.kind == "adapter":
@@ -76,11 +86,11 @@ def export_checkpoint(reference: str, out: Path, *, layout: ExportLayout, overwr
     work = hidden_sibling(out, "partial")
     make_folder(work, out, empty=True)
     try:
-        if layout == "published":
-            infos = _write_published(folder, spec, source, work)
-        else:
-            infos = _write_native(folder, spec, source, work)
-        take_name(work, out)
+        with output_errors(out):
+            write = _write_published if layout == "published" else _write_native
+            infos = write(folder, spec, source, work)
+            _write_json(work / EXPORT_NAME, {"layout": layout, "weights_sha256": hash_weights(folder)})
+            take_name(work, out)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise
@@ -109,7 +119,7 @@ def _write_published(
         shutil.copyfile(path, work / path.name)
     made = published_config(config, spec.chat, spec.preprocessing, dtype)
     content = _updated(read_config(kept), made, kept) if kept.is_dir() else made
-    (work / CONFIG_NAME).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    _write_json(work / CONFIG_NAME, content)
     return transfer.infos
 
 
@@ -122,8 +132,15 @@ def _updated(original: dict[str, Any], made: Mapping[str, Any], kept: Path) -> d
                 where=kept / CONFIG_NAME,
                 rule=f"{key} was {original[key]!r} when it was imported and is {made[key]!r} now",
             )
-    current = ("use_llm_lora", "use_backbone_lora", "torch_dtype", "max_dynamic_patch", "use_thumbnail")
-    return {**original, **{key: made[key] for key in current if key in original}}
+    current = ["use_llm_lora", "use_backbone_lora", "torch_dtype", "use_thumbnail"]
+    changed = {key: made[key] for key in current if key in original}
+    if published_max_tiles(original, kept / CONFIG_NAME) != made["max_dynamic_patch"]:
+        changed |= {key: made[key] for key in ("dynamic_image_size", "max_dynamic_patch")}
+    return {**original, **changed}
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _write_native(
@@ -135,7 +152,7 @@ def _write_native(
             shutil.copyfile(folder / name, work / name)
     _write_native_tokenizer(folder, spec, work)
     for name, content in _processor_files(spec).items():
-        (work / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        _write_json(work / name, content)
     return source.infos
 
 
@@ -153,7 +170,7 @@ def _write_native_tokenizer(folder: Path, spec: CheckpointSpec, work: Path) -> N
         folder, local_files_only=True, extra_special_tokens=names
     )
     tokenizer.chat_template = chat_template(spec.chat)
-    tokenizer.save_pretrained(work)
+    save_tokenizer(tokenizer, work)
 
 
 def _tokenizer_files(folder: Path) -> list[Path]:

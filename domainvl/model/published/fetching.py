@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
@@ -9,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from domainvl.errors import CheckpointError, UsageError
+from domainvl.errors import CheckpointError, DomainvlError, OutputError, UsageError
 from domainvl.files import check_target, hidden_sibling, make_folder, take_name
+from domainvl.model.published.tensors import first_line
 
 ORIGIN_NAME = "origin.json"
 """Says where a downloaded folder came from; an import keeps it."""
 
 _WANTED = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja", "*.py"]
+_ERRORS_OF_THE_DISK = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES)
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -63,7 +66,6 @@ def fetch_checkpoint(hub_id: str, revision: str, out: Path, *, hub: Hub | None =
         CheckpointError: If the hub has no such model or revision, cannot be reached, or has no safetensors.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     if not _HUB_ID.fullmatch(hub_id):
         raise UsageError("Cannot fetch a model", rule=f"its id must be OWNER/NAME, got {hub_id!r}")
@@ -75,20 +77,28 @@ def fetch_checkpoint(hub_id: str, revision: str, out: Path, *, hub: Hub | None =
         _require_safetensors(info, hub_id)
         make_folder(work, out, empty=True)
         api.snapshot_download(hub_id, revision=info.sha, local_dir=work, allow_patterns=_WANTED)
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        shutil.rmtree(work, ignore_errors=True)
+        _finish(work, out, {"name": hub_id, "revision": revision, "commit": info.sha})
+    except DomainvlError:
+        raise
+    except Exception as error:  # the hub's client lets the errors of its HTTP library through
+        if isinstance(error, OSError) and error.errno in _ERRORS_OF_THE_DISK:
+            raise OutputError.of(error, out) from error
         raise CheckpointError(
             "Cannot fetch a model",
             where=f"{hub_id} at {revision}",
-            rule=str(error).strip().splitlines()[0],
+            rule=f"{type(error).__name__}: {first_line(error)}",
             action="Check id, revision and network; a private model needs a login with the command hf",
         ) from error
-    origin = {"name": hub_id, "revision": revision, "commit": info.sha}
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    files = [path for path in out.rglob("*") if path.is_file()]
+    return FetchSummary(out, info.sha, len(files), sum(path.stat().st_size for path in files))
+
+
+def _finish(work: Path, out: Path, origin: dict[str, str]) -> None:
     (work / ORIGIN_NAME).write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(work / ".cache", ignore_errors=True)  # the hub's own notes on the download
     take_name(work, out)
-    files = [path for path in out.rglob("*") if path.is_file()]
-    return FetchSummary(out, info.sha, len(files), sum(path.stat().st_size for path in files))
 
 
 def _require_safetensors(info: Any, hub_id: str) -> None:
@@ -110,4 +120,6 @@ def read_origin(folder: Path) -> dict[str, Any] | None:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise CheckpointError("Cannot read a checkpoint", where=path, rule=f"it must be JSON: {error}") from error
-    return dict(content)
+    if not isinstance(content, dict):
+        raise CheckpointError("Cannot read a checkpoint", where=path, rule="it must be a JSON object")
+    return content

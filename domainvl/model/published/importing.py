@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domainvl.errors import CheckpointError
-from domainvl.files import check_target, hidden_sibling, make_folder, take_name
+from domainvl.files import check_target, hidden_sibling, make_folder, output_errors, take_name
 from domainvl.model.chat import Chat
 from domainvl.model.chat_template import chat_template, recognise_chat
 from domainvl.model.checkpoint import (
@@ -23,6 +23,7 @@ from domainvl.model.checkpoint import (
     CheckpointSpec,
     hash_weights,
     load_tokenizer,
+    save_tokenizer,
     write_spec,
 )
 from domainvl.model.preprocessing import Preprocessing
@@ -31,6 +32,7 @@ from domainvl.model.published.config import (
     PUBLISHED_MODEL_TYPE,
     SpecialIds,
     native_config,
+    published_max_tiles,
     read_config,
     visual_tokens,
 )
@@ -51,6 +53,7 @@ _KEPT_SUFFIXES = (".py", ".model", ".txt")
 _KEPT_NAMES = (
     CONFIG_NAME,
     "generation_config.json",
+    "preprocessor_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -135,8 +138,9 @@ def import_checkpoint(
     work = hidden_sibling(out, "partial")
     make_folder(work, out, empty=True)
     try:
-        _write(opened, transfer, source, work, read_origin(source) or {"name": source.resolve().name})
-        take_name(work, out)
+        with output_errors(out):
+            _write(opened, transfer, source, work, read_origin(source) or {"name": source.resolve().name})
+            take_name(work, out)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise
@@ -176,12 +180,11 @@ def _open_published(source: Path, raw: dict[str, Any], system_prompt: str | None
     chat = published_chat(source, raw, system_prompt)
     config = native_config(raw, source / CONFIG_NAME, _special_ids(tokenizer, chat))
     tensors = MergedTensors(CheckpointTensors(source), raw)
-    dynamic = bool(raw.get("dynamic_image_size", True))
     preprocessing = Preprocessing(
         tile_side_px=config.vision_config.image_size[0],
         tokens_per_tile=config.image_seq_length,
-        max_tiles=int(raw.get("max_dynamic_patch", 12)) if dynamic else 1,
-        use_thumbnail=bool(raw.get("use_thumbnail", True)),
+        max_tiles=published_max_tiles(raw, source / CONFIG_NAME),
+        use_thumbnail=bool(raw.get("use_thumbnail", False)),
         resize="fast",
     )
     return _Opened(
@@ -203,7 +206,12 @@ def _open_native(source: Path, raw: dict[str, Any], system_prompt: str | None) -
     tensors = CheckpointTensors(source)
     output_layer = any(name.endswith("lm_head.weight") for name in tensors.infos)
     # The class's default is tied, whatever the text's config says: what the file holds decides.
-    config = InternVLConfig.from_dict({**raw, "tie_word_embeddings": not output_layer})
+    try:
+        config = InternVLConfig.from_dict({**raw, "tie_word_embeddings": not output_layer})
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CheckpointError(
+            "Cannot import a checkpoint", where=source / CONFIG_NAME, rule=f"transformers refuses it: {error}"
+        ) from error
     config.text_config.tie_word_embeddings = not output_layer
     side, patch = int(config.vision_config.image_size[0]), int(config.vision_config.patch_size[0])
     return _Opened(
@@ -232,7 +240,7 @@ def _write(opened: _Opened, transfer: Transfer, source: Path, work: Path, origin
     opened.config.save_pretrained(work)
     _write_generation_config(opened.tokenizer, opened.chat, work)
     opened.tokenizer.chat_template = chat_template(opened.chat)
-    opened.tokenizer.save_pretrained(work)
+    save_tokenizer(opened.tokenizer, work)
     if opened.layout == "published":
         _keep_published_files(source, work / PUBLISHED_FOLDER)
     spec = CheckpointSpec(

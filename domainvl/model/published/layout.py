@@ -51,8 +51,10 @@ class FusedRows:
         return torch.cat(grouped, dim=1).reshape(-1, *rest)
 
     def split_shape(self, fused: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-        """Return the shapes that :meth:`split` gives; rows that cannot be divided evenly give a fraction's floor."""
-        unit = fused[0] // (self.groups * sum(self.parts))
+        """Return the shapes that :meth:`split` gives, empty ones where the rows cannot be divided."""
+        unit, rest = divmod(fused[0], self.groups * sum(self.parts))
+        if rest:
+            return ((),) * len(self.parts)
         return tuple((self.groups * units * unit, *fused[1:]) for units in self.parts)
 
 

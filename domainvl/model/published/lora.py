@@ -54,8 +54,8 @@ class MergedTensors:
         self._stored: dict[str, str] = {}
         self._updates: dict[str, _Update] = {}
         for name in source.infos:
-            if not _is_factor(name):
-                self._stored[_plain_name(name)] = name
+            if not _is_factor(name) and self._stored.setdefault(_plain_name(name), name) != name:
+                raise self._error(name, f"{self._stored[_plain_name(name)]} is the same matrix")
         for name in source.infos:
             if name.endswith(_DOWN):
                 self._add_update(name)
@@ -104,7 +104,9 @@ class MergedTensors:
 
     def _check_config(self, config: Mapping[str, Any]) -> None:
         for prefix, flag in _PARTS.items():
-            rank = int(config.get(flag) or 0)
+            rank = config.get(flag) or 0
+            if not isinstance(rank, int):
+                raise CheckpointError("Cannot merge LoRA", rule=f"{flag} in config.json must be a rank, got {rank!r}")
             found = {
                 self._source.infos[update.down].shape[0]: update.down
                 for matrix, update in self._updates.items()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from domainvl.errors import CheckpointError
-from domainvl.model.chat import CHAT_FORMATS, INTERNVL2_SYSTEM_MESSAGE, V1_5_SYSTEM_MESSAGES, Chat
+from domainvl.model.chat import CHAT_FORMATS, INTERNVL2_SYSTEM_MESSAGE, Chat, v1_5_system_message
 from domainvl.model.published.config import SYSTEM_MESSAGE_KEY
 
 SYSTEM_PROMPTS = ("internvl2", "v1-5", "none")
@@ -54,8 +54,8 @@ def published_chat(folder: Path, config: Mapping[str, Any], system_prompt: str |
             return Chat(format=name, system_message=None)
         case "internvl2":
             return Chat(format=name, system_message=INTERNVL2_SYSTEM_MESSAGE)
-        case "v1-5" if name in V1_5_SYSTEM_MESSAGES:
-            return Chat(format=name, system_message=V1_5_SYSTEM_MESSAGES[name])
+        case "v1-5":
+            return Chat(format=name, system_message=v1_5_system_message(name, folder))
     raise CheckpointError(
         "Cannot import a checkpoint",
         where=folder,
@@ -80,20 +80,28 @@ def _written(folder: Path, template: str) -> Chat | None:
         return None
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         raise CheckpointError("Cannot import a checkpoint", where=path, rule=f"it is not Python: {error}") from error
     for values in _conversations(tree):
         if values.get("name") == template:
-            return Chat(format=template, system_message=values.get("system_message") or None)
+            message = values.get("system_message") or None
+            if message is not None and not isinstance(message, str):
+                raise CheckpointError(
+                    "Cannot import a checkpoint",
+                    where=path,
+                    rule=f"the system_message of {template} must be written out as text",
+                    action="Say which it is with --system-prompt",
+                )
+            return Chat(format=template, system_message=message)
     return None
 
 
 def _conversations(tree: ast.AST) -> Iterator[dict[str, Any]]:
-    """Yield the constant keyword arguments of each ``Conversation(...)``."""
+    """Yield the keyword arguments of each ``Conversation(...)``: constants, or the syntax of what is none."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Conversation":
             yield {
-                keyword.arg: keyword.value.value
+                keyword.arg: keyword.value.value if isinstance(keyword.value, ast.Constant) else keyword.value
                 for keyword in node.keywords
-                if keyword.arg is not None and isinstance(keyword.value, ast.Constant)
+                if keyword.arg is not None
             }

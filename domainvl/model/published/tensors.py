@@ -92,6 +92,14 @@ class CheckpointTensors:
                         action=_REPAIR,
                     )
                 self._files[name] = path
+            for name in found:
+                if expected and name not in expected:
+                    raise CheckpointError(
+                        "Cannot read a checkpoint",
+                        where=path,
+                        rule=f"the index must list all tensors of a shard, {name} is not in it",
+                        action=_REPAIR,
+                    )
             for name in expected:
                 if name not in found:
                     raise CheckpointError(
@@ -196,33 +204,39 @@ class _SafetensorsShard:
 
 class _BinShard:
     def __init__(self, path: Path) -> None:
-        import pickle
         import zipfile
 
         import torch
 
         try:
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        except Exception as error:  # damaged bytes lead an unpickler to any error at all
             raise CheckpointError(
                 "Cannot read a checkpoint",
                 where=path,
-                rule=f"it must hold nothing but tensors: {str(error).splitlines()[0]}",
+                rule=f"it must hold nothing but tensors: {first_line(error)}",
                 action="Ask for the checkpoint as safetensors; a .bin file can hold code, which is not run",
             ) from error
         tensors = content if isinstance(content, dict) else {}
-        wrong = [name for name, value in tensors.items() if not isinstance(value, torch.Tensor)]
+        wrong = [
+            name for name, value in tensors.items() if not (isinstance(name, str) and isinstance(value, torch.Tensor))
+        ]
         if wrong or not tensors:
             raise CheckpointError(
                 "Cannot read a checkpoint",
                 where=path,
-                rule=f"it must be a table of tensors, got {wrong[0] if wrong else type(content).__name__}",
+                rule=f"it must be a table of tensors by name, got {wrong[0] if wrong else type(content).__name__}",
             )
         self._tensors: dict[str, torch.Tensor] = tensors
         self.infos = {name: TensorInfo(value.dtype, tuple(value.shape)) for name, value in tensors.items()}
 
     def read(self, name: str) -> torch.Tensor:
         return self._tensors[name]
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or its name where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _dtypes() -> dict[str, torch.dtype]:

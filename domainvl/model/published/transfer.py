@@ -84,6 +84,8 @@ def to_native(bindings: Sequence[Binding], source: TensorSource, expected: Shape
         stored = source.infos[binding.stored]
         for name, shape in zip(binding.native, binding.native_shapes(stored.shape), strict=True):
             _check(name, binding.stored, shape, stored, expected, source.where(binding.stored))
+            if name in infos:
+                raise _error(folder, f"two tensors are the same weight, {name}; one of them is {binding.stored}")
             infos[name] = TensorInfo(stored.dtype, shape)
     missing = [name for name in expected if name not in infos]
     if missing:
@@ -112,12 +114,14 @@ def to_published(bindings: Sequence[Binding], source: TensorSource, folder: Path
         if stray:
             raise _error(folder, f"{rule} {stray[0]}{_more(stray)}")
     order = list(dict.fromkeys(needed[name] for name in source.infos))
-    infos = {binding.stored: _joined_info(binding, source) for binding in order}
+    infos = {binding.stored: _joined_info(binding, source, folder) for binding in order}
     return Transfer(infos, (), source, tuple(order), _joining=True)
 
 
-def _joined_info(binding: Binding, source: TensorSource) -> TensorInfo:
+def _joined_info(binding: Binding, source: TensorSource, folder: Path) -> TensorInfo:
     parts = [source.infos[name] for name in binding.native]
+    if len({part.dtype for part in parts}) > 1:
+        raise _error(folder, f"{binding.native[0]} and what it is fused with must be of one type")
     if len(parts) == 1:
         return parts[0]
     return TensorInfo(parts[0].dtype, (sum(part.shape[0] for part in parts), *parts[0].shape[1:]))
