@@ -21,6 +21,7 @@ from domainvl.cli import (
     merge,
     model,
     pack,
+    plan,
     quickstart,
     sample,
     show,
@@ -73,6 +74,7 @@ app.command(name="export", epilog=export.EPILOG)(export.export)
 app.command(name="merge", epilog=merge.EPILOG)(merge.merge)
 app.command(name="pack", epilog=pack.PACK_EPILOG)(pack.pack)
 app.command(name="unpack", epilog=pack.UNPACK_EPILOG)(pack.unpack)
+app.command(name="plan", epilog=plan.EPILOG)(plan.plan)
 app.command(name="quickstart", epilog=quickstart.EPILOG)(quickstart.quickstart)
 app.command(name="sample", epilog=sample.EPILOG)(sample.sample)
 app.command(name="show", epilog=show.EPILOG)(show.show)

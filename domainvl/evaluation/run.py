@@ -23,7 +23,7 @@ from domainvl.evaluation.report import (
 )
 from domainvl.evaluation.statistics import BootstrapSettings
 from domainvl.model.checkpoint import find_checkpoint, load_model, read_spec
-from domainvl.model.device import choose_device
+from domainvl.model.device import choose_device, choose_precision
 from domainvl.model.generation import generate_answers
 from domainvl.model.preprocessing import TileReader
 from domainvl.schema import Sample, SampleFile, Split, read_samples
@@ -154,7 +154,9 @@ def _generate_all(
     settings: EvaluationSettings,
     on_progress: Progress | None,
 ) -> dict[str, list[Prediction]]:
-    adapted = load_model(model, device=choose_device(settings.device))
+    device = choose_device(settings.device)
+    dtype = choose_precision("auto", device)
+    adapted = load_model(model, device=device, dtype=dtype)
     _check_wording(adapted, samples, model)
     reader = TileReader(dataset, adapted.spec.preprocessing, cache_bytes=_CACHE_BYTES)
 
@@ -176,7 +178,7 @@ def _generate_all(
 
     predictions: dict[str, list[Prediction]] = {}
     if base is not None:
-        other = load_model(base, device=choose_device(settings.device))
+        other = load_model(base, device=device, dtype=dtype)
         other.spec = other.spec.model_copy(update={"preprocessing": adapted.spec.preprocessing})
         predictions[BASE] = answer(BASE, other)
     predictions[ADAPTED] = answer(ADAPTED, adapted)

@@ -43,12 +43,19 @@ _SHIPPED = {"tiny": Path(__file__).parent / "tiny"}
 
 
 class BaseReference(BaseModel):
-    """The checkpoint that an adapter belongs to."""
+    """The checkpoint that an adapter belongs to.
+
+    Attributes:
+        name: Name or folder.
+        weights_sha256: Hash of its weights.
+        quantisation: In how many bits it was held while the adapter was trained; None in all of its own.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     weights_sha256: str
+    quantisation: Quantisation | None = None
 
 
 class CheckpointSpec(BaseModel):
@@ -157,7 +164,7 @@ def load_model(
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
     attention: AttentionByPart | None = None,
-    quantisation: Quantisation | None = None,
+    quantisation: Quantisation | Literal["none"] | None = None,
 ) -> LoadedModel:
     """Load a checkpoint, an adapter together with its base.
 
@@ -166,7 +173,8 @@ def load_model(
         device: Where to put it.
         dtype: Of the weights; float32 where None.
         attention: Implementation by part; what the machine has where None.
-        quantisation: Hold the language model's linear layers in 4 bits; not at all where None.
+        quantisation: Hold the language model's linear layers in 4 bits, or ``none``; where None, as an adapter was
+            trained, and a whole model not at all.
 
     Raises:
         CheckpointError: If it is missing, of another kind, or an adapter's base is another model.
@@ -176,7 +184,10 @@ def load_model(
 
     folder = find_checkpoint(reference)
     spec = read_spec(folder)
-    options = loading_options(device, dtype or torch.float32, attention, quantisation)
+    if quantisation is None and spec.base is not None:
+        quantisation = spec.base.quantisation
+    held = None if quantisation == "none" else quantisation
+    options = loading_options(device, dtype or torch.float32, attention, held)
     if spec.kind == "model":
         model: nn.Module = _load_native(folder, options)
     else:

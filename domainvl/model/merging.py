@@ -89,7 +89,8 @@ def merge_adapter(
     """Write a standalone checkpoint of an adapter and its base, if it behaves as they do.
 
     Args:
-        reference: Name or folder of the adapter.
+        reference: Name or folder of the adapter; it is merged into its whole base, in however many bits that was held
+            in training.
         out: Folder to make.
         dataset: Data set to compare on; its held-out samples if it has some.
         sample_count: How many samples, spread over the file.
@@ -163,7 +164,7 @@ def _merge_into(
     """Save the merged model and return what the adapted one says."""
     import torch
 
-    loaded = load_model(reference)
+    loaded = load_model(reference, quantisation="none")  # 4 bits would round the sum again
     before = _behaviour(loaded, samples, dataset, max_new_tokens)
     adapted: Any = loaded.model
     merged = adapted.merge_and_unload(safe_merge=True).to(getattr(torch, dtype))

@@ -22,6 +22,8 @@ from domainvl.model.parts import train_in_full
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
+    from transformers import InternVLForConditionalGeneration
 
     from domainvl.training.recipe import Recipe
 
@@ -40,16 +42,14 @@ def prepare_model(recipe: Recipe, device: torch.device, training: dict[str, Any]
     """
     loaded = _load(recipe, device)
     internvl = loaded.internvl
+    loaded.model = adapt(internvl, recipe)
     base = None
     if recipe.method == "lora":
-        loaded.model = add_lora(internvl, recipe.lora)
-        base = BaseReference(name=recipe.model, weights_sha256=hash_weights(find_checkpoint(recipe.model)))
-    else:
-        train_in_full(internvl, recipe.full)
-        _hold_trained_in_fp32(loaded)
-    add_drop_path(internvl, recipe.optimisation.drop_path_rate)
-    if recipe.compute.gradient_checkpointing:
-        internvl.gradient_checkpointing_enable({"use_reentrant": False})
+        base = BaseReference(
+            name=recipe.model,
+            weights_sha256=hash_weights(find_checkpoint(recipe.model)),
+            quantisation=None if recipe.quantisation == "none" else recipe.quantisation,
+        )
     if recipe.compute.compile:
         compile_layers(internvl)
     preprocessing = recipe.preprocessing.applied_to(loaded.spec.preprocessing)
@@ -64,6 +64,31 @@ def prepare_model(recipe: Recipe, device: torch.device, training: dict[str, Any]
     return loaded
 
 
+def adapt(internvl: InternVLForConditionalGeneration, recipe: Recipe) -> nn.Module:
+    """Make a model ready for what the recipe trains: adapters or freezing, types, drop path, checkpointing.
+
+    Args:
+        internvl: A whole model on any device, ``meta`` included; it is changed.
+        recipe: What is trained how.
+
+    Returns:
+        The model, wrapped if it has adapters.
+
+    Raises:
+        UsageError: If a layer is named that does not exist.
+    """
+    model: nn.Module = internvl
+    if recipe.method == "lora":
+        model = add_lora(internvl, recipe.lora)
+    else:
+        train_in_full(internvl, recipe.full)
+        _hold_trained_in_fp32(internvl)
+    add_drop_path(internvl, recipe.optimisation.drop_path_rate)
+    if recipe.compute.gradient_checkpointing:
+        internvl.activation_checkpointing_enable({"use_reentrant": False})
+    return model
+
+
 def _load(recipe: Recipe, device: torch.device) -> LoadedModel:
     compute = recipe.compute
     arithmetic = choose_precision(compute.precision, device)
@@ -74,7 +99,7 @@ def _load(recipe: Recipe, device: torch.device) -> LoadedModel:
         attention=choose_attention(
             device, arithmetic, dense_mask=True, requested=None if compute.attention == "auto" else compute.attention
         ),
-        quantisation=None if recipe.quantisation == "none" else recipe.quantisation,
+        quantisation=recipe.quantisation,
     )
     if loaded.spec.kind != "model":
         raise UsageError(
@@ -86,10 +111,10 @@ def _load(recipe: Recipe, device: torch.device) -> LoadedModel:
     return loaded
 
 
-def _hold_trained_in_fp32(loaded: LoadedModel) -> None:
+def _hold_trained_in_fp32(model: nn.Module) -> None:
     """Small steps would be rounded away in bf16: of 8 bits of precision a step of 1e-5 moves none."""
     import torch
 
-    for value in loaded.internvl.parameters():
+    for value in model.parameters():
         if value.requires_grad:
             value.data = value.data.to(torch.float32)

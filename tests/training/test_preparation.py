@@ -74,9 +74,9 @@ def test_qlora_trains_its_adapters_alone(untrained: Path, squares: Path, tmp_pat
     assert changed == {name for name in before if "lora_" in name}
 
     save_checkpoint(loaded, tmp_path / "adapter")
-    again = load_model(str(tmp_path / "adapter"), quantisation=quantisation)
+    again = load_model(str(tmp_path / "adapter"))
     assert torch.allclose(logits(again), logits(loaded), atol=1e-5)
-    whole = load_model(str(tmp_path / "adapter"))
+    whole = load_model(str(tmp_path / "adapter"), quantisation="none")
     assert {value.dtype for value in whole.model.parameters()} == {torch.float32}
     adapter = {name: value for name, value in loaded.model.named_parameters() if "lora_" in name}
     on_whole = dict(whole.model.named_parameters())

@@ -1,0 +1,58 @@
+"""What a prediction of memory consists of, in bytes, and what is added for a GPU."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+GIB = 1 << 30
+
+GPU_CONTEXT_BYTES = GIB // 2
+"""Held by the driver and by the workspaces of the matrix kernels before the first tensor. Not measured here: an
+allowance."""
+
+GPU_FRAGMENTATION = 0.10
+"""Share of what comes and goes in a step that the caching allocator holds and cannot use, because blocks do not fit.
+Not measured here: an allowance."""
+
+
+class Kind(enum.StrEnum):
+    """What memory is used for."""
+
+    WEIGHTS = "weights"
+    GRADIENTS = "gradients"
+    OPTIMIZER = "optimizer state"
+    ACTIVATIONS = "activations"
+    LOGITS = "logits and loss"
+    WORKING = "working memory"
+    CACHE = "key/value cache"
+
+
+_STAYING = (Kind.WEIGHTS, Kind.OPTIMIZER)
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What is held at the moment at which most is held.
+
+    Attributes:
+        bytes_by_kind: Bytes of tensors, by what they are for.
+    """
+
+    bytes_by_kind: Mapping[Kind, int]
+
+    @property
+    def total_bytes(self) -> int:
+        """All tensors."""
+        return sum(self.bytes_by_kind.values())
+
+    @property
+    def allowance_bytes(self) -> int:
+        """What a GPU needs beside the tensors: an allowance, not measured."""
+        staying = sum(self.bytes_by_kind.get(kind, 0) for kind in _STAYING)
+        return GPU_CONTEXT_BYTES + round(GPU_FRAGMENTATION * (self.total_bytes - staying))
+
+    def needed_bytes(self, *, on_gpu: bool) -> int:
+        """All tensors, on a GPU with the allowance."""
+        return self.total_bytes + (self.allowance_bytes if on_gpu else 0)

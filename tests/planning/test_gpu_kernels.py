@@ -1,0 +1,104 @@
+"""What a GPU's kernels keep, on fake tensors."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional
+
+from domainvl.planning.footprint import Kind
+from domainvl.planning.gpu_kernels import fused_attention, gpu_kernels
+from domainvl.planning.tracking import MemoryTracker
+
+ROWS, HEADS, TOKENS, WIDTH = 2, 4, 512, 64
+
+
+@pytest.fixture(autouse=True)
+def fake():
+    with FakeTensorMode():
+        yield
+
+
+def heads(count: int = HEADS, dtype: torch.dtype = torch.bfloat16, tokens: int = TOKENS) -> torch.Tensor:
+    return torch.empty(ROWS, count, tokens, WIDTH, dtype=dtype, requires_grad=True)
+
+
+def float_mask(dtype: torch.dtype = torch.bfloat16, tokens: int = TOKENS) -> torch.Tensor:
+    return torch.zeros(ROWS, 1, tokens, tokens, dtype=dtype)
+
+
+def kept_bytes(query, key, value, mask=None, **kwargs) -> int:
+    with MemoryTracker() as tracker:
+        tracker.claim([query, key, value, *([] if mask is None else [mask])], Kind.WEIGHTS)
+        before = tracker.live.total_bytes
+        attended = fused_attention(query, key, value, mask, **kwargs)
+        assert attended.shape == query.shape
+        assert attended.dtype == query.dtype
+        kept = tracker.live.total_bytes - before
+        attended.float().sum().backward()
+        assert query.grad.shape == query.shape
+    return kept
+
+
+ATTENDED = ROWS * HEADS * TOKENS * WIDTH * 2
+LOG_SUM_EXP = ROWS * HEADS * TOKENS * 4
+SCORES = ROWS * HEADS * TOKENS * TOKENS * 2
+
+
+@pytest.mark.parametrize("mask", [None, float_mask], ids=["no mask", "mask"])
+def test_scores_are_not_held(mask):
+    kept = kept_bytes(heads(), heads(), heads(), None if mask is None else mask())
+
+    assert ATTENDED + LOG_SUM_EXP <= kept < ATTENDED + LOG_SUM_EXP + 1000
+    assert kept < SCORES
+
+
+def test_a_mask_whose_rows_are_not_aligned_is_copied_once():
+    tokens = TOKENS - 3
+    kept = kept_bytes(heads(tokens=tokens), heads(tokens=tokens), heads(tokens=tokens), float_mask(tokens=tokens))
+    attended = ROWS * HEADS * tokens * WIDTH * 2
+    padded_mask = ROWS * tokens * TOKENS * 2
+
+    assert kept >= attended + padded_mask
+    assert kept < attended + padded_mask + 2 * LOG_SUM_EXP
+
+
+def test_a_boolean_mask_becomes_a_bias_of_the_query_s_type():
+    kept = kept_bytes(heads(), heads(), heads(), torch.ones(ROWS, 1, TOKENS, TOKENS, dtype=torch.bool))
+    bias = ROWS * TOKENS * TOKENS * 2
+
+    assert ATTENDED + LOG_SUM_EXP + bias <= kept < ATTENDED + LOG_SUM_EXP + bias + 1000
+
+
+def test_float32_takes_the_other_kernel_and_grouped_heads_are_repeated():
+    query = heads(dtype=torch.float32)
+    kept = kept_bytes(query, heads(2, torch.float32), heads(2, torch.float32), enable_gqa=True)
+    repeated = 2 * ROWS * HEADS * TOKENS * WIDTH * 4
+
+    assert kept >= 2 * ATTENDED + repeated
+
+
+def test_autocast_casts_what_attention_takes():
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        attended = fused_attention(heads(dtype=torch.float32), heads(), heads(), float_mask(torch.float32))
+
+    assert attended.dtype == torch.bfloat16
+
+
+def test_layer_norm_is_in_float32_under_autocast_only():
+    norm = torch.nn.LayerNorm(8, dtype=torch.bfloat16)
+    inputs = torch.empty(4, 8, dtype=torch.bfloat16)
+    with gpu_kernels():
+        assert norm(inputs).dtype == torch.bfloat16
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert norm(inputs).dtype == torch.float32
+
+
+def test_functions_are_exchanged_and_put_back():
+    before = functional.scaled_dot_product_attention, functional.layer_norm
+    with pytest.raises(RuntimeError, match="stop"), gpu_kernels():
+        assert functional.scaled_dot_product_attention is fused_attention
+        raise RuntimeError("stop")
+
+    assert before == (functional.scaled_dot_product_attention, functional.layer_norm)

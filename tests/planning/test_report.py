@@ -1,0 +1,123 @@
+"""A plan in words and as JSON, from numbers made up here."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from domainvl.planning.footprint import Footprint, Kind
+from domainvl.planning.plan import Plan, Trial
+from domainvl.planning.proposals import Choice
+from domainvl.planning.rehearsal import Row
+from domainvl.planning.report import format_plan, plan_to_json
+from domainvl.planning.samples import Samples
+from domainvl.planning.subject import find_subject
+from domainvl.training.recipe import load_recipe
+
+GB = 10**9
+ANSWERING = Footprint({Kind.WEIGHTS: 2 * GB, Kind.CACHE: 4 * GB})
+
+
+def trial(said: str, needed_gb: float, *, fits: bool | None, at_least: bool = False, changes=()) -> Trial:
+    footprint = Footprint({Kind.WEIGHTS: 6 * GB, Kind.GRADIENTS: 1_000_000, Kind.ACTIVATIONS: 3 * GB})
+    return Trial(Choice("1b", "lora", changes, said), footprint, round(needed_gb * GB), at_least, fits)
+
+
+def plan(training: Trial, *trials: Trial, memory_bytes: int | None = None, device="gpu", samples=None) -> Plan:
+    samples = samples or Samples(Row(13, 256, 128), [3584], None, None, text_counted=False)
+    recipe = load_recipe("_shared/lora", overrides=["quantisation=nf4"])
+    return Plan(find_subject("1b"), recipe, device, samples, memory_bytes, training, trials, 8, {"bf16": ANSWERING})
+
+
+def test_what_is_needed_is_said_by_kind_and_the_allowance_apart():
+    lines = format_plan(plan(trial("as given", 9.8, fits=None))).splitlines()
+
+    assert lines == [
+        "model      1b: 938,158,976 parameters",
+        "           vision 304,012,288, projector 4,482,816, language model 629,663,872",
+        "training   QLoRA (nf4); steps of 16 samples, 4 at a time; activations computed again in the backward pass",
+        "sample     3,584 tokens: 13 tiles are 3,328, text 256 (assumed)",
+        "epoch      unknown: give --data or --samples",
+        "memory       9.80 GB at the peak of a training step",
+        "             6.00 GB  weights",
+        "             3.00 GB  activations",
+        # half a GiB and a tenth of what are no weights
+        "             0.84 GB  CUDA context and fragmentation: an allowance, not measured",
+        # 6 GB, half a GiB and 0.4 GB
+        "answering    6.94 GB with weights in bf16, 8 prompts at a time",
+    ]
+
+
+def test_a_data_set_is_said_by_its_percentiles():
+    samples = Samples(Row(2, 40, 9), list(range(1, 1201)), 1200, 75, text_counted=True)
+    text = format_plan(plan(trial("as given", 9, fits=None), samples=samples))
+
+    assert "sample     median 600 tokens, p95 1,140, longest 1,200; at most 2 tiles; text counted\n" in text
+    assert "epoch      1,200 samples, 75 steps\n" in text
+
+
+def test_what_fits_has_room_to_spare():
+    text = format_plan(plan(trial("as given", 9.5, fits=True), memory_bytes=24 * GB))
+
+    assert "verdict    fits in 24.00 GB, with 14.50 GB to spare\n" in text
+    assert "take" not in text
+
+
+def test_what_does_not_fit_is_followed_by_what_was_tried():
+    tried = (
+        trial("2 samples at a time", 9.0, fits=False),
+        trial("QLoRA", 8.5, fits=False, at_least=True),
+        trial("1 tile", 7.0, fits=True, changes=(("preprocessing.max_tiles", "1"), ("quantisation", "nf4"))),
+    )
+    lines = format_plan(plan(trial("as given", 9.5, fits=False), *tried, memory_bytes=8 * GB)).splitlines()
+    start = next(index for index, line in enumerate(lines) if line.startswith("verdict"))
+
+    assert lines[start:] == [
+        "verdict    does not fit in 8.00 GB; tried, in order of harm:",
+        "                      9.00 GB  2 samples at a time",
+        "           at least   8.50 GB  QLoRA",
+        "                      7.00 GB  1 tile, fits",
+        "take       --model 1b --method lora --set preprocessing.max_tiles=1 --set quantisation=nf4",
+        "answering    6.94 GB with weights in bf16, 8 prompts at a time; fits",
+    ]
+
+
+def test_where_nothing_fits_that_is_said():
+    text = format_plan(plan(trial("as given", 9.5, fits=False), memory_bytes=4 * GB))
+
+    assert "nothing that is known here fits" in text
+    # 4 GB less weights and half a GiB leave 1.46 GB; 8 prompts take 4.4 GB.
+    assert text.splitlines()[-1].endswith("8 prompts at a time; about 2 at a time fit")
+
+
+def test_on_a_cpu_there_is_no_allowance():
+    text = format_plan(plan(trial("as given", 9, fits=None), device="cpu"))
+
+    assert "allowance" not in text
+    assert "answering    6.00 GB" in text
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_json_has_all_of_it_in_bytes(fits):
+    made = plan(trial("as given", 9, fits=fits, changes=(("lora.rank", "8"),)), memory_bytes=10 * GB)
+    content = json.loads(plan_to_json(made))
+
+    assert content["training"] == {
+        "said": "as given",
+        "options": ["--model", "1b", "--method", "lora", "--set", "lora.rank=8"],
+        "needed_bytes": 9 * GB,
+        "at_least": False,
+        "fits": fits,
+        "bytes": {"weights": 6 * GB, "gradients": 1_000_000, "activations": 3 * GB},
+    }
+    assert content["solution"] == (content["training"] if fits else None)
+    assert content["sample"] == {
+        "tiles": 13,
+        "tokens_median": 3584,
+        "tokens_p95": 3584,
+        "tokens_max": 3584,
+        "text_counted": False,
+    }
+    assert content["memory_bytes"] == 10 * GB
+    assert content["answering"]["bf16"]["bytes"] == {"weights": 2 * GB, "key/value cache": 4 * GB}
