@@ -11,6 +11,7 @@ from domainvl.errors import UsageError
 
 if TYPE_CHECKING:
     from domainvl.model.published.exporting import ExportLayout
+    from domainvl.model.trial import Trial
 
 app = typer.Typer(help="Bring checkpoints in and out: fetch, import, export, merge.", no_args_is_help=True)
 
@@ -43,8 +44,8 @@ def import_(
     overwrite: Overwrite = False,
 ) -> None:
     """Turn a published InternVL checkpoint into one of transformers' own classes, without running its code."""
+    from domainvl.model.chat import SYSTEM_PROMPTS
     from domainvl.model.published.importing import import_checkpoint
-    from domainvl.model.published.prompt import SYSTEM_PROMPTS
     from domainvl.model.quiet import quiet_transformers
     from domainvl.model.trial import peak_memory_bytes
 
@@ -52,9 +53,10 @@ def import_(
         raise UsageError(
             "Cannot import a checkpoint",
             rule=f"--system-prompt must be one of {', '.join(SYSTEM_PROMPTS)}, got {system_prompt!r}",
+            action="Leave it out where the checkpoint tells",
         )
     quiet_transformers()
-    summary = import_checkpoint(source, out, system_prompt=system_prompt, overwrite=overwrite)
+    summary = import_checkpoint(source, out, system_prompt=system_prompt, check=check, overwrite=overwrite)
     parts = summary.parameters
     known = f", those of the published {summary.size}" if summary.size else ""
     read, written = summary.tensors
@@ -68,17 +70,12 @@ def import_(
         typer.echo(f"left out    {len(summary.left_out)} buffers that are computed again")
     typer.echo(f"chat        {summary.chat.format}, system message: {summary.chat.system_message or 'none'}")
     typer.echo(f"took        {summary.seconds:.1f} s, peak memory {peak_memory_bytes() / 1e9:.2f} GB")
+    if summary.trial is not None:
+        _show_trial(summary.trial)
     typer.echo(f"checkpoint  {summary.out}")
-    if check:
-        _check(out, summary.dtype)
 
 
-def _check(folder: Path, dtype: str) -> None:
-    import torch
-
-    from domainvl.model.trial import try_model
-
-    trial = try_model(folder, getattr(torch, dtype))
+def _show_trial(trial: Trial) -> None:
     typer.echo(
         f"check       one image, one question, {trial.prompt_tokens} tokens: all logits finite, "
         f"next token {trial.next_token!r}"
@@ -94,6 +91,9 @@ def export(
     model: Annotated[str, typer.Argument(help="Name or folder of a whole model.")],
     out: Annotated[Path, typer.Option(help="Folder to make.")],
     to: Annotated[str, typer.Option(help="native for transformers, published for the original layout.")] = "native",
+    dtype: Annotated[
+        str | None, typer.Option(help="float32, bfloat16 or float16; the type it has where not given.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write a model for other tools."""
@@ -101,13 +101,15 @@ def export(
     from domainvl.model.quiet import quiet_transformers
 
     quiet_transformers()
-    summary = export_checkpoint(model, out, layout=_layout(to), overwrite=overwrite)
+    summary = export_checkpoint(model, out, layout=_layout(to), dtype=_dtype(dtype), overwrite=overwrite)
     typer.echo(
         f"{summary.out}: {summary.tensors:,} tensors, {summary.parameters:,} parameters, {summary.layout} layout, "
         f"{summary.seconds:.1f} s"
     )
     if summary.layout == "published" and not summary.remote_code:
         typer.echo("The official loader also wants the .py files of the original checkpoint beside the weights.")
+    for note in summary.notes:
+        typer.echo(note)
 
 
 @app.command(name="merge", epilog="Example: domainvl model merge run --data data --out standalone")
@@ -119,16 +121,24 @@ def merge(
     dtype: Annotated[
         str | None, typer.Option(help="float32, bfloat16 or float16; the type of the base where not given.")
     ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     overwrite: Overwrite = False,
 ) -> None:
     """Make an adapter and its base one checkpoint, and prove on real samples that it answers the same."""
-    from domainvl.model.merging import MERGED_DTYPES, merge_adapter
+    from domainvl.model.device import choose_device
+    from domainvl.model.merging import merge_adapter
     from domainvl.model.quiet import quiet_transformers
 
-    if dtype is not None and dtype not in MERGED_DTYPES:
-        raise UsageError("Cannot merge", rule=f"--dtype must be one of {', '.join(MERGED_DTYPES)}, got {dtype!r}")
     quiet_transformers()
-    summary = merge_adapter(adapter, out, data, sample_count=samples, dtype=dtype, overwrite=overwrite)
+    summary = merge_adapter(
+        adapter,
+        out,
+        data,
+        sample_count=samples,
+        dtype=_dtype(dtype),
+        device=choose_device(device),
+        overwrite=overwrite,
+    )
     typer.echo(
         f"compared    {summary.samples} samples, {summary.positions} answer tokens: logits differ by at most "
         f"{summary.difference:.2g} of the largest (bound {summary.bound:g})"
@@ -141,4 +151,19 @@ def _layout(name: str) -> ExportLayout:
     match name:
         case "native" | "published":
             return name
-    raise UsageError("Cannot export a checkpoint", rule=f"--to must be native or published, got {name!r}")
+    raise UsageError(
+        "Cannot export a checkpoint",
+        rule=f"--to must be native or published, got {name!r}",
+        action="Use native for transformers, published for what loads the original checkpoints",
+    )
+
+
+def _dtype(name: str | None) -> str | None:
+    known = ("float32", "bfloat16", "float16")
+    if name is not None and name not in known:
+        raise UsageError(
+            "Cannot choose the type of the weights",
+            rule=f"--dtype must be one of {', '.join(known)}, got {name!r}",
+            action="Leave it out to keep the type they have",
+        )
+    return name

@@ -21,7 +21,7 @@ class Prediction(BaseModel):
 
     Attributes:
         sample_id: Id of the sample.
-        text: The answer as it was generated, special tokens removed; may be empty.
+        text: The answer as it was generated, its end marker removed; may be empty.
         likelihood: Normalised likelihood of the answer: exp of the mean log-probability of its tokens, so that
             long and short answers compare. Between 0 and 1.
     """

@@ -29,7 +29,7 @@ from domainvl.model.preprocessing import TileReader
 from domainvl.schema import Sample, SampleFile, Split, read_samples
 
 if TYPE_CHECKING:
-    from domainvl.model.checkpoint import LoadedModel
+    from domainvl.model.checkpoint import CheckpointSpec, LoadedModel
 
 BASE, ADAPTED, MAJORITY, BLANK, GAIN = "base", "adapted", "majority", "blank images", "adapted - base"
 SYSTEMS = (BASE, ADAPTED, MAJORITY, BLANK)
@@ -156,9 +156,9 @@ def _generate_all(
 ) -> dict[str, list[Prediction]]:
     device = choose_device(settings.device)
     dtype = choose_precision("auto", device)
-    adapted = load_model(model, device=device, dtype=dtype)
-    _check_wording(adapted, samples, model)
-    reader = TileReader(dataset, adapted.spec.preprocessing, cache_bytes=_CACHE_BYTES)
+    spec = read_spec(find_checkpoint(model))
+    _check_wording(spec, samples, model)
+    reader = TileReader(dataset, spec.preprocessing, cache_bytes=_CACHE_BYTES)
 
     def answer(system: str, loaded: LoadedModel, *, blank_images: bool = False) -> list[Prediction]:
         answers = generate_answers(
@@ -179,16 +179,18 @@ def _generate_all(
     predictions: dict[str, list[Prediction]] = {}
     if base is not None:
         other = load_model(base, device=device, dtype=dtype)
-        other.spec = other.spec.model_copy(update={"preprocessing": adapted.spec.preprocessing})
+        other.spec = other.spec.model_copy(update={"preprocessing": spec.preprocessing})
         predictions[BASE] = answer(BASE, other)
+        del other  # the two models are never in memory together
+    adapted = load_model(model, device=device, dtype=dtype)
     predictions[ADAPTED] = answer(ADAPTED, adapted)
     predictions[BLANK] = answer(BLANK, adapted, blank_images=True)
     return predictions
 
 
-def _check_wording(loaded: LoadedModel, samples: Sequence[Sample], model: str) -> None:
+def _check_wording(spec: CheckpointSpec, samples: Sequence[Sample], model: str) -> None:
     asked = {sample.provenance.wording for sample in samples}
-    trained = loaded.spec.preprocessing.wording
+    trained = spec.preprocessing.wording
     if asked != {trained}:
         raise CheckpointError(
             "Cannot evaluate",

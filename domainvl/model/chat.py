@@ -33,16 +33,32 @@ V1_5_SYSTEM_MESSAGES: Mapping[str, str] = {
 issues 240 and 348)."""
 
 
-def v1_5_system_message(name: str, where: Path) -> str:
-    """Return the system message of the V1-5 model of a chat format.
+SYSTEM_PROMPTS = ("internvl2", "v1-5", "none")
+"""What a user can say of a checkpoint from which the system message cannot be told."""
+
+
+def named_system_message(system_prompt: str, name: str, where: Path) -> str | None:
+    """Return the system message that goes by a name.
 
     Args:
-        name: Of the format.
+        system_prompt: One of :data:`SYSTEM_PROMPTS`.
+        name: Of the chat format.
         where: The checkpoint, for the message.
 
     Raises:
-        CheckpointError: If no V1-5 model has that format.
+        CheckpointError: If there is no such name, or no V1-5 model has that format.
     """
+    if system_prompt not in SYSTEM_PROMPTS:
+        raise CheckpointError(
+            "Cannot choose a system message",
+            where=where,
+            rule=f"it must be one of {', '.join(SYSTEM_PROMPTS)}, got {system_prompt!r}",
+            action="Choose one with --system-prompt",
+        )
+    if system_prompt == "none":
+        return None
+    if system_prompt == "internvl2":
+        return INTERNVL2_SYSTEM_MESSAGE
     if name not in V1_5_SYSTEM_MESSAGES:
         raise CheckpointError(
             "Cannot choose a system message",
@@ -110,7 +126,9 @@ class Chat(BaseModel):
         """
         if self.format not in CHAT_FORMATS:
             raise CheckpointError(
-                "Unknown chat format", rule=f"it must be one of {', '.join(CHAT_FORMATS)}, got {self.format!r}"
+                "Unknown chat format",
+                rule=f"it must be one of {', '.join(CHAT_FORMATS)}, got {self.format!r}",
+                action="Use a checkpoint that this version of domainvl imported",
             )
         return CHAT_FORMATS[self.format]
 

@@ -12,8 +12,8 @@ from domainvl.model.chat import (
     INTERNVL2_SYSTEM_MESSAGE,
     V1_5_SYSTEM_MESSAGES,
     Chat,
+    named_system_message,
     serialise,
-    v1_5_system_message,
 )
 from domainvl.model.tokens import IMAGE_CONTEXT
 from domainvl.schema import Turn
@@ -85,11 +85,14 @@ def recognise_chat(tokenizer: PreTrainedTokenizerFast, folder: Path, system_prom
     rendered = _render(tokenizer, template, folder)
     for chat in _candidates():
         if _text(chat) == rendered:
-            return _with_system(chat, system_prompt, folder)
+            if system_prompt is None:
+                return chat
+            return Chat(format=chat.format, system_message=named_system_message(system_prompt, chat.format, folder))
     raise CheckpointError(
         "Cannot import a checkpoint",
         where=folder,
         rule=f"its chat template is none of {', '.join(CHAT_FORMATS)}: it makes {rendered!r}",
+        action="Report the checkpoint with this message",
     )
 
 
@@ -99,17 +102,6 @@ def _candidates() -> list[Chat]:
         for name in CHAT_FORMATS
         for message in (None, INTERNVL2_SYSTEM_MESSAGE, V1_5_SYSTEM_MESSAGES.get(name))
     ]
-
-
-def _with_system(chat: Chat, system_prompt: str | None, folder: Path) -> Chat:
-    match system_prompt:
-        case None:
-            return chat
-        case "internvl2":
-            return Chat(format=chat.format, system_message=INTERNVL2_SYSTEM_MESSAGE)
-        case "v1-5":
-            return Chat(format=chat.format, system_message=v1_5_system_message(chat.format, folder))
-    return Chat(format=chat.format, system_message=None)
 
 
 def _text(chat: Chat) -> str:

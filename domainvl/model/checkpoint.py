@@ -106,6 +106,15 @@ class LoadedModel:
         """Where the model is."""
         return next(self.model.parameters()).device
 
+    @property
+    def rope_border(self) -> int | None:
+        """Length at which Phi-3 changes to the long factors of its positions, None for other models.
+
+        transformers decides by the longest row of a batch, so rows on both sides of it must not share a batch.
+        """
+        rope = self.internvl.config.text_config.rope_parameters or {}
+        return rope["original_max_position_embeddings"] if rope.get("rope_type") == "longrope" else None
+
     def encoder(self) -> ConversationEncoder:
         """Return the encoder of conversations for this checkpoint."""
         tokens_per_tile = self.spec.preprocessing.tokens_per_tile
@@ -129,6 +138,11 @@ def find_checkpoint(reference: str) -> Path:
         rule=rule,
         action=f"Name a folder made by domainvl model import or domainvl finetune, or one of: {', '.join(_SHIPPED)}",
     )
+
+
+def absolute_reference(reference: str) -> str:
+    """Return a reference that holds from any folder: the name of a model that ships, or an absolute path."""
+    return reference if reference in _SHIPPED else str(Path(reference).resolve())
 
 
 def read_spec(folder: Path) -> CheckpointSpec:

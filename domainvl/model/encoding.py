@@ -97,6 +97,7 @@ class ConversationEncoder:
             raise CheckpointError(
                 "Cannot encode a conversation",
                 rule=f"the tokenizer has no {token}, which the chat format {self._chat.format} needs",
+                action="Use the tokenizer that belongs to the checkpoint",
             )
         return int(found)
 
@@ -106,4 +107,5 @@ def _image_mismatch(turns: Sequence[Turn], tile_counts: Sequence[int]) -> Datase
     return DatasetError(
         "Cannot encode a conversation",
         rule=f"placeholders and images must be equally many, got {placeholders} and {len(tile_counts)}",
+        action="Write <image> once for each image, or make the data set again",
     )

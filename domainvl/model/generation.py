@@ -72,14 +72,39 @@ def generate_answers(
         requests.append(_Request(sample, encoder.encode(sample.turns[:-1], tile_counts).input_ids))
     requests.sort(key=lambda request: (len(request.input_ids), request.sample.id))
     with closing(reader.read_all(request.sample.images for request in requests)) as read_ahead:
-        for start in range(0, len(requests), batch_size):
-            batch = requests[start : start + batch_size]
+        done = 0
+        for batch in _batches(requests, batch_size, loaded.rope_border, max_new_tokens):
             tiles = [part for parts in islice(read_ahead, len(batch)) for part in parts]
             if blank_images:
                 tiles = blank_tiles(tiles, loaded.spec.preprocessing)
             yield from _answer_batch(loaded, batch, tiles, max_new_tokens)
             if on_progress is not None:
-                on_progress(start + len(batch), len(requests))
+                done += len(batch)
+                on_progress(done, len(requests))
+
+
+def _batches(
+    requests: Sequence[_Request], size: int, rope_border: int | None, max_new_tokens: int
+) -> Iterator[list[_Request]]:
+    """Divide requests that are sorted by length, so that no answer depends on what else is in its batch.
+
+    Where the model changes its positions at a border, prompts beyond it go together, those that stay before it go
+    together, and each that may cross it while it is answered goes alone.
+    """
+    batch: list[_Request] = []
+    last = None
+    for request in requests:
+        length = len(request.input_ids)
+        beyond = rope_border is not None and length > rope_border
+        crosses = rope_border is not None and not beyond and length + max_new_tokens > rope_border
+        kind = request if crosses else beyond
+        if batch and (len(batch) == size or kind != last):
+            yield batch
+            batch = []
+        batch.append(request)
+        last = kind
+    if batch:
+        yield batch
 
 
 def _answer_batch(

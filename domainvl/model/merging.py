@@ -39,10 +39,6 @@ In float32 only the order of additions differs. In half precision each merged we
 """
 
 
-MERGED_DTYPES = tuple(_BOUNDS)
-"""Types that a merged checkpoint can be written in."""
-
-
 @dataclass(frozen=True)
 class MergeSummary:
     """What was merged, and how near the result is.
@@ -84,6 +80,7 @@ def merge_adapter(
     sample_count: int = 8,
     max_new_tokens: int = 32,
     dtype: str | None = None,
+    device: torch.device | str = "cpu",
     overwrite: bool = False,
 ) -> MergeSummary:
     """Write a standalone checkpoint of an adapter and its base, if it behaves as they do.
@@ -96,6 +93,7 @@ def merge_adapter(
         sample_count: How many samples, spread over the file.
         max_new_tokens: Longest generated answer.
         dtype: Of the weights that are written; the base's where None.
+        device: Where both are compared, in float32.
         overwrite: Replace an earlier checkpoint.
 
     Raises:
@@ -108,7 +106,12 @@ def merge_adapter(
     folder = find_checkpoint(reference)
     spec = read_spec(folder)
     if spec.kind != "adapter" or spec.base is None:
-        raise CheckpointError("Cannot merge", where=folder, rule="it must be an adapter, got a whole model")
+        raise CheckpointError(
+            "Cannot merge",
+            where=folder,
+            rule="it must be an adapter, got a whole model",
+            action="Use it as it is, or export it with domainvl model export",
+        )
     samples = _choose(dataset, sample_count)
     base_folder = find_checkpoint(spec.base.name)
     kept_dtype = dtype or stored_dtype(base_folder)
@@ -123,9 +126,9 @@ def merge_adapter(
     work = hidden_sibling(out, "partial")
     make_folder(work, out, empty=True)
     try:
-        before = _merge_into(reference, merged_spec, work, kept_dtype, samples, dataset, max_new_tokens)
+        before = _merge_into(reference, merged_spec, work, kept_dtype, device, samples, dataset, max_new_tokens)
         gc.collect()  # the adapted model goes before the merged one comes
-        after = _behaviour(load_model(str(work)), samples, dataset, max_new_tokens)
+        after = _behaviour(load_model(str(work), device=device), samples, dataset, max_new_tokens)
         difference = _compare(before, after, _BOUNDS[kept_dtype], folder)
         take_name(work, out)
     except BaseException:
@@ -149,7 +152,9 @@ def _choose(dataset: Path, count: int) -> list[Sample]:
         if samples:
             step = max(1, len(samples) // count)
             return [samples[index] for index in range(0, len(samples), step)][:count]
-    raise NothingToDoError("Cannot merge", where=dataset, rule="there are no samples to compare on")
+    raise NothingToDoError(
+        "Cannot merge", where=dataset, rule="there are no samples to compare on", action="Name a data set with samples"
+    )
 
 
 def _merge_into(
@@ -157,6 +162,7 @@ def _merge_into(
     merged_spec: CheckpointSpec,
     work: Path,
     dtype: str,
+    device: torch.device | str,
     samples: Sequence[Sample],
     dataset: Path,
     max_new_tokens: int,
@@ -164,7 +170,7 @@ def _merge_into(
     """Save the merged model and return what the adapted one says."""
     import torch
 
-    loaded = load_model(reference, quantisation="none")  # 4 bits would round the sum again
+    loaded = load_model(reference, device=device, quantisation="none")  # 4 bits would round the sum again
     before = _behaviour(loaded, samples, dataset, max_new_tokens)
     adapted: Any = loaded.model
     merged = adapted.merge_and_unload(safe_merge=True).to(getattr(torch, dtype))
@@ -193,18 +199,19 @@ def _answer_logits(
     positions = [index - 1 for index, supervised in enumerate(encoded.supervised) if supervised]
     with torch.inference_mode():
         logits: torch.Tensor = loaded.internvl(
-            input_ids=torch.tensor([encoded.input_ids]),
+            input_ids=torch.tensor([encoded.input_ids], device=loaded.device),
             pixel_values=pixel_values(loaded, reader.read(sample.images)),
             use_cache=False,
-            logits_to_keep=torch.tensor(positions),
+            logits_to_keep=torch.tensor(positions, device=loaded.device),
         ).logits
-    return logits[0].float()
+    return logits[0].float().cpu()
 
 
 def _compare(before: _Behaviour, after: _Behaviour, bound: float, folder: Path) -> float:
-    largest = max(float(rows.abs().max()) for rows in before.logits)
-    pairs = zip(before.logits, after.logits, strict=True)
-    difference = max(float((old - new).abs().max()) for old, new in pairs) / largest
+    import torch
+
+    old, new = torch.cat(before.logits), torch.cat(after.logits)
+    difference = float((old - new).abs().max() / old.abs().max())  # not a number where one of them is none
     changed = [name for name, text in before.answers.items() if after.answers[name] != text]
     if difference <= bound and not changed:
         return difference

@@ -145,6 +145,13 @@ def train_in_full(model: InternVLForConditionalGeneration, settings: TrainedPart
     for module in _trained_modules(model, settings):
         module.requires_grad_(True)
     whole = settings.language_model and settings.last_layers.language_model is None
+    both = [whole if wanted is None else wanted for wanted in (settings.embeddings, settings.lm_head)]
+    if model.get_input_embeddings().weight is model.lm_head.weight and both[0] != both[1]:
+        raise UsageError(
+            "Cannot train one of embeddings and output layer",
+            rule=f"in this model they are one matrix; full.embeddings is {both[0]} and full.lm_head {both[1]}",
+            action="Set both alike",
+        )
     for module, wanted in (
         (model.get_input_embeddings(), settings.embeddings),
         (model.lm_head, settings.lm_head),

@@ -127,9 +127,20 @@ class EncodedPass:
 
 
 def encode_pass(
-    samples: Sequence[Sample], encoder: ConversationEncoder, reader: TileReader, preprocessing: Preprocessing
+    samples: Sequence[Sample],
+    encoder: ConversationEncoder,
+    reader: TileReader,
+    preprocessing: Preprocessing,
+    rope_border: int | None = None,
 ) -> list[EncodedPass]:
     """Encode samples about the same images, together if their prompts begin alike up to the last image.
+
+    Args:
+        samples: About the same images.
+        encoder: Of conversations.
+        reader: Of tiles.
+        preprocessing: How images become tiles.
+        rope_border: Samples longer than this never share a pass with shorter ones, see ``LoadedModel.rope_border``.
 
     Returns:
         One pass, or one for each sample where they share nothing.
@@ -142,7 +153,8 @@ def encode_pass(
     tiles = tuple(reader.read(images))
     conversations = [encoder.encode(sample.turns, tile_counts) for sample in samples]
     shared = _shared_length(conversations)
-    if shared <= encoder.last_image_token(conversations[0].input_ids):
+    sides = {rope_border is not None and len(one.input_ids) > rope_border for one in conversations}
+    if shared <= encoder.last_image_token(conversations[0].input_ids) or len(sides) > 1:
         return [_join([conversation], 0, tiles) for conversation in conversations]
     return [_join(conversations, shared, tiles)]
 
@@ -236,20 +248,27 @@ def collate(passes: Sequence[EncodedPass], padding_id: int, weighting: LossWeigh
     return Batch(input_ids, position_ids, segments, labels, weights, tiles)
 
 
-def micro_batches(passes: Sequence[EncodedPass], size: int) -> list[list[EncodedPass]]:
+def _is_beyond(one: EncodedPass, rope_border: int | None) -> bool:
+    return rope_border is not None and max(one.positions) >= rope_border
+
+
+def micro_batches(passes: Sequence[EncodedPass], size: int, rope_border: int | None = None) -> list[list[EncodedPass]]:
     """Divide the passes of a step, similar lengths together, so that little is padded.
 
     Args:
         passes: What the step is made of.
         size: Most samples in a part; a pass is never divided.
+        rope_border: Passes longer than this are computed apart from shorter ones, see ``LoadedModel.rope_border``.
     """
     parts: list[list[EncodedPass]] = []
     room = 0
-    for one in sorted(passes, key=lambda one: len(one.input_ids)):
+    side = None
+    for one in sorted(passes, key=lambda one: (_is_beyond(one, rope_border), len(one.input_ids))):
         questions = max(one.segments)
-        if questions > room or not parts:
+        if questions > room or not parts or _is_beyond(one, rope_border) != side:
             parts.append([])
             room = size
+        side = _is_beyond(one, rope_border)
         parts[-1].append(one)
         room -= questions
     return parts

@@ -11,6 +11,7 @@ from domainvl.model.checkpoint import (
     BaseReference,
     CheckpointSpec,
     LoadedModel,
+    absolute_reference,
     find_checkpoint,
     hash_weights,
     load_model,
@@ -46,7 +47,7 @@ def prepare_model(recipe: Recipe, device: torch.device, training: dict[str, Any]
     base = None
     if recipe.method == "lora":
         base = BaseReference(
-            name=recipe.model,
+            name=absolute_reference(recipe.model),
             weights_sha256=hash_weights(find_checkpoint(recipe.model)),
             quantisation=None if recipe.quantisation == "none" else recipe.quantisation,
         )

@@ -216,6 +216,7 @@ def load_recipe(
         content["model"] = model
     for override in overrides:
         _apply_override(content, override)
+        _refuse_other_method(override, content.get("method"))
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
@@ -280,6 +281,17 @@ def _apply_override(content: dict[str, Any], override: str) -> None:
         if not isinstance(target, dict):
             raise RecipeError(f"Cannot apply {override!r}", rule=f"{parent} is a value, not a section")
     target[last] = yaml.safe_load(value)
+
+
+def _refuse_other_method(override: str, method: Any) -> None:
+    """Refuse a change of the section that the method does not read."""
+    section = override.partition(".")[0]
+    if section in ("lora", "full") and method in ("lora", "full") and section != method:
+        raise RecipeError(
+            f"Cannot apply {override!r}",
+            rule=f"{section}.* does nothing with method: {method}",
+            action=f"Use --method {section}, or change {method}.*",
+        )
 
 
 def _explain(error: ValidationError, reference: str) -> RecipeError:

@@ -188,7 +188,7 @@ class _Run:
         encoded = self._encode(passes)
         batches = [
             collate(part, self._padding_id, settings.loss_weighting)
-            for part in micro_batches(encoded, settings.micro_batch_size)
+            for part in micro_batches(encoded, settings.micro_batch_size, self.loaded.rope_border)
         ]
         total_weight = sum(batch.weights.sum().item() for batch in batches)
         loss_sum = 0.0
@@ -248,7 +248,9 @@ class _Run:
         return [
             encoded
             for samples in passes
-            for encoded in encode_pass(samples, self._encoder, self._reader, self._preprocessing)
+            for encoded in encode_pass(
+                samples, self._encoder, self._reader, self._preprocessing, self.loaded.rope_border
+            )
         ]
 
     def _autocast(self) -> AbstractContextManager[Any]:

@@ -68,7 +68,7 @@ def test_import_with_a_check(tmp_path: Path, run: Run) -> None:
     assert len(check) == 1
     assert "one image, one question" in check[0]
     assert "all logits finite" in check[0]
-    assert "peak memory" in out[-1]
+    assert "peak memory" in out[-2]
 
 
 def test_import_recognises_a_published_size(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

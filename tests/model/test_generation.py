@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import InternVLConfig, InternVLForConditionalGeneration, Phi3Config
 
 from domainvl.model.checkpoint import LoadedModel, load_model
 from domainvl.model.generation import generate_answers, pixel_values
@@ -34,6 +35,63 @@ def test_batches_of_mixed_length_equal_one_at_a_time(loaded: LoadedModel, square
     assert {key: text for key, (text, _) in one.items()} == {key: text for key, (text, _) in many.items()}
     for key in one:
         assert one[key][1] == pytest.approx(many[key][1], rel=1e-4)
+
+
+def with_longrope(loaded: LoadedModel, border: int) -> LoadedModel:
+    """The same vision encoder and tokenizer, under a Phi-3 that changes its positions at the border."""
+    config, half = loaded.internvl.config, 16
+    text = Phi3Config(
+        vocab_size=config.text_config.vocab_size,
+        hidden_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        intermediate_size=128,
+        max_position_embeddings=4 * border,
+        original_max_position_embeddings=border,
+        pad_token_id=0,
+        rope_parameters={
+            "rope_type": "longrope",
+            "rope_theta": 10_000.0,
+            "factor": 4.0,
+            "original_max_position_embeddings": border,
+            "short_factor": [1.0] * half,
+            "long_factor": [4.0] * half,
+        },
+        initializer_range=0.2,
+    )
+    torch.manual_seed(1)
+    model = InternVLForConditionalGeneration(
+        InternVLConfig(
+            vision_config=config.vision_config,
+            text_config=text,
+            image_token_id=config.image_token_id,
+            image_seq_length=config.image_seq_length,
+            tie_word_embeddings=False,
+        )
+    )
+    return LoadedModel(model.eval(), loaded.tokenizer, loaded.spec)
+
+
+@pytest.mark.parametrize("distance", [6, 13], ids=["crossed while answering", "stayed before"])
+def test_answers_of_phi3_do_not_depend_on_the_batch(
+    loaded: LoadedModel, squares: Path, samples: list[Sample], distance: int
+) -> None:
+    """Answers have 12 tokens: the shortest prompts cross the border of the rope or stay before it, others are beyond."""
+    encoder = loaded.encoder()
+    lengths = [len(encoder.encode(sample.turns[:-1], [1] * len(sample.images)).input_ids) for sample in samples]
+    border = min(lengths) + distance
+    assert border < max(lengths)
+    phi3 = with_longrope(loaded, border)
+    assert phi3.rope_border == border
+    one, many = (answers(phi3, squares, samples, batch_size=size) for size in (1, 7))
+    assert {key: text for key, (text, _) in one.items()} == {key: text for key, (text, _) in many.items()}
+    for key in one:
+        assert one[key][1] == pytest.approx(many[key][1], rel=1e-4)
+
+
+def test_other_models_have_no_rope_border(loaded: LoadedModel) -> None:
+    assert loaded.rope_border is None
 
 
 def test_likelihood_equals_that_of_a_plain_forward_pass(

@@ -122,6 +122,13 @@ def test_a_model_that_behaves_otherwise_is_not_kept(
     assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
 
 
+def test_what_is_no_number_is_no_proof(tmp_path: Path) -> None:
+    fine, broken = torch.ones(2, 3), torch.tensor([[1.0, float("nan"), 1.0]])
+    before = merging._Behaviour([fine, fine], {})
+    with pytest.raises(CheckpointError, match="difference of a logit is nan"):
+        merging._compare(before, merging._Behaviour([fine, torch.cat([broken, broken])], {}), 1.0, tmp_path)
+
+
 def test_a_whole_model_is_no_adapter(untrained: Path, squares: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="must be an adapter"):
         merge_adapter(str(untrained), tmp_path / "merged", squares)

@@ -115,3 +115,13 @@ def test_parts_of_which_anything_is_trained() -> None:
         "vision",
         "language_model",
     }
+
+
+def test_one_matrix_cannot_be_trained_in_half() -> None:
+    """Where the output layer is the embeddings, training one and freezing the other is no choice."""
+    model = small_model()
+    model.lm_head.weight = model.get_input_embeddings().weight
+    with pytest.raises(UsageError, match=r"one matrix; full.embeddings is False and full.lm_head True"):
+        train_in_full(model, TrainedParts(embeddings=False))
+    train_in_full(model, TrainedParts(embeddings=False, lm_head=False))
+    assert not model.lm_head.weight.requires_grad

@@ -104,6 +104,29 @@ def test_micro_batches_keep_passes_whole_and_similar_lengths_together() -> None:
     assert [[len(part.input_ids) - 1 for part in parts_of] for parts_of in parts] == [[10, 12, 40], [50], [90]]
 
 
+def test_passes_on_both_sides_of_a_rope_border_are_computed_apart() -> None:
+    """Phi-3 chooses its rotary factors by the longest row of a batch."""
+
+    def one(length: int) -> EncodedPass:
+        return EncodedPass((0,) * length, (False,) * length, tuple(range(length)), (1,) * length, ())
+
+    passes = [one(9), one(11), one(10), one(12)]
+    assert [[len(part.input_ids) for part in parts] for parts in micro_batches(passes, 4, 10)] == [[9, 10], [11, 12]]
+    assert len(micro_batches(passes, 4)) == 1
+
+
+def test_questions_on_both_sides_of_a_rope_border_share_no_pass(squares: Path, loaded: LoadedModel) -> None:
+    samples = SampleFile(squares, Split.TRAIN)
+    pair = [samples[index] for index in group_into_passes(samples, 8)[0]]
+    reader = TileReader(squares, loaded.spec.preprocessing)
+    arguments = (pair, loaded.encoder(), reader, loaded.spec.preprocessing)
+    lengths = sorted(len(loaded.encoder().encode(sample.turns, [1]).input_ids) for sample in pair)
+    assert len(pair) > 1
+    assert lengths[0] < lengths[-1]
+    assert len(encode_pass(*arguments)) == len(encode_pass(*arguments, lengths[-1])) == 1
+    assert len(encode_pass(*arguments, lengths[0])) == len(pair)
+
+
 @pytest.mark.parametrize(("weighting", "exponent"), [("token", 0.0), ("sample", -1.0), ("square", -0.5)])
 def test_weights_by_hand(weighting: str, exponent: float) -> None:
     """Two answers of one and four tokens after three shared ones."""

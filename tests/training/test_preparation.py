@@ -139,3 +139,17 @@ def test_an_adapter_is_no_model_to_start_from(untrained: Path, tmp_path: Path) -
     save_checkpoint(prepared(untrained), tmp_path / "adapter")
     with pytest.raises(UsageError, match="model must be a whole model"):
         prepared(tmp_path / "adapter")
+
+
+def test_an_adapter_finds_its_base_from_any_folder(
+    untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(untrained.parent)
+    loaded = prepared(Path(untrained.name))
+    save_checkpoint(loaded, tmp_path / "adapter")
+    monkeypatch.chdir(tmp_path)
+    assert load_model("adapter").spec.base.name == str(untrained.resolve())
+
+
+def test_a_model_that_ships_keeps_its_name() -> None:
+    assert prepared(Path("tiny")).spec.base.name == "tiny"

@@ -146,3 +146,9 @@ def test_wrong_files_are_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_unknown_recipe_suggests_one() -> None:
     with pytest.raises(RecipeError, match="did you mean medical?"):
         load_recipe("medicel")
+
+
+@pytest.mark.parametrize(("method", "change"), [("lora", "full.vision=false"), ("full", "lora.rank=3")])
+def test_a_change_of_what_the_method_does_not_read_is_refused(method: str, change: str) -> None:
+    with pytest.raises(RecipeError, match=rf"does nothing with method: {method}"):
+        load_recipe("medical", method=method, overrides=[change])

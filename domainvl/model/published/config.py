@@ -155,7 +155,12 @@ class _Section:
             raise self.error(f"{self._key(key)} must be {wanted}, got {value!r}: {why}")
 
     def error(self, rule: str) -> CheckpointError:
-        return CheckpointError("Cannot import a checkpoint", where=self._path, rule=rule)
+        return CheckpointError(
+            "Cannot import a checkpoint",
+            where=self._path,
+            rule=rule,
+            action="Use the config.json that was published with these weights",
+        )
 
     def _key(self, key: str) -> str:
         return f"{self._name}.{key}" if self._name else key

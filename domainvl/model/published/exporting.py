@@ -21,14 +21,25 @@ from domainvl.model.checkpoint import (
     read_spec,
     save_tokenizer,
 )
-from domainvl.model.published.config import CONFIG_NAME, published_config, published_max_tiles, read_config
+from domainvl.model.published.config import (
+    CONFIG_NAME,
+    SYSTEM_MESSAGE_KEY,
+    published_config,
+    published_max_tiles,
+    read_config,
+)
 from domainvl.model.published.layout import published_bindings
-from domainvl.model.published.tensors import CheckpointTensors, TensorInfo, write_tensors
+from domainvl.model.published.processor import lacks_thumbnail, processor_files
+from domainvl.model.published.prompt import published_chat
+from domainvl.model.published.tensors import CheckpointTensors, TensorInfo, TensorSource, widest_dtype, write_tensors
 from domainvl.model.published.transfer import to_published
 from domainvl.model.tokens import IMAGE_CONTEXT, IMAGE_END, IMAGE_START
 
 if TYPE_CHECKING:
+    import torch
     from transformers import InternVLConfig
+
+    from domainvl.model.chat import Chat
 
 ExportLayout = Literal["native", "published"]
 
@@ -46,6 +57,7 @@ class ExportSummary:
         tensors: Number of tensors.
         parameters: Number of parameters.
         remote_code: Whether the official code lies beside the weights, as the official loader wants it.
+        notes: What other tools will do otherwise than domainvl.
         seconds: How long it took.
     """
 
@@ -54,10 +66,13 @@ class ExportSummary:
     tensors: int
     parameters: int
     remote_code: bool
+    notes: tuple[str, ...]
     seconds: float
 
 
-def export_checkpoint(reference: str, out: Path, *, layout: ExportLayout, overwrite: bool = False) -> ExportSummary:
+def export_checkpoint(
+    reference: str, out: Path, *, layout: ExportLayout, dtype: str | None = None, overwrite: bool = False
+) -> ExportSummary:
     """Export a checkpoint.
 
     Args:
@@ -65,6 +80,7 @@ def export_checkpoint(reference: str, out: Path, *, layout: ExportLayout, overwr
         out: Folder to make.
         layout: ``native`` for transformers and what builds on it; ``published`` for all that loads the original
             checkpoints, such as LMDeploy, ms-swift and the official code.
+        dtype: Of the weights that are written, by its name in torch; the one they have where None.
         overwrite: Replace an earlier export.
 
     Raises:
@@ -82,7 +98,9 @@ def export_checkpoint(reference: str, out: Path, *, layout: ExportLayout, overwr
             rule="it must be a whole model",
             action="Merge it first: domainvl model merge",
         )
-    source = CheckpointTensors(folder)
+    source: TensorSource = CheckpointTensors(folder)
+    if dtype is not None:
+        source = _InType(source, dtype)
     work = hidden_sibling(out, "partial")
     make_folder(work, out, empty=True)
     try:
@@ -100,30 +118,59 @@ def export_checkpoint(reference: str, out: Path, *, layout: ExportLayout, overwr
         len(infos),
         sum(info.parameters for info in infos.values()),
         any(out.glob("modeling_*.py")),
+        _notes(folder, spec, layout),
         time.perf_counter() - started,
     )
 
 
-def _write_published(
-    folder: Path, spec: CheckpointSpec, source: CheckpointTensors, work: Path
-) -> Mapping[str, TensorInfo]:
+class _InType:
+    """Tensors in another type."""
+
+    def __init__(self, source: TensorSource, dtype: str) -> None:
+        import torch
+
+        self._source = source
+        self._dtype: torch.dtype = getattr(torch, dtype)
+        self.infos = {name: TensorInfo(self._dtype, info.shape) for name, info in source.infos.items()}
+
+    def read(self, name: str) -> torch.Tensor:
+        return self._source.read(name).to(self._dtype)
+
+    def where(self, name: str) -> Path:
+        return self._source.where(name)
+
+
+def _notes(folder: Path, spec: CheckpointSpec, layout: ExportLayout) -> tuple[str, ...]:
+    notes = []
+    if layout == "native" and lacks_thumbnail(spec.preprocessing):
+        notes.append("transformers' processor adds a thumbnail, which this model was not trained with.")
+    kept = folder / PUBLISHED_FOLDER
+    if layout == "published" and kept.is_dir() and not _tells(read_config(kept), kept, spec.chat):
+        notes.append(
+            "The system message of this model is in config.json, where domainvl reads it; the official code takes the "
+            "one in conversation.py."
+        )
+    return tuple(notes)
+
+
+def _write_published(folder: Path, spec: CheckpointSpec, source: TensorSource, work: Path) -> Mapping[str, TensorInfo]:
     from transformers import InternVLConfig
 
     config: InternVLConfig = InternVLConfig.from_pretrained(folder, local_files_only=True)
     transfer = to_published(published_bindings(config), source, folder)
     write_tensors(work, transfer.infos, transfer.tensors())
-    dtype = str(next(iter(transfer.infos.values())).dtype).removeprefix("torch.")
+    dtype = str(widest_dtype(transfer.infos)).removeprefix("torch.")
     kept = folder / PUBLISHED_FOLDER
     files = sorted(kept.iterdir()) if kept.is_dir() else _tokenizer_files(folder)
     for path in files:
         shutil.copyfile(path, work / path.name)
     made = published_config(config, spec.chat, spec.preprocessing, dtype)
-    content = _updated(read_config(kept), made, kept) if kept.is_dir() else made
+    content = _updated(read_config(kept), made, kept, spec.chat) if kept.is_dir() else made
     _write_json(work / CONFIG_NAME, content)
     return transfer.infos
 
 
-def _updated(original: dict[str, Any], made: Mapping[str, Any], kept: Path) -> dict[str, Any]:
+def _updated(original: dict[str, Any], made: Mapping[str, Any], kept: Path, chat: Chat) -> dict[str, Any]:
     """Return the original config with what is no longer true of it: LoRA is merged, the type may be another."""
     for key in ("template", "force_image_size", "select_layer"):
         if original.get(key, made[key]) not in (made[key], None):
@@ -131,27 +178,37 @@ def _updated(original: dict[str, Any], made: Mapping[str, Any], kept: Path) -> d
                 "Cannot export a checkpoint",
                 where=kept / CONFIG_NAME,
                 rule=f"{key} was {original[key]!r} when it was imported and is {made[key]!r} now",
+                action=f"Remove the folder {kept} to have a config made anew",
             )
     current = ["use_llm_lora", "use_backbone_lora", "torch_dtype", "use_thumbnail"]
     changed = {key: made[key] for key in current if key in original}
     if published_max_tiles(original, kept / CONFIG_NAME) != made["max_dynamic_patch"]:
         changed |= {key: made[key] for key in ("dynamic_image_size", "max_dynamic_patch")}
+    if not _tells(original, kept, chat):
+        changed[SYSTEM_MESSAGE_KEY] = chat.system_message
     return {**original, **changed}
+
+
+def _tells(original: dict[str, Any], kept: Path, chat: Chat) -> bool:
+    """Say whether the published files alone lead to a checkpoint's system message."""
+    try:
+        return published_chat(kept, original, None) == chat
+    except CheckpointError:
+        return False
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _write_native(
-    folder: Path, spec: CheckpointSpec, source: CheckpointTensors, work: Path
-) -> Mapping[str, TensorInfo]:
+def _write_native(folder: Path, spec: CheckpointSpec, source: TensorSource, work: Path) -> Mapping[str, TensorInfo]:
     write_tensors(work, source.infos, ((name, source.read(name)) for name in source.infos))
-    for name in (CONFIG_NAME, "generation_config.json"):
-        if (folder / name).is_file():
-            shutil.copyfile(folder / name, work / name)
+    dtype = str(widest_dtype(source.infos)).removeprefix("torch.")
+    _write_json(work / CONFIG_NAME, {**read_config(folder), "dtype": dtype})
+    if (folder / "generation_config.json").is_file():
+        shutil.copyfile(folder / "generation_config.json", work / "generation_config.json")
     _write_native_tokenizer(folder, spec, work)
-    for name, content in _processor_files(spec).items():
+    for name, content in processor_files(spec.preprocessing).items():
         _write_json(work / name, content)
     return source.infos
 
@@ -176,31 +233,3 @@ def _write_native_tokenizer(folder: Path, spec: CheckpointSpec, work: Path) -> N
 def _tokenizer_files(folder: Path) -> list[Path]:
     names = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
     return [folder / name for name in names if (folder / name).is_file()]
-
-
-def _processor_files(spec: CheckpointSpec) -> dict[str, dict[str, Any]]:
-    """Return what transformers' own processor needs to cut the same tiles."""
-    preprocessing = spec.preprocessing
-    side = {"height": preprocessing.tile_side_px, "width": preprocessing.tile_side_px}
-    return {
-        "preprocessor_config.json": {
-            "image_processor_type": "GotOcr2ImageProcessor",
-            "processor_class": "InternVLProcessor",
-            "crop_to_patches": preprocessing.max_tiles > 1,
-            "do_convert_rgb": True,
-            "do_normalize": True,
-            "do_rescale": True,
-            "do_resize": True,
-            "image_mean": list(preprocessing.mean),
-            "image_std": list(preprocessing.std),
-            "max_patches": preprocessing.max_tiles,
-            "min_patches": 1,
-            "resample": 3,
-            "rescale_factor": 1 / 255,
-            "size": side,
-        },
-        "processor_config.json": {
-            "image_seq_length": preprocessing.tokens_per_tile,
-            "processor_class": "InternVLProcessor",
-        },
-    }

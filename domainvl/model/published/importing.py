@@ -34,17 +34,18 @@ from domainvl.model.published.config import (
     native_config,
     published_max_tiles,
     read_config,
-    visual_tokens,
 )
 from domainvl.model.published.fetching import read_origin
 from domainvl.model.published.layout import Binding, native_bindings, published_bindings
 from domainvl.model.published.lora import MergedTensors
+from domainvl.model.published.processor import native_preprocessing
 from domainvl.model.published.prompt import published_chat
-from domainvl.model.published.tensors import CheckpointTensors, TensorSource, write_tensors
+from domainvl.model.published.tensors import CheckpointTensors, TensorSource, widest_dtype, write_tensors
 from domainvl.model.published.tokenizer import load_published_tokenizer
 from domainvl.model.published.transfer import Transfer, model_shapes, to_native
 from domainvl.model.sizes import PartParameters, build_on_meta, count_parameters, recognise_size
 from domainvl.model.tokens import IMAGE_CONTEXT
+from domainvl.model.trial import Trial, try_model
 
 if TYPE_CHECKING:
     from transformers import InternVLConfig, PreTrainedTokenizerFast
@@ -78,7 +79,8 @@ class ImportSummary:
         left_out: Stored tensors that are no parameters.
         dtype: Of the weights.
         chat: Chat format and system message.
-        seconds: How long it took.
+        seconds: How long it took, the trial included.
+        trial: What running it once came to, if that was asked for.
     """
 
     out: Path
@@ -92,6 +94,7 @@ class ImportSummary:
     dtype: str
     chat: Chat
     seconds: float
+    trial: Trial | None
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ def import_checkpoint(
     out: Path,
     *,
     system_prompt: str | None = None,
+    check: bool = False,
     overwrite: bool = False,
 ) -> ImportSummary:
     """Import a checkpoint.
@@ -122,6 +126,7 @@ def import_checkpoint(
             transformers' own layout.
         out: Folder to make.
         system_prompt: Which system message belongs to it, where that cannot be told.
+        check: Run the result once before it gets its name.
         overwrite: Replace an earlier import.
 
     Raises:
@@ -134,12 +139,15 @@ def import_checkpoint(
     opened = _open(source, system_prompt)
     model = build_on_meta(opened.config)
     transfer = to_native(opened.bindings, opened.tensors, model_shapes(model), source)
-    opened.config.dtype = next(iter(transfer.infos.values())).dtype
+    opened.config.dtype = widest_dtype(transfer.infos)
     work = hidden_sibling(out, "partial")
     make_folder(work, out, empty=True)
+    trial = None
     try:
         with output_errors(out):
             _write(opened, transfer, source, work, read_origin(source) or {"name": source.resolve().name})
+            if check:
+                trial = try_model(work, opened.config.dtype)
             take_name(work, out)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
@@ -156,10 +164,18 @@ def import_checkpoint(
         dtype=str(opened.config.dtype).removeprefix("torch."),
         chat=opened.chat,
         seconds=time.perf_counter() - started,
+        trial=trial,
     )
 
 
 def _open(source: Path, system_prompt: str | None) -> _Opened:
+    if (source / SPEC_NAME).is_file():
+        raise CheckpointError(
+            "Cannot import a checkpoint",
+            where=source,
+            rule=f"it is one of ours already: it has a {SPEC_NAME}",
+            action="Use it as it is, or export it first",
+        )
     raw = read_config(source)
     match raw.get("model_type"):
         case str(kind) if kind == PUBLISHED_MODEL_TYPE:
@@ -213,13 +229,12 @@ def _open_native(source: Path, raw: dict[str, Any], system_prompt: str | None) -
             "Cannot import a checkpoint", where=source / CONFIG_NAME, rule=f"transformers refuses it: {error}"
         ) from error
     config.text_config.tie_word_embeddings = not output_layer
-    side, patch = int(config.vision_config.image_size[0]), int(config.vision_config.patch_size[0])
     return _Opened(
         "native",
         config,
         tokenizer,
         recognise_chat(tokenizer, source, system_prompt),
-        Preprocessing(tile_side_px=side, tokens_per_tile=visual_tokens(side, patch), resize="fast"),
+        native_preprocessing(source, config),
         tensors,
         native_bindings(config, list(tensors.infos)),
     )

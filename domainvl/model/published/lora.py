@@ -123,7 +123,12 @@ class MergedTensors:
                     raise self._error(down, f"its rank must be the {rank} that {flag} in config.json says, got {shape}")
 
     def _error(self, name: str, rule: str) -> CheckpointError:
-        return CheckpointError("Cannot merge LoRA", where=f"{self._source.where(name)}, tensor {name}", rule=rule)
+        return CheckpointError(
+            "Cannot merge LoRA",
+            where=f"{self._source.where(name)}, tensor {name}",
+            rule=rule,
+            action="Copy the checkpoint again, or merge it with the trainer that wrote it",
+        )
 
 
 def _is_factor(name: str) -> bool:

@@ -14,11 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from domainvl.errors import CheckpointError
-from domainvl.model.chat import CHAT_FORMATS, INTERNVL2_SYSTEM_MESSAGE, Chat, v1_5_system_message
+from domainvl.model.chat import (
+    CHAT_FORMATS,
+    INTERNVL2_SYSTEM_MESSAGE,
+    SYSTEM_PROMPTS,
+    V1_5_SYSTEM_MESSAGES,
+    Chat,
+    named_system_message,
+)
 from domainvl.model.published.config import SYSTEM_MESSAGE_KEY
 
-SYSTEM_PROMPTS = ("internvl2", "v1-5", "none")
-"""What a user can say of a checkpoint from which it cannot be told."""
+_ASK = f"Say which it is with --system-prompt {', '.join(SYSTEM_PROMPTS[:-1])} or {SYSTEM_PROMPTS[-1]}"
 
 _V1_5 = re.compile(r"v1[-_.]5", re.IGNORECASE)
 _INTERNVL2 = re.compile(r"internvl2[-_](?!5)", re.IGNORECASE)
@@ -41,36 +47,57 @@ def published_chat(folder: Path, config: Mapping[str, Any], system_prompt: str |
             "Cannot import a checkpoint",
             where=folder / "config.json",
             rule=f"template must be one of {', '.join(CHAT_FORMATS)}, got {name!r}",
+            action="Only these chat formats are known; report the checkpoint",
         )
     if system_prompt is None and SYSTEM_MESSAGE_KEY in config:
         return Chat(format=name, system_message=config[SYSTEM_MESSAGE_KEY])
     if system_prompt is None:
         written = _written(folder, name)
         if written is not None:
+            _check_name(folder, written)
             return written
         system_prompt = _told_by_name(folder, config)
-    match system_prompt:
-        case "none":
-            return Chat(format=name, system_message=None)
-        case "internvl2":
-            return Chat(format=name, system_message=INTERNVL2_SYSTEM_MESSAGE)
-        case "v1-5":
-            return Chat(format=name, system_message=v1_5_system_message(name, folder))
+    if system_prompt is not None:
+        return Chat(format=name, system_message=named_system_message(system_prompt, name, folder))
     raise CheckpointError(
         "Cannot import a checkpoint",
         where=folder,
         rule="its system message cannot be told: there is no conversation.py, and no name says InternVL2 or V1-5",
-        action="Say which it is with --system-prompt internvl2, v1-5 or none",
+        action=_ASK,
     )
 
 
 def _told_by_name(folder: Path, config: Mapping[str, Any]) -> str | None:
     for name in (folder.resolve().name, str(config.get("_name_or_path", ""))):
-        if _V1_5.search(name):
-            return "v1-5"
-        if _INTERNVL2.search(name):
-            return "internvl2"
+        told = _versions(name)
+        if len(told) > 1:
+            raise CheckpointError(
+                "Cannot import a checkpoint",
+                where=folder,
+                rule=f"its system message cannot be told: {name!r} says {' and '.join(told)}",
+                action=_ASK,
+            )
+        if told:
+            return told[0]
     return None
+
+
+def _versions(name: str) -> list[str]:
+    return [version for version, pattern in (("internvl2", _INTERNVL2), ("v1-5", _V1_5)) if pattern.search(name)]
+
+
+def _check_name(folder: Path, written: Chat) -> None:
+    """Refuse a conversation.py that is not the one of the model that the folder is named after."""
+    told = _versions(folder.resolve().name)
+    known = {INTERNVL2_SYSTEM_MESSAGE: "internvl2", V1_5_SYSTEM_MESSAGES.get(written.format): "v1-5"}
+    version = known.get(written.system_message)
+    if told and version is not None and version not in told:
+        raise CheckpointError(
+            "Cannot import a checkpoint",
+            where=folder,
+            rule=f"its name says {told[0]}, but the system message in conversation.py is that of {version}",
+            action=_ASK,
+        )
 
 
 def _written(folder: Path, template: str) -> Chat | None:
@@ -90,7 +117,7 @@ def _written(folder: Path, template: str) -> Chat | None:
                     "Cannot import a checkpoint",
                     where=path,
                     rule=f"the system_message of {template} must be written out as text",
-                    action="Say which it is with --system-prompt",
+                    action=_ASK,
                 )
             return Chat(format=template, system_message=message)
     return None

@@ -257,6 +257,11 @@ def _dtypes() -> dict[str, torch.dtype]:
     }
 
 
+def widest_dtype(infos: Mapping[str, TensorInfo]) -> torch.dtype:
+    """Return the type that holds all of some tensors' values."""
+    return max((info.dtype for info in infos.values()), key=lambda dtype: dtype.itemsize)
+
+
 def write_tensors(
     folder: Path,
     infos: Mapping[str, TensorInfo],

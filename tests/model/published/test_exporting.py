@@ -33,7 +33,7 @@ from transformers import (
 
 from domainvl.errors import CheckpointError, OutputError, UsageError
 from domainvl.model.build import train_tokenizer
-from domainvl.model.chat import Chat
+from domainvl.model.chat import INTERNVL2_SYSTEM_MESSAGE, Chat
 from domainvl.model.checkpoint import CheckpointSpec, LoadedModel, load_model, read_spec, save_checkpoint, write_spec
 from domainvl.model.preprocessing import Preprocessing
 from domainvl.model.published.exporting import export_checkpoint
@@ -113,7 +113,9 @@ def test_golden_checkpoints_come_back(golden: Path, tmp_path: Path, size: str) -
     found = read_weights(tmp_path / "back")
     assert found.keys() == weights.keys()
     assert all(torch.equal(found[name], weights[name]) and found[name].dtype == torch.bfloat16 for name in weights)
-    assert read_json(tmp_path / "back" / "config.json") == read_json(source / "config.json")
+    # There is no conversation.py here, and the folder has another name now: the message goes into the config.
+    told = {"domainvl_system_message": INTERNVL2_SYSTEM_MESSAGE}
+    assert read_json(tmp_path / "back" / "config.json") == read_json(source / "config.json") | told
     names = {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}
     names |= {"vocab.json", "merges.txt"} if size == "1b" else {"tokenizer.model"}
     assert all((tmp_path / "back" / name).read_bytes() == (source / name).read_bytes() for name in names)
@@ -509,3 +511,36 @@ def test_a_full_disk_leaves_nothing_wherever_it_fills(
             others[size] = "no error"
         assert list(small_disk.iterdir()) == []
     assert others == {}
+
+
+def test_another_system_message_comes_back(tmp_path: Path) -> None:
+    """Chosen against conversation.py, or without one: an export says it, and says that the official code will not."""
+    source = write_published(tmp_path / "in", "qwen2")
+    import_checkpoint(source, tmp_path / "chosen", system_prompt="v1-5")
+    summary = export_checkpoint(str(tmp_path / "chosen"), tmp_path / "back", layout="published")
+    assert "the official code takes the one in conversation.py" in summary.notes[0]
+    import_checkpoint(tmp_path / "back", tmp_path / "again")
+    assert read_spec(tmp_path / "again").chat == read_spec(tmp_path / "chosen").chat
+    assert read_spec(tmp_path / "again").chat.system_message == "Answer the questions."
+
+    import_checkpoint(source, tmp_path / "plain")
+    assert export_checkpoint(str(tmp_path / "plain"), tmp_path / "unchanged", layout="published").notes == ()
+    assert read_json(tmp_path / "unchanged" / "config.json") == read_json(source / "config.json")
+
+
+@pytest.mark.parametrize("layout", ["native", "published"])
+def test_an_export_in_another_type(tmp_path: Path, layout: str) -> None:
+    import_checkpoint(write_published(tmp_path / "in", "internlm2"), tmp_path / "out")
+    export_checkpoint(str(tmp_path / "out"), tmp_path / "wide", layout=layout, dtype="float32")
+    config = read_json(tmp_path / "wide" / "config.json")
+    assert config["dtype" if layout == "native" else "torch_dtype"] == "float32"
+    narrow, wide = (read_weights(tmp_path / name) for name in ("out" if layout == "native" else "in", "wide"))
+    assert all(wide[name].dtype == torch.float32 for name in wide)
+    assert all(torch.equal(wide[name], narrow[name].float()) for name in narrow)
+
+
+def test_a_native_export_says_that_it_cannot_leave_the_thumbnail_out(tmp_path: Path) -> None:
+    import_checkpoint(write_published(tmp_path / "in", "qwen2", use_thumbnail=False), tmp_path / "out")
+    assert "thumbnail" in export_checkpoint(str(tmp_path / "out"), tmp_path / "native", layout="native").notes[0]
+    import_checkpoint(write_published(tmp_path / "in2", "qwen2"), tmp_path / "out2")
+    assert export_checkpoint(str(tmp_path / "out2"), tmp_path / "native2", layout="native").notes == ()

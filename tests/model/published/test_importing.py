@@ -485,8 +485,45 @@ def native_folder(tmp_path: Path, template: str | None = CHATML) -> Path:
 
 def test_a_native_checkpoint_with_one_of_our_templates(tmp_path: Path) -> None:
     base = import_it(write_published(tmp_path / "published", "qwen2"), tmp_path / "base")
-    summary = import_checkpoint(tmp_path / "base", tmp_path / "out")
+    export_checkpoint(str(base.out), tmp_path / "native", layout="native")
+    summary = import_checkpoint(tmp_path / "native", tmp_path / "out")
     assert summary.chat == base.loaded.spec.chat
+
+
+def test_a_native_checkpoint_keeps_its_tiles(tmp_path: Path) -> None:
+    """Tile limit, mean and deviation stand in the configuration of transformers' processor."""
+    source = write_published(tmp_path / "published", "qwen2", max_dynamic_patch=3)
+    import_checkpoint(source, tmp_path / "base")
+    export_checkpoint(str(tmp_path / "base"), tmp_path / "native", layout="native")
+    path = tmp_path / "native" / "preprocessor_config.json"
+    write_json(path, read_json(path) | {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.1, 0.2, 0.3]})
+    import_checkpoint(tmp_path / "native", tmp_path / "out")
+    found = read_spec(tmp_path / "out").preprocessing
+    assert (found.max_tiles, found.mean, found.std) == (3, (0.5, 0.4, 0.3), (0.1, 0.2, 0.3))
+    assert found.tile_side_px == read_spec(tmp_path / "base").preprocessing.tile_side_px
+
+    write_json(path, read_json(path) | {"crop_to_patches": False})
+    import_checkpoint(tmp_path / "native", tmp_path / "whole")
+    assert read_spec(tmp_path / "whole").preprocessing.max_tiles == 1
+    write_json(path, read_json(path) | {"crop_to_patches": True, "max_patches": 99})
+    with pytest.raises(CheckpointError, match=r"preprocessor_config.json: .*max_patches of 1 to 40"):
+        import_checkpoint(tmp_path / "native", tmp_path / "never")
+
+
+def test_what_is_ours_already_is_not_imported_again(tmp_path: Path) -> None:
+    base = import_it(write_published(tmp_path / "published", "qwen2"), tmp_path / "base")
+    with pytest.raises(CheckpointError, match=r"one of ours already: it has a domainvl.json"):
+        import_checkpoint(base.out, tmp_path / "out")
+
+
+def test_a_check_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    source = write_published(tmp_path / "in", "qwen2", shards=1)
+    tensors = read_weights(source)
+    tensors["language_model.model.norm.weight"][0] = float("nan")
+    write_weights(source, tensors, shards=1)
+    with pytest.raises(CheckpointError, match="every logit must be a finite number"):
+        import_checkpoint(source, tmp_path / "out", check=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
 def drop_tokenizer(folder: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from published_checkpoints import conversation_py
 
 from domainvl.errors import CheckpointError
+from domainvl.model.chat import INTERNVL2_SYSTEM_MESSAGE
 from domainvl.model.published.prompt import published_chat
 
 INTERNVL2 = (
@@ -73,6 +74,22 @@ def test_what_a_name_tells(tmp_path: Path, name: str, message: str | None) -> No
             published_chat(path, {"template": "Hermes-2"}, None)
     else:
         assert published_chat(path, {"template": "Hermes-2"}, None).system_message == message
+
+
+def test_a_name_that_says_two_things_tells_nothing(tmp_path: Path) -> None:
+    path = folder(tmp_path, "InternVL2-2B-from-V1-5")
+    with pytest.raises(CheckpointError, match=r"'InternVL2-2B-from-V1-5' says internvl2 and v1-5.*--system-prompt"):
+        published_chat(path, {"template": "Hermes-2"}, None)
+
+
+def test_a_message_of_another_version_than_the_name_says_is_asked_about(tmp_path: Path) -> None:
+    path = folder(tmp_path, "Mini-InternVL-Chat-2B-V1-5")
+    (path / "conversation.py").write_text(conversation_py("internlm2-chat", INTERNVL2_SYSTEM_MESSAGE))
+    with pytest.raises(CheckpointError, match=r"name says v1-5, but .* conversation.py is that of internvl2"):
+        published_chat(path, {"template": "internlm2-chat"}, None)
+    assert published_chat(path, {"template": "internlm2-chat"}, "v1-5").system_message == V1_5["internlm2-chat"]
+    (path / "conversation.py").write_text(conversation_py("internlm2-chat", "Be brief."))
+    assert published_chat(path, {"template": "internlm2-chat"}, None).system_message == "Be brief."
 
 
 def test_the_name_of_the_folder_comes_before_that_in_the_config(tmp_path: Path) -> None:
