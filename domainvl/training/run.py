@@ -224,9 +224,10 @@ class _Run:
         with torch.inference_mode(), self._autocast():
             for start in range(0, len(self._val), size):
                 encoded = self._encode([[sample] for sample in self._val[start : start + size]])
-                batch = collate(encoded, self._padding_id, self._recipe.optimisation.loss_weighting)
-                loss_sum += answer_loss(self.loaded, batch).item()
-                total_weight += batch.weights.sum().item()
+                for part in micro_batches(encoded, size, self.loaded.rope_border):
+                    batch = collate(part, self._padding_id, self._recipe.optimisation.loss_weighting)
+                    loss_sum += answer_loss(self.loaded, batch).item()
+                    total_weight += batch.weights.sum().item()
             log.write({"kind": "validation", "step": step, "of": self.step_count, "loss": loss_sum / total_weight})
             shown = _spread(self._val, self._recipe.validation.answers)
             by_id = {sample.id: sample for sample in shown}
