@@ -153,3 +153,10 @@ def test_a_matrix_that_two_layers_share_counts_once():
 
     # tiny has 631 words of width 128.
     assert floor[Kind.GRADIENTS] == 4 * (TINY_PARAMETERS - 631 * 128)
+
+
+def test_what_stays_of_a_published_size() -> None:
+    """bf16 weights and fp32 adapters: two bytes for each of the published weights and a little more."""
+    floor = rehearse("lora", device="gpu", size="1b").floor.bytes_by_kind
+    assert 2 * 938_158_976 < floor[Kind.WEIGHTS] < 2.2 * 938_158_976
+    assert floor[Kind.OPTIMIZER] == pytest.approx(2 * floor[Kind.GRADIENTS], rel=0.02)  # two moments a gradient

@@ -45,14 +45,10 @@ def rows(run: Path, kind: str) -> list[dict]:
 
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_resumed_equals_uninterrupted(untrained: Path, squares: Path, tmp_path: Path, method: str) -> None:
-    settings = recipe(
-        untrained,
-        "lora.dropout=0.1",
-        "lora.qkv=fused",
-        "optimisation.drop_path_rate=0.3",
-        "optimisation.learning_rates.vision=1e-3",
-        method=method,
-    )
+    changes = ["optimisation.drop_path_rate=0.3", "optimisation.learning_rates.vision=1e-3"]
+    if method == "lora":
+        changes += ["lora.dropout=0.1", "lora.qkv=fused"]
+    settings = recipe(untrained, *changes, method=method)
     finetune(settings, squares, tmp_path / "whole")
     finetune(settings, squares, tmp_path / "parts", stop_after_step=5)
     assert not (tmp_path / "parts" / "checkpoint").exists()
