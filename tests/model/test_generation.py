@@ -77,7 +77,7 @@ def with_longrope(loaded: LoadedModel, border: int) -> LoadedModel:
 def test_answers_of_phi3_do_not_depend_on_the_batch(
     loaded: LoadedModel, squares: Path, samples: list[Sample], distance: int
 ) -> None:
-    """Answers have 12 tokens: the shortest prompts cross the border of the rope or stay before it, others are beyond."""
+    """Answers have 12 tokens: the shortest prompts cross the rope's border or stay before it, others are beyond."""
     encoder = loaded.encoder()
     lengths = [len(encoder.encode(sample.turns[:-1], [1] * len(sample.images)).input_ids) for sample in samples]
     border = min(lengths) + distance
