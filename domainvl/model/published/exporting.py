@@ -139,6 +139,9 @@ class _InType:
     def where(self, name: str) -> Path:
         return self._source.where(name)
 
+    def close(self) -> None:
+        self._source.close()
+
 
 def _notes(folder: Path, spec: CheckpointSpec, layout: ExportLayout) -> tuple[str, ...]:
     notes = []

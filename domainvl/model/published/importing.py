@@ -79,7 +79,7 @@ class ImportSummary:
         left_out: Stored tensors that are no parameters.
         dtype: Of the weights.
         chat: Chat format and system message.
-        seconds: How long it took, the trial included.
+        seconds: How long it took, the trial left aside.
         trial: What running it once came to, if that was asked for.
     """
 
@@ -146,6 +146,8 @@ def import_checkpoint(
     try:
         with output_errors(out):
             _write(opened, transfer, source, work, read_origin(source) or {"name": source.resolve().name})
+            opened.tensors.close()  # a trial needs the room
+            seconds = time.perf_counter() - started
             if check:
                 trial = try_model(work, opened.config.dtype)
             take_name(work, out)
@@ -163,7 +165,7 @@ def import_checkpoint(
         left_out=transfer.left_out,
         dtype=str(opened.config.dtype).removeprefix("torch."),
         chat=opened.chat,
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
         trial=trial,
     )
 

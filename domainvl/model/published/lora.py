@@ -81,6 +81,10 @@ class MergedTensors:
         """Return the file that the matrix is in."""
         return self._source.where(self._stored[name])
 
+    def close(self) -> None:
+        """Let go of the files."""
+        self._source.close()
+
     def _add_update(self, down: str) -> None:
         up = down.removesuffix(_DOWN) + _UP
         matrix = _plain_name(down.removesuffix(_DOWN) + ".weight")

@@ -64,6 +64,9 @@ class TensorSource(Protocol):
     def where(self, name: str) -> Path:
         """Return the file it is in, for messages."""
 
+    def close(self) -> None:
+        """Let go of the files and of the memory that they are mapped to; what was read stays."""
+
 
 class CheckpointTensors:
     """The tensors of a checkpoint folder, whatever its files.
@@ -122,6 +125,10 @@ class CheckpointTensors:
     def where(self, name: str) -> Path:
         """Return the file that a tensor is in."""
         return self._files[name]
+
+    def close(self) -> None:
+        """Let go of the file that is open."""
+        self._open = None
 
 
 class _Shard(Protocol):
