@@ -29,13 +29,16 @@ if TYPE_CHECKING:
     from domainvl.training.recipe import Recipe
 
 
-def prepare_model(recipe: Recipe, device: torch.device, training: dict[str, Any]) -> LoadedModel:
+def prepare_model(
+    recipe: Recipe, device: torch.device, training: dict[str, Any], weights_sha256: str | None = None
+) -> LoadedModel:
     """Load a recipe's model and make ready what the recipe trains.
 
     Args:
         recipe: What is trained how.
         device: Where.
         training: What the checkpoint will say of its training.
+        weights_sha256: Hash of the model's weights, where it is known already.
 
     Raises:
         UsageError: If the model is an adapter, a layer is named that does not exist, or the machine lacks what is
@@ -48,7 +51,7 @@ def prepare_model(recipe: Recipe, device: torch.device, training: dict[str, Any]
     if recipe.method == "lora":
         base = BaseReference(
             name=absolute_reference(recipe.model),
-            weights_sha256=hash_weights(find_checkpoint(recipe.model)),
+            weights_sha256=weights_sha256 or hash_weights(find_checkpoint(recipe.model)),
             quantisation=None if recipe.quantisation == "none" else recipe.quantisation,
         )
     if recipe.compute.compile:

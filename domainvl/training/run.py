@@ -130,7 +130,9 @@ class _Run:
             "data": hash_file(dataset / "train.jsonl"),
             "model": hash_weights(find_checkpoint(recipe.model)),
         }
-        self.loaded = prepare_model(recipe, self._device, _training_record(recipe, dataset, self._identity))
+        self.loaded = prepare_model(
+            recipe, self._device, _training_record(recipe, dataset, self._identity), self._identity["model"]
+        )
         self._preprocessing = self.loaded.spec.preprocessing
         self._reader = TileReader(dataset, self._preprocessing, cache_bytes=recipe.compute.tile_cache_mb << 20)
         self._encoder = self.loaded.encoder()
