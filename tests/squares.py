@@ -59,10 +59,11 @@ def write_squares(folder: Path, *, groups: int = 24, side_px: int = 64) -> None:
 
 def write_untrained(folder: Path, dataset: Path) -> None:
     """Write a checkpoint of random weights whose tokenizer knows the words of the data set."""
-    from domainvl.model.build import TINY_TILE_SIDE_PX, TINY_TOKENS_PER_TILE, build_tiny, train_tokenizer
+    from domainvl.model.build import build_tiny, train_tokenizer
     from domainvl.model.chat import Chat
     from domainvl.model.checkpoint import CheckpointSpec, LoadedModel, save_checkpoint
     from domainvl.model.preprocessing import Preprocessing
+    from domainvl.model.sizes import TINY_TILE_SIDE_PX, TINY_TOKENS_PER_TILE
     from domainvl.schema import read_samples
 
     texts = [turn.text for sample in read_samples(dataset, Split.TRAIN) for turn in sample.turns]

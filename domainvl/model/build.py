@@ -6,20 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from domainvl.model.chat import CHAT_FORMATS
-from domainvl.model.sizes import (
-    TINY_TILE_SIDE_PX,
-    TINY_TOKENS_PER_TILE,
-    Vocabulary,
-    tiny_config,
-)
+from domainvl.model.sizes import Vocabulary, tiny_config
 from domainvl.model.tokens import ADDED_TOKENS, IMAGE_CONTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from transformers import InternVLForConditionalGeneration, PreTrainedTokenizerFast
-
-__all__ = ["TINY_TILE_SIDE_PX", "TINY_TOKENS_PER_TILE", "build_tiny", "train_tokenizer"]
 
 
 def train_tokenizer(texts: Iterable[str], out: Path, *, vocabulary_size: int) -> PreTrainedTokenizerFast:

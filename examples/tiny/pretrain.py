@@ -16,10 +16,11 @@ from pathlib import Path
 import torch
 from scenes import SceneKind, write_scenes
 
-from domainvl.model.build import TINY_TILE_SIDE_PX, TINY_TOKENS_PER_TILE, build_tiny, train_tokenizer
+from domainvl.model.build import build_tiny, train_tokenizer
 from domainvl.model.chat import Chat
 from domainvl.model.checkpoint import CheckpointSpec, LoadedModel, save_checkpoint
 from domainvl.model.preprocessing import Preprocessing
+from domainvl.model.sizes import TINY_TILE_SIDE_PX, TINY_TOKENS_PER_TILE
 from domainvl.schema import Split, read_samples
 from domainvl.training.recipe import load_recipe
 from domainvl.training.run import LogRow, finetune
