@@ -148,7 +148,8 @@ def _notes(folder: Path, spec: CheckpointSpec, layout: ExportLayout) -> tuple[st
     if layout == "native" and lacks_thumbnail(spec.preprocessing):
         notes.append("transformers' processor adds a thumbnail, which this model was not trained with.")
     kept = folder / PUBLISHED_FOLDER
-    if layout == "published" and kept.is_dir() and not _tells(read_config(kept), kept, spec.chat):
+    written = layout == "published" and (kept / "conversation.py").is_file()
+    if written and not _tells(read_config(kept), kept, spec.chat):
         notes.append(
             "The system message of this model is in config.json, where domainvl reads it; the official code takes the "
             "one in conversation.py."

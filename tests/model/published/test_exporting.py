@@ -523,6 +523,12 @@ def test_another_system_message_comes_back(tmp_path: Path) -> None:
     assert read_spec(tmp_path / "again").chat == read_spec(tmp_path / "chosen").chat
     assert read_spec(tmp_path / "again").chat.system_message == "Answer the questions."
 
+    # Without a conversation.py there is nothing that the official code would take instead.
+    silent = write_published(tmp_path / "silent", "qwen2")
+    (silent / "conversation.py").unlink()
+    import_checkpoint(silent, tmp_path / "told", system_prompt="v1-5")
+    assert export_checkpoint(str(tmp_path / "told"), tmp_path / "told-back", layout="published").notes == ()
+
     import_checkpoint(source, tmp_path / "plain")
     assert export_checkpoint(str(tmp_path / "plain"), tmp_path / "unchanged", layout="published").notes == ()
     assert read_json(tmp_path / "unchanged" / "config.json") == read_json(source / "config.json")
