@@ -1,6 +1,6 @@
 """A model of published size and layout with random weights: written, imported, run once; time and peak memory.
 
-    python tests/benchmarks/full_size.py --model 1b --folder /tmp/full-size
+    python tests/benchmarks/full_size.py --model 1b --folder DIR
 
 The 1B takes about 4 GB of disk (1.9 GB twice). Its tokenizer has the published number of tokens, most of them
 unreachable.

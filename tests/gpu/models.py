@@ -1,6 +1,6 @@
 """What of the models can be checked on a GPU only; prints one line a check and ends with 1 if one failed.
 
-    python tests/gpu/models.py --folder /tmp/gpu-check
+    python tests/gpu/models.py --folder DIR
 
 Needs about 8 GB of disk and 24 GB of GPU memory. With ``--device cpu --small`` the script itself can be tried anywhere.
 """

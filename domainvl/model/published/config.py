@@ -6,13 +6,13 @@ configuration_intern_vit.py; the language models' own configurations beside them
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domainvl.errors import CheckpointError
+from domainvl.model.published.json_files import read_object
 from domainvl.tiling import MAX_TILES_LIMIT
 
 if TYPE_CHECKING:
@@ -85,13 +85,7 @@ def read_config(folder: Path) -> dict[str, Any]:
             rule=f"{CONFIG_NAME} is missing",
             action="Name the folder that was downloaded",
         )
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError("Cannot read a checkpoint", where=path, rule=f"it must be JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise CheckpointError("Cannot read a checkpoint", where=path, rule="it must be a JSON object")
-    return content
+    return read_object(path)
 
 
 class _Section:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from domainvl.errors import CheckpointError, DomainvlError, OutputError, UsageError
 from domainvl.files import check_target, hidden_sibling, make_folder, take_name
+from domainvl.model.published.json_files import read_object
 from domainvl.model.published.tensors import first_line
 
 ORIGIN_NAME = "origin.json"
@@ -114,12 +115,4 @@ def _require_safetensors(info: Any, hub_id: str) -> None:
 def read_origin(folder: Path) -> dict[str, Any] | None:
     """Return where a folder was downloaded from, None where it was not by ``domainvl model fetch``."""
     path = folder / ORIGIN_NAME
-    if not path.is_file():
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError("Cannot read a checkpoint", where=path, rule=f"it must be JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise CheckpointError("Cannot read a checkpoint", where=path, rule="it must be a JSON object")
-    return content
+    return read_object(path) if path.is_file() else None

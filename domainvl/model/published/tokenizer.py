@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domainvl.errors import CheckpointError
+from domainvl.model.published.json_files import read_object
 from domainvl.model.published.sp_model import Prefix, build_tokenizer, read_model
 from domainvl.model.stretches import stretch_encoders
 from domainvl.model.tokens import ADDED_TOKENS
@@ -19,6 +20,9 @@ from domainvl.model.tokens import ADDED_TOKENS
 if TYPE_CHECKING:
     from tokenizers import AddedToken, Tokenizer
     from transformers import PreTrainedTokenizerFast
+
+_FAILURE = "Cannot read a tokenizer"
+_ACTION = "Download the checkpoint's tokenizer files again"
 
 _CONFIG = "tokenizer_config.json"
 _ADDED = "added_tokens.json"
@@ -262,17 +266,8 @@ def _read_text(path: Path) -> str:
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    text = _read_text(path)
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise _error(path, f"it must be JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise _error(path, f"it must be a JSON object, got {type(content).__name__}")
-    return content
+    return read_object(path, what=_FAILURE, action=_ACTION)
 
 
 def _error(where: Path, rule: str) -> CheckpointError:
-    return CheckpointError(
-        "Cannot read a tokenizer", where=where, rule=rule, action="Download the checkpoint's tokenizer files again"
-    )
+    return CheckpointError(_FAILURE, where=where, rule=rule, action=_ACTION)
