@@ -357,7 +357,7 @@ def test_no_other_language_model_is_published() -> None:
     [
         (None, "config.json is missing"),
         (b"{", "config.json: it must be JSON"),
-        (b"\xff\xfe", "config.json: it must be JSON"),
+        (b"\xff\xfe", "config.json: it must be UTF-8"),
         (b"[]", "config.json: it must be a JSON object"),
     ],
 )
