@@ -153,3 +153,27 @@ def take_name(work: Path, out: Path) -> None:
     work.rename(out)
     if old.exists():
         shutil.rmtree(old)
+
+
+@contextlib.contextmanager
+def complete_folder(out: Path) -> Iterator[Path]:
+    """Write in a hidden folder beside the target, which takes the target's name at the end of the block.
+
+    Args:
+        out: Folder to make; what may be replaced is checked by :func:`check_target` before.
+
+    Yields:
+        The hidden folder. It is removed if the block fails.
+
+    Raises:
+        UsageError: If it cannot be made.
+        OutputError: If something in it cannot be written.
+    """
+    work = hidden_sibling(out, "partial")
+    make_folder(work, out, empty=True)
+    try:
+        with output_errors(out):
+            yield work
+            take_name(work, out)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domainvl.errors import CheckpointError, NothingToDoError
-from domainvl.files import check_target, hidden_sibling, make_folder, take_name
+from domainvl.files import check_target, complete_folder
 from domainvl.model.checkpoint import (
     SPEC_NAME,
     CheckpointSpec,
@@ -123,17 +122,11 @@ def merge_adapter(
             "training": {**spec.training, "merged_adapter_sha256": hash_weights(folder)},
         }
     )
-    work = hidden_sibling(out, "partial")
-    make_folder(work, out, empty=True)
-    try:
+    with complete_folder(out) as work:
         before = _merge_into(reference, merged_spec, work, kept_dtype, device, samples, dataset, max_new_tokens)
         gc.collect()  # the adapted model goes before the merged one comes
         after = _behaviour(load_model(str(work), device=device), samples, dataset, max_new_tokens)
         difference = _compare(before, after, _BOUNDS[kept_dtype], folder)
-        take_name(work, out)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
     return MergeSummary(
         out,
         kept_dtype,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from domainvl.errors import CheckpointError
-from domainvl.files import check_target, hidden_sibling, make_folder, output_errors, take_name
+from domainvl.files import check_target, complete_folder
 from domainvl.model.chat_template import chat_template
 from domainvl.model.checkpoint import (
     PUBLISHED_FOLDER,
@@ -101,17 +101,10 @@ def export_checkpoint(
     source: TensorSource = CheckpointTensors(folder)
     if dtype is not None:
         source = _InType(source, dtype)
-    work = hidden_sibling(out, "partial")
-    make_folder(work, out, empty=True)
-    try:
-        with output_errors(out):
-            write = _write_published if layout == "published" else _write_native
-            infos = write(folder, spec, source, work)
-            _write_json(work / EXPORT_NAME, {"layout": layout, "weights_sha256": hash_weights(folder)})
-            take_name(work, out)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
+    with complete_folder(out) as work:
+        write = _write_published if layout == "published" else _write_native
+        infos = write(folder, spec, source, work)
+        _write_json(work / EXPORT_NAME, {"layout": layout, "weights_sha256": hash_weights(folder)})
     return ExportSummary(
         out,
         layout,

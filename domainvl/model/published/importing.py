@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domainvl.errors import CheckpointError
-from domainvl.files import check_target, hidden_sibling, make_folder, output_errors, take_name
+from domainvl.files import check_target, complete_folder
 from domainvl.model.chat import Chat
 from domainvl.model.chat_template import chat_template, recognise_chat
 from domainvl.model.checkpoint import (
@@ -140,20 +140,11 @@ def import_checkpoint(
     model = build_on_meta(opened.config)
     transfer = to_native(opened.bindings, opened.tensors, model_shapes(model), source)
     opened.config.dtype = widest_dtype(transfer.infos)
-    work = hidden_sibling(out, "partial")
-    make_folder(work, out, empty=True)
-    trial = None
-    try:
-        with output_errors(out):
-            _write(opened, transfer, source, work, read_origin(source) or {"name": source.resolve().name})
-            opened.tensors.close()  # a trial needs the room
-            seconds = time.perf_counter() - started
-            if check:
-                trial = try_model(work, opened.config.dtype)
-            take_name(work, out)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
+    with complete_folder(out) as work:
+        _write(opened, transfer, source, work, read_origin(source) or {"name": source.resolve().name})
+        opened.tensors.close()  # a trial needs the room
+        seconds = time.perf_counter() - started
+        trial = try_model(work, opened.config.dtype) if check else None
     return ImportSummary(
         out=out,
         layout=opened.layout,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from domainvl.errors import DatasetError, UsageError
-from domainvl.files import check_target, hidden_sibling, make_folder, output_errors, take_name
+from domainvl.files import check_target, complete_folder
 
 
 @contextlib.contextmanager
@@ -29,15 +28,8 @@ def output_folder(out: Path, source: Path, *, marker: str, overwrite: bool) -> I
         OutputError: If something in it cannot be written.
     """
     _check(out, source, marker, overwrite)
-    work = hidden_sibling(out, "partial")
-    make_folder(work, out, empty=True)
-    try:
-        with output_errors(out):
-            yield work
-            take_name(work, out)
-    finally:
-        if work.exists():
-            shutil.rmtree(work)
+    with complete_folder(out) as work:
+        yield work
 
 
 def _check(out: Path, source: Path, marker: str, overwrite: bool) -> None:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -800,7 +800,14 @@ def test_what_a_killed_import_left_is_no_obstacle(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("boom"), KeyboardInterrupt()])
-@pytest.mark.parametrize("step", ["write_tensors", "write_spec", "take_name"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "domainvl.model.published.importing.write_tensors",
+        "domainvl.model.published.importing.write_spec",
+        "domainvl.files.take_name",
+    ],
+)
 def test_an_interruption_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, error: BaseException
 ) -> None:
@@ -809,20 +816,8 @@ def test_an_interruption_leaves_nothing(
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(f"domainvl.model.published.importing.{step}", fail)
+    monkeypatch.setattr(step, fail)
     refused(source, ".*", type(error))
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a file system of its own."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], capture_output=True)
-    if done.returncode:
-        pytest.skip("a file system can be mounted by root only")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
 
 
 def test_a_full_disk_leaves_nothing_wherever_it_fills(tmp_path: Path, small_disk: Path) -> None:
