@@ -1,4 +1,4 @@
-"""What a GPU does otherwise than the CPU whose operations are rehearsed: attention, and the types under autocast.
+"""What a GPU does otherwise than the CPU whose operations are rehearsed: attention, dropout, types under autocast.
 
 This module imports torch at its top: it is imported by the rehearsal alone, inside functions.
 """
@@ -19,15 +19,17 @@ _MASK_ALIGNMENT = 8
 
 @contextmanager
 def gpu_kernels() -> Iterator[None]:
-    """Let two functions of torch do on the CPU what they do on a GPU.
+    """Let three functions of torch do on the CPU what they do on a GPU.
 
     Attention calls the operators that CUDA would take; their shapes, and what they keep for the backward pass, are
     known to torch without a GPU: flash attention where there is no mask, memory-efficient attention where there is
-    one. Neither holds scores of tokens by tokens. Layer norm is done in float32 under autocast.
+    one. Neither holds scores of tokens by tokens. Layer norm is done in float32 under autocast. Dropout keeps a byte an
+    element, the CPU's a number of the input's type.
 
     The functions are exchanged, because a TorchFunctionMode is not there when checkpointing computes a layer again.
     """
     attention, norm = functional.scaled_dot_product_attention, functional.layer_norm
+    dropout = functional.dropout
 
     def norm_in_float32(*args: Any, **kwargs: Any) -> torch.Tensor:
         # On the list of what CUDA's autocast does in float32; not on that of the CPU.
@@ -35,13 +37,24 @@ def gpu_kernels() -> Iterator[None]:
             args, kwargs = tree_map_only(torch.Tensor, torch.Tensor.float, (args, kwargs))
         return norm(*args, **kwargs)
 
+    def fused_dropout(
+        input: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+    ) -> torch.Tensor:
+        # pytorch/pytorch, aten/src/ATen/native/Dropout.cpp, is_fused_kernel_acceptable: on CUDA, not on the CPU
+        if inplace or not training or not 0 < p < 1:
+            return dropout(input, p, training, inplace)
+        dropped: torch.Tensor = torch.native_dropout(input, p, True)[0]
+        return dropped
+
     functional.scaled_dot_product_attention = fused_attention
     functional.layer_norm = norm_in_float32
+    functional.dropout = fused_dropout
     try:
         yield
     finally:
         functional.scaled_dot_product_attention = attention
         functional.layer_norm = norm
+        functional.dropout = dropout
 
 
 def fused_attention(

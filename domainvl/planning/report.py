@@ -109,7 +109,7 @@ def _training_lines(plan: Plan) -> Iterator[str]:
         if size >= _SMALLEST_SHOWN_BYTES:
             yield f"           {_gb(size)}  {kind.value}"
     if plan.device == "gpu":
-        yield f"           {_gb(footprint.allowance_bytes)}  CUDA context and fragmentation: an allowance, not measured"
+        yield f"           {_gb(footprint.allowance_bytes)}  CUDA context and fragmentation: an allowance"
 
 
 def _verdict_lines(plan: Plan) -> Iterator[str]:

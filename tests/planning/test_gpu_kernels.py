@@ -95,10 +95,23 @@ def test_layer_norm_is_in_float32_under_autocast_only():
             assert norm(inputs).dtype == torch.float32
 
 
+@pytest.mark.parametrize(("rate", "training", "kept"), [(0.1, True, 1), (0.1, False, 0), (0.0, True, 0)])
+def test_dropout_keeps_a_byte_an_element(rate, training, kept):
+    elements = 1 << 16
+    inputs = torch.empty(elements, requires_grad=True)
+    with gpu_kernels(), MemoryTracker() as tracker:
+        dropped = torch.nn.Dropout(rate).train(training)(inputs)
+        result = elements * 4 if dropped.untyped_storage()._cdata != inputs.untyped_storage()._cdata else 0
+        assert tracker.live.total_bytes == result + kept * elements
+        dropped.sum().backward()
+
+    assert inputs.grad.shape == inputs.shape
+
+
 def test_functions_are_exchanged_and_put_back():
-    before = functional.scaled_dot_product_attention, functional.layer_norm
+    before = functional.scaled_dot_product_attention, functional.layer_norm, functional.dropout
     with pytest.raises(RuntimeError, match="stop"), gpu_kernels():
         assert functional.scaled_dot_product_attention is fused_attention
         raise RuntimeError("stop")
 
-    assert before == (functional.scaled_dot_product_attention, functional.layer_norm)
+    assert before == (functional.scaled_dot_product_attention, functional.layer_norm, functional.dropout)
