@@ -104,6 +104,7 @@ def _print_json(report: ValidationReport, options: ValidationOptions) -> None:
         "kept_per_rule": report.kept_per_rule,
         "not_listed": sum(report.counts.values()) - len(report.findings),
         "counts": dict(report.counts),
+        "unchecked": dict(report.unchecked),
         "findings": [
             {
                 "rule": finding.rule,
@@ -136,6 +137,8 @@ def _print_text(report: ValidationReport, options: ValidationOptions, max_per_ru
     for code, count in report.counts.items():
         hidden = count - printed.get(code, 0)
         typer.echo(f"  {code:<28}{count:>8}" + (f"  ({hidden} not printed)" if hidden else ""))
+    for what, count in report.unchecked.items():
+        typer.echo(f"  not checked: {count} {what}")
 
 
 def _count(number: int, noun: str) -> str:

@@ -124,6 +124,7 @@ def test_as_json(dataset, capsys):
         "kept_per_rule": KEPT_PER_RULE,
         "not_listed": 0,
         "counts": {"split-mismatch": 1, "licence-missing": 1},
+        "unchecked": {},
         "findings": [
             {
                 "rule": "licence-missing",
@@ -227,3 +228,20 @@ def test_help_imports_nothing_heavy(arguments):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert json.loads(done.stdout.splitlines()[-1]) == [0, []]
+
+
+def test_what_could_not_be_checked_is_said(tmp_path, capsys):
+    """A picture of one grey has no texture by which a near duplicate would be known."""
+    import numpy as np
+    from builders import make_sample
+
+    from domainvl.schema import DatasetWriter, Source
+
+    with DatasetWriter(tmp_path / "flat", name="flat") as writer:
+        stored = writer.images.put_pixels(np.full((32, 32), 90, np.uint8))
+        writer.add(make_sample(images=[stored.to_image(Source(uri="flat.png"))]))
+        writer.finish(command="test", settings={}, sources=[], versions={}, licence="CC0-1.0")
+    main(["validate", str(tmp_path / "flat")])
+    assert "not checked: 1 " in capsys.readouterr().out
+    main(["validate", str(tmp_path / "flat"), "--json"])
+    assert list(read_json(capsys)["unchecked"].values()) == [1]

@@ -36,6 +36,7 @@ class ImageTable:
         pixels: Hash of the pixels' hash, 0 where neither file nor record tells it.
         looks: Difference hash.
         blank: Whether an image shows nothing.
+        flat: Whether an image shows so little that its difference hash says nothing.
         comparable: Whether the difference hash says something: the image was decoded and is not flat.
     """
 
@@ -45,6 +46,7 @@ class ImageTable:
     pixels: npt.NDArray[np.uint64]
     looks: npt.NDArray[np.uint64]
     blank: npt.NDArray[np.bool_]
+    flat: npt.NDArray[np.bool_]
     comparable: npt.NDArray[np.bool_]
 
 
@@ -59,6 +61,7 @@ def list_images(index: Index) -> ImageTable:
         pixels=index.image_pixels[first].astype(np.uint64),
         looks=np.zeros(count, np.uint64),
         blank=np.zeros(count, np.bool_),
+        flat=np.zeros(count, np.bool_),
         comparable=np.zeros(count, np.bool_),
     )
 
@@ -152,6 +155,7 @@ class _References:
         table.pixels[image] = shown = hash_text(facts.pixel_sha256)
         table.looks[image] = facts.looks
         table.blank[image] = facts.blank
+        table.flat[image] = facts.flat
         table.comparable[image] = not facts.flat
         members = self._order[self._starts[image] : self._starts[image + 1]]
         widths_px, heights_px = (column[members] for column in self._index.image_sizes_px)

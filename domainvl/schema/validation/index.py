@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from domainvl.schema.digests import digest_text
 from domainvl.schema.sample import Split
+from domainvl.schema.validation.footprints import Footprints
 
 Hashes: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
 Numbers: TypeAlias = npt.NDArray[np.signedinteger[Any]]
@@ -38,9 +39,13 @@ class Index:
 
     Args:
         dataset: The data set's folder.
+
+    Attributes:
+        footprints: Where the images lie on the ground.
     """
 
     def __init__(self, dataset: Path) -> None:
+        self.footprints = Footprints()
         self._dataset = dataset
         self._splits: list[Split] = []
         self._starts: list[int] = []
@@ -57,6 +62,7 @@ class Index:
         """Say that the rows that follow are of this split."""
         self._splits.append(split)
         self._starts.append(len(self._offsets))
+        self.footprints.start_split()
 
     def add_row(self, offset: int, identifier: object, group: object) -> None:
         """Add a line; what is no text counts as not there.
@@ -70,8 +76,18 @@ class Index:
         self._ids.append(hash_text(identifier) if isinstance(identifier, str) else 0)
         self._groups.append(hash_text(group) if isinstance(group, str) else 0)
 
-    def add_image(self, path: str, width_px: int | None, height_px: int | None, pixel_sha256: object) -> None:
-        """Add an image of the row added last; an unknown size counts as 0."""
+    def add_image(self, path: str, width_px: int | None, height_px: int | None, details: object) -> None:
+        """Add an image of the row added last; an unknown size counts as 0.
+
+        Args:
+            path: Its path.
+            width_px: Its width.
+            height_px: Its height.
+            details: What the record tells of it under ``domainvl.images``; anything, where the record is wrong.
+        """
+        known: dict[str, Any] = details if isinstance(details, dict) else {}
+        pixel_sha256 = known.get("pixel_sha256")
+        self.footprints.add(len(self._paths), known.get("source"), width_px, height_px)
         self._paths.append(hash_path(path))
         self._pixels.append(hash_text(pixel_sha256) if isinstance(pixel_sha256, str) else 0)
         self._widths_px.append(width_px or 0)

@@ -157,14 +157,8 @@ def _remember(record: Record, columns: ImageColumns, offset: int, index: Index) 
             path,
             columns.widths_px[position] if position < len(columns.widths_px) else None,
             columns.heights_px[position] if position < len(columns.heights_px) else None,
-            _pixel_hash(details, position),
+            details[position] if isinstance(details, list) and position < len(details) else None,
         )
-
-
-def _pixel_hash(details: object, position: int) -> object:
-    if not isinstance(details, list) or position >= len(details) or not isinstance(details[position], dict):
-        return None
-    return details[position].get("pixel_sha256")
 
 
 def _count(record: Record | None, split: Split, counts: LineCounts) -> None:

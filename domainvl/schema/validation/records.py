@@ -16,10 +16,11 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from domainvl.errors import DatasetError
+from domainvl.schema.phrases import prompts
 from domainvl.schema.record import from_record
 from domainvl.schema.sample import IMAGE_PLACEHOLDER, SCHEMA_VERSION, Record, Sample, Split
 from domainvl.schema.validation.findings import show
-from domainvl.schema.wording import WORDING_VERSION, escape_special, word
+from domainvl.schema.wording import WORDING_VERSION, escape_special, word_sample
 
 Problem: TypeAlias = tuple[str, str]
 """Code of the rule, and what is wrong."""
@@ -28,7 +29,7 @@ _TOP_KEYS = frozenset({"id", "image", "width", "height", "width_list", "height_l
 _REQUIRED_KEYS = ("id", "conversations", "domainvl")
 _TURN_KEYS = frozenset({"from", "value"})
 _SPEAKERS = ("human", "gpt")
-_POINTING_TASKS = frozenset({"grounding", "detection", "region"})
+_POINTING_TASKS = frozenset({"grounding", "detection", "region", "conversation"})
 _POINTING_TOKEN = re.compile(r"</?(?:ref|box)>")
 _SAID_AT_THE_TOP = ("id", "turns")
 _IMAGE_SAID_AT_THE_TOP = ("path", "width_px", "height_px")
@@ -198,6 +199,7 @@ def _check_said_twice(truth: dict[str, Any]) -> Iterator[Problem]:
 
 def _check_tokens(record: Record) -> Iterator[Problem]:
     pointing = _points(record.get("domainvl"))
+    earlier = _earlier_count(record.get("domainvl"))
     for index, turn in enumerate(_turns(record)):
         extra = turn.keys() - _TURN_KEYS
         if extra:
@@ -206,7 +208,7 @@ def _check_tokens(record: Record) -> Iterator[Problem]:
         if not isinstance(text, str) or "<" not in text:
             continue
         rest = text.replace(IMAGE_PLACEHOLDER, "")
-        if pointing:
+        if pointing or index < earlier:
             rest = _POINTING_TOKEN.sub("", rest)
         escaped = escape_special(rest)
         if escaped != rest:
@@ -222,8 +224,14 @@ def _points(truth: object) -> bool:
     answer = truth.get("answer")
     task = truth.get("task")
     return (isinstance(task, str) and task in _POINTING_TASKS) or (
-        isinstance(answer, dict) and answer.get("kind") == "boxes"
+        isinstance(answer, dict) and (answer.get("kind") == "boxes" or bool(answer.get("about")))
     )
+
+
+def _earlier_count(truth: object) -> int:
+    """Return how many turns were said before the question; names and boxes may be marked in them."""
+    earlier = truth.get("earlier") if isinstance(truth, dict) else None
+    return len(earlier) if isinstance(earlier, list) else 0
 
 
 def _turns(record: Record) -> list[dict[str, Any]]:
@@ -232,15 +240,12 @@ def _turns(record: Record) -> list[dict[str, Any]]:
 
 
 def _check_wording(sample: Sample) -> Iterator[Problem]:
+    prompt_count = len(prompts(sample.domain, sample.task))
+    if (sample.phrasing or 0) >= prompt_count:
+        yield "value-invalid", f"phrasing must be below {prompt_count} for this task, got {sample.phrasing}"
+        return
     try:
-        expected = word(
-            domain=sample.domain,
-            task=sample.task,
-            question=sample.question,
-            answer=sample.answer,
-            images=sample.images,
-            objects=sample.objects,
-        )
+        expected = word_sample(sample)
     except DatasetError as error:
         yield "answer-kind", f"{error.what}: {error.rule}"
         return
@@ -405,8 +410,9 @@ def _diagnose_objects(truth: dict[str, Any], columns: ImageColumns) -> Iterator[
     for thing in things:
         yield from _diagnose_place(thing, columns)
     answer = truth.get("answer")
-    if isinstance(answer, dict) and answer.get("kind") == "boxes" and isinstance(answer.get("object_ids"), list):
-        missing = [name for name in answer["object_ids"] if isinstance(name, str) and name not in ids]
+    named = answer.get("object_ids" if answer.get("kind") == "boxes" else "about") if isinstance(answer, dict) else None
+    if isinstance(named, list):
+        missing = [name for name in named if isinstance(name, str) and name not in ids]
         if missing:
             yield "answer-object", f"the answer names objects that the sample does not have: {show(missing)}"
     fixed, split = truth.get("fixed_split"), truth.get("split")

@@ -105,6 +105,16 @@ _SET_RULES = (
         "no image looks nearly like one of another split",
         "Look at both; if they show the same, put them in one group",
     ),
+    Rule(
+        "ground-in-two-splits",
+        "no image shows ground that an image of another split shows",
+        "Split by blocks of ground with a buffer, by areas, or by scenes that do not overlap",
+    ),
+    _warning(
+        "dated-ground-in-two-splits",
+        "no image shows ground that another split shows at another date",
+        "Leave it so only if the split is by date and what does not change is no part of the task",
+    ),
     Rule("samples-none", "there is at least one sample", _REMAKE),
 )
 

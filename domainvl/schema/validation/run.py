@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from domainvl.errors import InputNotFoundError
 from domainvl.schema.sample import Split
 from domainvl.schema.validation.files import check_files
 from domainvl.schema.validation.findings import KEPT_PER_RULE, Finding, Findings
+from domainvl.schema.validation.ground import check_ground
 from domainvl.schema.validation.identifiers import Canary, Scanner
-from domainvl.schema.validation.images import check_folders, check_images, list_images
+from domainvl.schema.validation.images import ImageTable, check_folders, check_images, list_images
 from domainvl.schema.validation.index import Index
 from domainvl.schema.validation.lines import LineCounts, Progress, check_lines
 from domainvl.schema.validation.rules import RULES, Severity
@@ -46,6 +49,7 @@ class ValidationReport:
         samples: Number of lines that stand for a sample, right or wrong.
         findings: The findings by file and line, of each rule the first ``kept_per_rule``.
         counts: Number of findings of each rule, all of them, in the order of the rules.
+        unchecked: What a check had to leave out, by what it is, counted; what is 0 is left out.
         kept_per_rule: How many findings of a rule are listed at most.
     """
 
@@ -53,6 +57,7 @@ class ValidationReport:
     samples: int
     findings: Sequence[Finding]
     counts: Mapping[str, int]
+    unchecked: Mapping[str, int] = field(default_factory=dict)
     kept_per_rule: int = KEPT_PER_RULE
 
     def count(self, severity: Severity) -> int:
@@ -96,6 +101,7 @@ def validate(
             findings.add("file-unreadable", name, None, f"{name} cannot be read ({error.strerror})")
     check_ids(index, findings)
     groups = check_groups(index, findings)
+    lost = check_ground(index, findings)
     table = list_images(index)
     check_images(
         dataset, index, table, pixels=options.pixels, findings=findings, scanner=scanner, on_progress=report_progress
@@ -109,7 +115,18 @@ def validate(
         samples=counts.lines.total(),
         findings=findings.in_order(),
         counts={code: findings.counts[code] for code in RULES if findings.counts[code]},
+        unchecked=_unchecked(index, table, lost),
     )
+
+
+def _unchecked(index: Index, table: ImageTable, lost: int) -> dict[str, int]:
+    counts = {
+        "flat images, not compared by their look": int(np.count_nonzero(table.flat)),
+        # Where no image has a place on the ground, nobody expects one.
+        "images without a place on the ground": index.footprints.unplaced if len(index.footprints.references) else 0,
+        "places that cannot be compared with others": lost,
+    }
+    return {what: count for what, count in counts.items() if count}
 
 
 def _check_is_dataset(dataset: Path) -> None:

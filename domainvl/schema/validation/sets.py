@@ -14,7 +14,12 @@ from domainvl.schema.validation.images import ImageTable
 from domainvl.schema.validation.index import Hashes, Index, Numbers
 
 NEAR_BITS = 3
-"""Two pictures are nearly the same if their difference hashes differ in this many of 64 bits or fewer."""
+"""Two pictures are nearly the same if their difference hashes differ in this many of 64 bits or fewer.
+
+Of 6.1 million pairs of 128 px tiles that share no ground, from three NAIP scenes of farmland and three aerial images of
+trees, none differs in 8 bits or fewer. Of copies, 96 to 100 % at JPEG quality 90, 74 to 100 % at 50, and 67 to
+93 % at half the size differ in 3 or fewer.
+"""
 
 # By the pigeonhole principle hashes that differ in 3 bits agree in one of 4 bands at least.
 _BANDS = NEAR_BITS + 1
@@ -72,24 +77,37 @@ def check_pictures(index: Index, table: ImageTable, findings: Findings) -> None:
         for position in range(start + 1, end):
             image = int(table.members[firsts[start]])
             code = "blank-image-in-two-splits" if table.blank[image] else "image-in-two-splits"
-            _report_pair(code, int(firsts[position]), int(firsts[start]), "has the same pixels as", index, findings)
+            report_pair(code, int(firsts[position]), int(firsts[start]), "has the same pixels as", index, findings)
     usable = np.flatnonzero(table.comparable[table.members[firsts]])
     kept = firsts[usable]
     for later, earlier, bits in near_pairs(table.looks[table.members[kept]], splits[usable], keys[usable]):
         relation = f"differs in {bits} of 64 bits from"
-        _report_pair("near-duplicate", int(kept[later]), int(kept[earlier]), relation, index, findings)
+        report_pair("near-duplicate", int(kept[later]), int(kept[earlier]), relation, index, findings)
 
 
-def _report_pair(code: str, later: int, earlier: int, relation: str, index: Index, findings: Findings) -> None:
+def report_pair(code: str, later: int, earlier: int, relation: str, index: Index, findings: Findings) -> None:
+    """Report an image for what it has in common with one of an earlier split; both are named with their samples.
+
+    Args:
+        code: Of the rule.
+        later: Reference of the image.
+        earlier: Reference of the other image.
+        relation: What they have in common.
+        index: The references.
+        findings: Takes it.
+    """
+
     def message() -> str:
         name, line = index.place(int(index.image_rows[earlier]))
-        return f"{show(_path_of(index, later))} {relation} {show(_path_of(index, earlier))} of {name}:{line}"
+        return f"{_name(index, later)} {relation} {_name(index, earlier)} in {name}:{line}"
 
     findings.add(code, *index.place(int(index.image_rows[later])), message)
 
 
-def _path_of(index: Index, reference: int) -> str:
-    return index.image_path(int(index.image_rows[reference]), int(index.image_paths[reference]))
+def _name(index: Index, reference: int) -> str:
+    row = int(index.image_rows[reference])
+    path = index.image_path(row, int(index.image_paths[reference]))
+    return f"{show(path)} of sample {show(index.record(row).get('id'))}"
 
 
 def near_pairs(looks: npt.NDArray[np.uint64], splits: Numbers, pixels: Hashes) -> Iterator[tuple[int, int, int]]:

@@ -159,6 +159,15 @@ def copied_file(planter: Any) -> None:
     planter.swap_image(VAL, "images/copy.png", 90, 64, hash_pixels(pixels))
 
 
+def same_ground(*dates: str | None) -> Callable[[Any], None]:
+    def plant(planter: Any) -> None:
+        for name, date in zip((TRAIN, TEST), dates, strict=True):
+            details = {"transform": [10.0, 0.0, 5e5, 0.0, -10.0, 4e6], "crs": "EPSG:32633", "date": date}
+            put("domainvl.images.0.source.details", details, 1, name)(planter)
+
+    return plant
+
+
 def blank_in_two(planter: Any) -> None:
     blank = np.full((30, 40), 128, np.uint8)
     planter.show(VAL, blank)
@@ -313,6 +322,8 @@ FAULTS = [
           shown_as(lambda pixels: (pixels * 1.1).astype(np.uint8))),
     Fault("smaller copy in another split", "near-duplicate", VAL, 1, shown_as(lambda pixels: pixels[::2, ::2])),
     Fault("blank image in two splits", "blank-image-in-two-splits", TEST, 1, blank_in_two),
+    Fault("same ground in two splits", "ground-in-two-splits", TEST, 1, same_ground(None, "2021-06-01")),
+    Fault("same ground at two dates", "dated-ground-in-two-splits", TEST, 1, same_ground("2020-06-01", "2021-06-01")),
     # Files
     Fault("no manifest", "file-missing", "manifest.json", None, remove("manifest.json")),
     Fault("no meta file", "file-missing", "meta.json", None, remove("meta.json")),

@@ -22,7 +22,7 @@ def index(tmp_path):
                 record = {"id": f"{split.value}{number}", "image": ["x.png", f"{number}/./ü.png"]}
                 line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
                 index.add_row(offset, record["id"], None if number else "g")
-                index.add_image(f"{number}/./ü.png", 4, None, "00")
+                index.add_image(f"{number}/./ü.png", 4, None, {"pixel_sha256": "00"})
                 offset += file.write(line)
     return index
 

@@ -8,10 +8,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from builders import make_image, make_sample
+from builders import PROVENANCE, make_image, make_sample
 
 from domainvl.errors import DatasetError
-from domainvl.schema import BoxesAnswer, ChoiceAnswer, Object, OrientedBox, Split, Task
+from domainvl.schema import (
+    WORDING_VERSION,
+    BoxesAnswer,
+    ChoiceAnswer,
+    MeasureAnswer,
+    Object,
+    OrientedBox,
+    Sample,
+    Split,
+    Task,
+    TextAnswer,
+    word_sample,
+)
 from domainvl.schema.record import from_record, to_record
 from domainvl.schema.validation import RULES, Severity
 from domainvl.schema.validation import records as records_module
@@ -25,6 +37,14 @@ THING = Object(
     oriented_box_px=OrientedBox(center_x_px=5, center_y_px=5, width_px=2, height_px=2, angle_deg=10),
     attributes={"height_m": 2.5},
 )
+
+
+def rewritten(**fields: Any) -> Sample:
+    """Make a sample of which the conversation knows all fields."""
+    sample = make_sample(**fields)
+    return sample.model_copy(update={"turns": word_sample(sample)})
+
+
 SAMPLES = {
     "one image": make_sample(objects=[THING], images=[make_image(view="FRONT", frame=2)]),
     "two images": make_sample(
@@ -35,6 +55,13 @@ SAMPLES = {
         answer=BoxesAnswer(object_ids=("1",)),
         domain="remote-sensing",
         fixed_split=Split.TRAIN,
+    ),
+    "measure": make_sample(task=Task.AREA, answer=MeasureAnswer(value=12.5, unit="ha")),
+    "phrase": rewritten(
+        objects=[THING], task=Task.CAPTION, answer=TextAnswer(text="A pond.", about=("1",)), preface="0.3 m per pixel."
+    ),
+    "prompt": rewritten(
+        objects=[THING], task=Task.REGION, answer=BoxesAnswer(object_ids=("1",)), phrasing=2, question="What?"
     ),
     "choice": make_sample(task=Task.MULTIPLE_CHOICE, answer=ChoiceAnswer(options=("a", "b"), correct=1), images=[]),
 }
@@ -204,6 +231,37 @@ def test_wording_is_compared_for_the_current_version_only():
 
     record["domainvl"]["provenance"]["wording"] = "internvl-1"
     assert codes(record) == ["wording-stale"]
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("phrase", {"preface": "0.4 m per pixel."}), ("phrase", {"preface": None}),
+        ("prompt", {"phrasing": 1}), ("prompt", {"phrasing": None}),
+    ],
+)  # fmt: skip
+def test_preface_and_phrasing_belong_to_the_wording(name, change):
+    provenance = PROVENANCE.model_copy(update={"wording": WORDING_VERSION})
+    sample = SAMPLES[name].model_copy(update={"provenance": provenance})
+
+    assert codes(record_of(sample)) == []
+    assert codes(record_of(sample.model_copy(update=change))) == ["wording-stale"]
+
+
+def test_a_prompt_that_the_task_does_not_have():
+    record = replaced(record_of(SAMPLES["prompt"]), ("domainvl", "phrasing"), 3)
+
+    (problem,) = check_record(record, Split.TRAIN)[0]
+
+    assert problem == ("value-invalid", "phrasing must be below 3 for this task, got 3")
+
+
+def test_what_a_question_points_at_must_be_there():
+    record = replaced(record_of(SAMPLES["phrase"]), ("domainvl", "answer", "about"), ["1", "2"])
+
+    (problem,) = check_record(record, Split.TRAIN)[0]
+
+    assert problem == ("answer-object", "the answer names objects that the sample does not have: ['2']")
 
 
 def test_names_and_boxes_may_be_marked_where_the_task_points():

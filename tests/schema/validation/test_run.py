@@ -81,6 +81,45 @@ def test_what_is_in_two_splits_is_named_on_both_sides(planter):
     assert finding.message == "the group 'a' is also in train.jsonl:1"
 
 
+def test_geo_41_a_planted_duplicate_is_reported_with_both_ids(planter, draw_picture):
+    planter.show("val.jsonl", draw_picture(1, (90, 64)))  # that of a/what
+    planter.sign()
+
+    [finding] = validate(planter.dataset).findings
+
+    path = f"{planter.record('val.jsonl', 1)['image']!r}"
+    assert (finding.rule, finding.file, finding.line) == ("image-in-two-splits", "val.jsonl", 1)
+    assert finding.message == (
+        f"{path} of sample 'd/1' has the same pixels as {path} of sample 'a/what' in train.jsonl:1"
+    )
+
+
+@pytest.mark.parametrize("pixels", [True, False])
+def test_geo_41_a_planted_near_duplicate_is_reported_with_both_ids(planter, draw_picture, pixels):
+    planter.show("val.jsonl", draw_picture(1, (90, 64)) + np.uint8(9))
+    planter.sign()
+
+    findings = validate(planter.dataset, ValidationOptions(pixels=pixels)).findings
+
+    assert [finding.rule for finding in findings] == ["near-duplicate"] * pixels  # it takes decoding
+    for finding in findings:
+        assert "of sample 'd/1' differs in 0 of 64 bits from" in finding.message
+        assert finding.message.endswith("of sample 'a/what' in train.jsonl:1")
+
+
+def test_geo_41_flat_images_are_no_near_duplicates_and_counted(planter):
+    # Both fall by 7 grey levels from left to right, less than the 8 from which on a look says something.
+    slope = (np.arange(72) * 8 // 72).astype(np.uint8)[np.newaxis, :, np.newaxis]
+    planter.show("test.jsonl", np.broadcast_to(60 - slope, (64, 72, 3)))
+    planter.show("val.jsonl", np.broadcast_to(90 - slope, (64, 72, 3)))
+    planter.sign()
+
+    report = validate(planter.dataset)
+
+    assert "near-duplicate" not in report.counts
+    assert report.unchecked == {"flat images, not compared by their look": 2}
+
+
 def test_of_very_many_findings_the_first_are_kept_and_all_counted(planter):
     line = planter.lines("train.jsonl")[7]
     count = KEPT_PER_RULE + 500
