@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from domainvl.evaluation.measures import measure_distance, tolerance_of
 from domainvl.evaluation.metrics import IOU_THRESHOLD, box_iou, normalise_text
 from domainvl.evaluation.predictions import Prediction
 from domainvl.schema.boxes import Box1000, to_box_1000
-from domainvl.schema.sample import BoxesAnswer, Object, Sample, Task
-from domainvl.schema.wording import NOTHING_FOUND, box_list, reference, word
+from domainvl.schema.sample import BoxesAnswer, MeasureAnswer, Object, Sample, Task
+from domainvl.schema.wording import NOTHING_FOUND, box_list, reference, word_sample, written_measure
 
 
 def majority_predictions(train: Iterable[Sample], test: Iterable[Sample]) -> list[Prediction]:
@@ -24,9 +25,10 @@ def majority_predictions(train: Iterable[Sample], test: Iterable[Sample]) -> lis
     there is none, all of the same domain and task; where there is none either, the answer is empty.
 
     Words, letters and counts: the most frequent answer, the first in alphabetical order among equals; the
-    likelihood is its share. Boxes: one box, each coordinate the median over all boxes of the answers, in
-    thousandths, or "None" if more than half of the answers name no box; the likelihood is the share of boxes
-    that lie within IoU 0.5 of it. Where a label must be named too, it is the most frequent one.
+    likelihood is its share. Measures: the median; the likelihood is the share of answers that it is right for.
+    Boxes: one box, each coordinate the median over all boxes of the answers, in thousandths, or "None" if more than
+    half of the answers name no box; the likelihood is the share of boxes that lie within IoU 0.5 of it. Where a label
+    must be named too, it is the most frequent one.
 
     Args:
         train: The training samples.
@@ -57,8 +59,9 @@ def majority_predictions(train: Iterable[Sample], test: Iterable[Sample]) -> lis
 
 
 def _task_key(sample: Sample) -> tuple[str, ...]:
-    # The kind of answer belongs to the task: a box must not be the majority among words.
-    return sample.domain, sample.task.value, sample.answer.kind
+    # The kind of answer belongs to the task: a box must not be the majority among words, nor a share among areas.
+    unit = (sample.answer.unit,) if isinstance(sample.answer, MeasureAnswer) else ()
+    return sample.domain, sample.task.value, sample.answer.kind, *unit
 
 
 def _question_key(sample: Sample) -> tuple[str, ...]:
@@ -68,21 +71,18 @@ def _question_key(sample: Sample) -> tuple[str, ...]:
 def _majority_reply(pool: Sequence[Sample]) -> tuple[str, float]:
     if not pool:
         return "", 0.0
-    counts = Counter(normalise_text(_reply(sample)) for sample in pool)
+    measures = [sample.answer for sample in pool if isinstance(sample.answer, MeasureAnswer)]
+    if measures:
+        return _median_measure([answer.value for answer in measures], measures[0].unit)
+    counts = Counter(normalise_text(word_sample(sample)[-1].text) for sample in pool)
     answer, count = min(counts.items(), key=lambda item: (-item[1], item[0]))
     return answer, count / len(pool)
 
 
-def _reply(sample: Sample) -> str:
-    _, assistant = word(
-        domain=sample.domain,
-        task=sample.task,
-        question=sample.question,
-        answer=sample.answer,
-        images=sample.images,
-        objects=sample.objects,
-    )
-    return assistant.text
+def _median_measure(values: Sequence[float], unit: str) -> tuple[str, float]:
+    median = float(np.median(values))
+    right = sum(measure_distance(median, value, unit) <= tolerance_of(unit) for value in values)
+    return written_measure(median, unit), right / len(values)
 
 
 def _majority_boxes(pool: Sequence[Sample], sample: Sample) -> tuple[str, float]:

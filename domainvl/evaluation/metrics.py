@@ -10,9 +10,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from domainvl.evaluation.measures import measure_distance, read_measure, tolerance_name, tolerance_of
 from domainvl.evaluation.predictions import Prediction
 from domainvl.schema.boxes import Box, to_box_px
-from domainvl.schema.sample import BoxesAnswer, ChoiceAnswer, CountAnswer, Object, Sample, Task, TextAnswer
+from domainvl.schema.sample import (
+    BoxesAnswer,
+    ChoiceAnswer,
+    CountAnswer,
+    MeasureAnswer,
+    Object,
+    Sample,
+    Task,
+    TextAnswer,
+)
 from domainvl.schema.wording import NOTHING_FOUND, escape_special, option_letter
 
 IOU_THRESHOLD = 0.5
@@ -47,6 +57,9 @@ class ItemScore:
         iou: Mean IoU of the matched boxes, missed and surplus boxes counting 0; None where no box was asked for.
         count_error: Distance of the count from the truth; None where none was asked for or none could be read.
         empty: Whether there was no answer at all.
+        measure_error: How far a measure lies from the truth, shares in percentage points, areas relative to it; None
+            where none was asked for or none could be read.
+        tolerance: What makes a measure right, in words; None where none was asked for.
     """
 
     sample_id: str
@@ -57,6 +70,8 @@ class ItemScore:
     iou: float | None
     count_error: int | None
     empty: bool
+    measure_error: float | None = None
+    tolerance: str | None = None
 
 
 def score(sample: Sample, prediction: Prediction) -> ItemScore:
@@ -71,6 +86,8 @@ def score(sample: Sample, prediction: Prediction) -> ItemScore:
     text = prediction.text.strip()
     iou: float | None = None
     count_error: int | None = None
+    measure_error: float | None = None
+    tolerance: str | None = None
     match sample.answer:
         case TextAnswer() as answer:
             accepted = {normalise_text(escape_special(right)) for right in (answer.text, *answer.accepted)}
@@ -81,6 +98,11 @@ def score(sample: Sample, prediction: Prediction) -> ItemScore:
             count = read_count(text)
             count_error = None if count is None else abs(count - answer.count)
             correct = count_error == 0
+        case MeasureAnswer() as answer:
+            measured = read_measure(text, answer.unit)
+            measure_error = None if measured is None else measure_distance(measured, answer.value, answer.unit)
+            correct = measure_error is not None and measure_error <= tolerance_of(answer.unit)
+            tolerance = tolerance_name(answer.unit)
         case BoxesAnswer():
             correct, iou = _score_boxes(sample, text)
     return ItemScore(
@@ -92,6 +114,8 @@ def score(sample: Sample, prediction: Prediction) -> ItemScore:
         iou=iou,
         count_error=count_error,
         empty=not text,
+        measure_error=measure_error,
+        tolerance=tolerance,
     )
 
 

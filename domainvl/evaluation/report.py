@@ -31,7 +31,7 @@ class Row:
     Attributes:
         domain: The field.
         task: The task.
-        metric: What makes an answer right: ``EXACT_MATCH`` or ``BOX_ACCURACY``.
+        metric: What makes an answer right: ``EXACT_MATCH``, ``BOX_ACCURACY`` or the tolerance of a measure.
         n: Number of samples.
         groups: Number of groups.
         mean: Share of right answers.
@@ -42,6 +42,9 @@ class Row:
             is none.
         counts_read: Over how many.
         empty: Number of empty answers.
+        mean_measure_error: Mean distance from the true share in percentage points, or from the true area relative to
+            it, over the measures that could be read; None where there is none.
+        measures_read: Over how many.
     """
 
     domain: str
@@ -56,6 +59,8 @@ class Row:
     mean_count_error: float | None
     counts_read: int
     empty: int
+    mean_measure_error: float | None
+    measures_read: int
 
 
 def score_system(samples: Iterable[Sample], predictions: Iterable[Prediction]) -> list[ItemScore]:
@@ -129,7 +134,7 @@ def difference_rows(
 def _by_row(scores: Iterable[ItemScore]) -> dict[tuple[str, str, str], list[ItemScore]]:
     by_row: dict[tuple[str, str, str], list[ItemScore]] = defaultdict(list)
     for item in scores:
-        metric = EXACT_MATCH if item.iou is None else BOX_ACCURACY
+        metric = item.tolerance or (EXACT_MATCH if item.iou is None else BOX_ACCURACY)
         by_row[item.domain, item.task.value, metric].append(item)
     return by_row
 
@@ -165,6 +170,7 @@ def _make_row(
 ) -> Row:
     domain, task, metric = key
     errors = [item.count_error for item in items if item.count_error is not None]
+    distances = [item.measure_error for item in items if item.measure_error is not None]
     return Row(
         domain=domain,
         task=task,
@@ -178,6 +184,8 @@ def _make_row(
         mean_count_error=sum(errors) / len(errors) if errors else None,
         counts_read=len(errors),
         empty=sum(item.empty for item in items),
+        mean_measure_error=sum(distances) / len(distances) if distances else None,
+        measures_read=len(distances),
     )
 
 

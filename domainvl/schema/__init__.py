@@ -2,7 +2,19 @@
 
 from domainvl.schema.boxes import Box, Box1000, Point, to_box_1000, to_box_px
 from domainvl.schema.images import ImageStore, StoredImage
-from domainvl.schema.questions import ObjectQuestions, Question, ask_about_objects, samples_from_questions
+from domainvl.schema.phrases import Phrasing
+from domainvl.schema.questions import (
+    ClassQuestions,
+    CoverQuestions,
+    ObjectQuestions,
+    Question,
+    ask_about_change,
+    ask_about_cover,
+    ask_about_cover_change,
+    ask_about_objects,
+    ask_for_class,
+    samples_from_questions,
+)
 from domainvl.schema.reader import SampleFile, read_manifest, read_samples
 from domainvl.schema.sample import (
     Answer,
@@ -10,6 +22,7 @@ from domainvl.schema.sample import (
     ChoiceAnswer,
     CountAnswer,
     Image,
+    MeasureAnswer,
     Object,
     OrientedBox,
     Provenance,
@@ -21,7 +34,7 @@ from domainvl.schema.sample import (
     Turn,
 )
 from domainvl.schema.splitting import SplitFractions, assign_split
-from domainvl.schema.wording import WORDING_VERSION, escape_special, word
+from domainvl.schema.wording import WORDING_VERSION, escape_special, word, word_sample
 from domainvl.schema.writer import DatasetWriter, Reject, Severity
 
 __all__ = [
@@ -31,13 +44,17 @@ __all__ = [
     "Box1000",
     "BoxesAnswer",
     "ChoiceAnswer",
+    "ClassQuestions",
     "CountAnswer",
+    "CoverQuestions",
     "DatasetWriter",
     "Image",
     "ImageStore",
+    "MeasureAnswer",
     "Object",
     "ObjectQuestions",
     "OrientedBox",
+    "Phrasing",
     "Point",
     "Provenance",
     "Question",
@@ -52,7 +69,11 @@ __all__ = [
     "Task",
     "TextAnswer",
     "Turn",
+    "ask_about_change",
+    "ask_about_cover",
+    "ask_about_cover_change",
     "ask_about_objects",
+    "ask_for_class",
     "assign_split",
     "escape_special",
     "read_manifest",
@@ -61,4 +82,5 @@ __all__ = [
     "to_box_1000",
     "to_box_px",
     "word",
+    "word_sample",
 ]

@@ -50,10 +50,13 @@ _HUB_TASKS: Mapping[Task, str] = {
     Task.MULTIPLE_CHOICE: "visual-question-answering",
     Task.PRESENCE: "visual-question-answering",
     Task.COUNTING: "visual-question-answering",
+    Task.COMPARISON: "visual-question-answering",
+    Task.AREA: "visual-question-answering",
     Task.GROUNDING: "object-detection",
     Task.DETECTION: "object-detection",
     Task.REGION: "visual-question-answering",
     Task.CAPTION: "image-to-text",
+    Task.CONVERSATION: "visual-question-answering",
 }
 
 # Numbers of samples below which the Hub's categories end (huggingface_hub, templates/datasetcard_template.md).

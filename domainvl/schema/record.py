@@ -32,7 +32,8 @@ def to_record(sample: Sample) -> Record:
             "height_list": [image.height_px for image in sample.images],
         }
     record["conversations"] = [{"from": _SPEAKERS[turn.role], "value": turn.text} for turn in sample.turns]
-    truth = sample.model_dump(mode="json", exclude={"id", "turns"}, exclude_none=True)
+    unsaid = {"id", "turns"} if sample.earlier else {"id", "turns", "earlier"}
+    truth = sample.model_dump(mode="json", exclude=unsaid, exclude_none=True)
     # Path and size of an image stand at the top of the record; said twice, they could disagree.
     for image_dump in truth["images"]:
         for key in ("path", "width_px", "height_px"):

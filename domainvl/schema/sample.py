@@ -37,10 +37,13 @@ class Task(enum.StrEnum):
     MULTIPLE_CHOICE = "multiple-choice"
     PRESENCE = "presence"
     COUNTING = "counting"
+    COMPARISON = "comparison"
+    AREA = "area"
     GROUNDING = "grounding"
     DETECTION = "detection"
     REGION = "region"
     CAPTION = "caption"
+    CONVERSATION = "conversation"
 
 
 class _Part(BaseModel):
@@ -139,11 +142,18 @@ class Object(_Part):
 
 
 class TextAnswer(_Part):
-    """A word or phrase; ``accepted`` lists other answers that count as right."""
+    """A word or phrase.
+
+    Attributes:
+        text: The answer.
+        accepted: Other answers that count as right.
+        about: Ids of objects that the question points at: their boxes stand behind it.
+    """
 
     kind: Literal["text"] = "text"
     text: str = Field(min_length=1)
     accepted: tuple[str, ...] = ()
+    about: tuple[str, ...] | None = None
 
 
 class ChoiceAnswer(_Part):
@@ -167,6 +177,14 @@ class CountAnswer(_Part):
     count: int = Field(ge=0)
 
 
+class MeasureAnswer(_Part):
+    """How much, not rounded: a share in percent, or an area in square metres or hectares."""
+
+    kind: Literal["measure"] = "measure"
+    value: float = Field(ge=0)
+    unit: Literal["%", "m2", "ha"]
+
+
 class BoxesAnswer(_Part):
     """The boxes of some of the sample's objects; an empty list says that there is none."""
 
@@ -174,7 +192,9 @@ class BoxesAnswer(_Part):
     object_ids: tuple[str, ...]
 
 
-Answer: TypeAlias = Annotated[TextAnswer | ChoiceAnswer | CountAnswer | BoxesAnswer, Field(discriminator="kind")]
+Answer: TypeAlias = Annotated[
+    TextAnswer | ChoiceAnswer | CountAnswer | MeasureAnswer | BoxesAnswer, Field(discriminator="kind")
+]
 
 
 class Turn(_Part):
@@ -209,6 +229,11 @@ class Sample(_Part):
         task: What kind of question this is.
         question: What is asked, without any formatting: a question, or for grounding the expression to find.
         answer: The true answer.
+        earlier: What was said before the question: rounds of human and assistant, as the prompt has them but for the
+            images, which are named before the first round.
+        preface: What the prompt says after naming the images, such as the size of a pixel.
+        phrasing: Which of the task's phrases is used (:func:`domainvl.schema.phrases.prompts`), counted from the
+            published one at 0, for which this is None.
         images: The images, in the order in which the prompt names them.
         objects: What is known to be in them.
         turns: The conversation, written from the above.
@@ -224,6 +249,9 @@ class Sample(_Part):
     task: Task
     question: str = Field(min_length=1)
     answer: Answer
+    earlier: tuple[Turn, ...] = ()
+    preface: str | None = Field(default=None, min_length=1)
+    phrasing: int | None = Field(default=None, ge=1)
     images: tuple[Image, ...]
     objects: tuple[Object, ...] = ()
     turns: tuple[Turn, ...]
@@ -241,12 +269,15 @@ class Sample(_Part):
             if thing.image >= len(self.images):
                 raise ValueError(f"object {thing.id} is in image {thing.image}, but there are {len(self.images)}")
             self._check_box_in_image(thing)
-        if isinstance(self.answer, BoxesAnswer):
-            missing = set(self.answer.object_ids) - {thing.id for thing in self.objects}
+        named = self._named_ids()
+        if named:
+            missing = set(named) - {thing.id for thing in self.objects}
             if missing:
                 raise ValueError(f"the answer names objects that the sample does not have: {sorted(missing)}")
         if self.fixed_split not in (None, self.split):
             raise ValueError(f"split must be the fixed split {self.fixed_split}, got {self.split}")
+        if self.earlier:
+            check_turns(self.earlier, image_count=0)
         check_turns(self.turns, len(self.images))
         return self
 
@@ -260,6 +291,11 @@ class Sample(_Part):
                 f"box_px of object {thing.id} must lie inside the image of {image.width_px}x{image.height_px} px, "
                 f"got {thing.box_px}"
             )
+
+    def _named_ids(self) -> tuple[str, ...]:
+        if isinstance(self.answer, BoxesAnswer):
+            return self.answer.object_ids
+        return (self.answer.about or ()) if isinstance(self.answer, TextAnswer) else ()
 
     def answer_objects(self) -> tuple[Object, ...]:
         """Return the objects that a boxes answer names, in its order; empty for other answers."""

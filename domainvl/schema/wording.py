@@ -1,18 +1,19 @@
-"""How a task is asked and answered: the phrasings that InternVL was trained with.
+"""How a task is asked and answered: by default in the phrases that InternVL was trained with.
 
-Sources: OpenGVLab/InternVL documentation (chat_data_format), internvl_chat/eval, and the figures of
-Mini-InternVL (arXiv 2410.16261). Video frames are written "Frame1: <image>" in training and in evaluation
-alike; the official stack writes "Frame-1: " in training only.
+The phrases and their sources stand in :mod:`domainvl.schema.phrases`. Video frames are written "Frame1: <image>"
+in training and in evaluation alike; the official stack writes "Frame-1: " in training only.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import TypeVar
 
 from domainvl.errors import DatasetError
 from domainvl.schema.boxes import Box1000, to_box_1000
+from domainvl.schema.phrases import prompts
 from domainvl.schema.sample import (
     IMAGE_PLACEHOLDER,
     Answer,
@@ -21,7 +22,9 @@ from domainvl.schema.sample import (
     CountAnswer,
     Domain,
     Image,
+    MeasureAnswer,
     Object,
+    Sample,
     Task,
     TextAnswer,
     Turn,
@@ -30,23 +33,28 @@ from domainvl.schema.sample import (
 WORDING_VERSION = "internvl-1"
 """Stored with each sample and each checkpoint, so that a model is asked as it was trained."""
 
-SHORT_ANSWER_SUFFIX = "Answer the question using a single word or phrase."
-CHOICE_SUFFIX = "Answer with the option's letter from the given choices directly."
-CLASSIFICATION_SUFFIX = "Answer with one word or short phrase."
-DETECTION_PROMPT = "Please detect and label all objects in the following image and mark their positions."
-GROUNDING_PROMPT = "Please provide the bounding box coordinate of the region this sentence describes: {}"
-REMOTE_SENSING_GROUNDING_PROMPT = "Detect {}"
-REGION_PROMPT = "What object is in this location{}"
 NOTHING_FOUND = "None"
 
 _AnswerT = TypeVar("_AnswerT")
 
 _SPECIAL = re.compile(r"<(/?(?:image|video|img|IMG_CONTEXT|quad|ref|box|s|unk)|\|[^<>|]*\|)>")
 
+_BOX_1000 = r"\[\d{1,4}, \d{1,4}, \d{1,4}, \d{1,4}\]"
+_MARK = re.compile(rf"<ref>[^<>]*</ref>|<box>\[{_BOX_1000}(?:, {_BOX_1000})*\]</box>")
+
 
 def escape_special(text: str) -> str:
     """Make text from outside harmless: a literal ``<image>`` or ``<|im_end|>`` becomes ``&lt;image&gt;``."""
     return _SPECIAL.sub(lambda match: f"&lt;{match[1]}&gt;", text)
+
+
+def escape_but_marks(text: str) -> str:
+    """Make text harmless in which names and boxes are marked on purpose.
+
+    ``<ref>name</ref>`` and ``<box>[[x1, y1, x2, y2], ...]</box>`` stay where they are well formed.
+    """
+    rest, marks = _MARK.split(text), _MARK.findall(text)
+    return "".join(escape_special(part) + mark for part, mark in zip(rest, [*marks, ""], strict=True))
 
 
 def reference(text: str) -> str:
@@ -73,7 +81,10 @@ def word(
     answer: Answer,
     images: Sequence[Image],
     objects: Sequence[Object] = (),
-) -> tuple[Turn, Turn]:
+    earlier: Sequence[Turn] = (),
+    preface: str | None = None,
+    phrasing: int | None = None,
+) -> tuple[Turn, ...]:
     """Write the conversation of one sample from what is true.
 
     Args:
@@ -83,15 +94,53 @@ def word(
         answer: The true answer.
         images: The sample's images.
         objects: The sample's objects, to which a boxes answer refers by id.
+        earlier: Earlier rounds, in which names and boxes may be marked. The images are named before the first.
+        preface: What is said after naming the images.
+        phrasing: Which of the task's prompts; the first where None.
 
     Returns:
-        The human turn and the assistant turn.
+        The earlier rounds, the human turn and the assistant turn.
 
     Raises:
-        DatasetError: If the task and the kind of answer do not fit.
+        DatasetError: If the task and the kind of answer do not fit, or there is no such prompt.
     """
-    human = image_prefix(images) + _ask(domain, task, question, answer, images, objects)
-    return Turn(role="human", text=human), Turn(role="assistant", text=_reply(task, question, answer, images, objects))
+    prompt = _prompt(domain, task, phrasing or 0)
+    human = Turn(role="human", text=prompt.format(_asked(task, question, answer, images, objects)))
+    assistant = Turn(role="assistant", text=_reply(task, question, answer, images, objects))
+    turns = [*(Turn(role=turn.role, text=escape_but_marks(turn.text)) for turn in earlier), human, assistant]
+    said_first = f"{escape_special(preface)}\n" if preface else ""
+    turns[0] = Turn(role="human", text=image_prefix(images) + said_first + turns[0].text)
+    return tuple(turns)
+
+
+def word_sample(sample: Sample) -> tuple[Turn, ...]:
+    """Write the conversation of a sample again from what it holds.
+
+    Raises:
+        DatasetError: As :func:`word` does.
+    """
+    return word(
+        domain=sample.domain,
+        task=sample.task,
+        question=sample.question,
+        answer=sample.answer,
+        images=sample.images,
+        objects=sample.objects,
+        earlier=sample.earlier,
+        preface=sample.preface,
+        phrasing=sample.phrasing,
+    )
+
+
+def written_measure(value: float, unit: str) -> str:
+    """Write a measure as an answer: whole percent, areas to three significant digits."""
+    if unit == "%":
+        return f"{round(value)}%"
+    if value >= 100:
+        return f"{float(f'{value:.3g}'):.0f} {unit}"
+    decimals = max(0, 2 - math.floor(math.log10(value))) if value else 0
+    digits = f"{value:.{decimals}f}"
+    return f"{digits.rstrip('0').rstrip('.') if '.' in digits else digits} {unit}"
 
 
 def image_prefix(images: Sequence[Image]) -> str:
@@ -107,41 +156,43 @@ def _image_name(image: Image, index: int) -> str:
     return escape_special(image.view) if image.view else f"Image-{index + 1}"
 
 
-def _ask(
-    domain: Domain,
-    task: Task,
-    question: str,
-    answer: Answer,
-    images: Sequence[Image],
-    objects: Sequence[Object],
-) -> str:
+def _prompt(domain: Domain, task: Task, phrasing: int) -> str:
+    table = prompts(domain, task)
+    if phrasing >= len(table):
+        rule = f"phrasing must be below {len(table)}, the number of its prompts; got {phrasing}"
+        raise DatasetError(f"Cannot word a {task} sample", rule=rule)
+    return table[phrasing].text
+
+
+def _asked(task: Task, question: str, answer: Answer, images: Sequence[Image], objects: Sequence[Object]) -> str:
+    """Return what is put into the prompt."""
     match task:
-        case Task.VQA | Task.PRESENCE | Task.COUNTING:
-            return f"{escape_special(question)}\n{SHORT_ANSWER_SUFFIX}"
-        case Task.CLASSIFICATION:
-            return f"{escape_special(question)}\n{CLASSIFICATION_SUFFIX}"
         case Task.MULTIPLE_CHOICE:
             options = _expect(ChoiceAnswer, answer, task).options
             lines = [f"{option_letter(index)}. {escape_special(option)}" for index, option in enumerate(options)]
-            return "\n".join([escape_special(question), *lines, CHOICE_SUFFIX])
+            return "\n".join([escape_special(question), *lines])
         case Task.GROUNDING:
-            prompt = REMOTE_SENSING_GROUNDING_PROMPT if domain == "remote-sensing" else GROUNDING_PROMPT
-            return prompt.format(reference(question))
-        case Task.DETECTION:
-            return DETECTION_PROMPT
+            return reference(question)
         case Task.REGION:
-            pointed_at = _expect(BoxesAnswer, answer, task).object_ids
-            boxes = [_box_1000(thing, images) for thing in objects if thing.id in pointed_at]
-            return REGION_PROMPT.format(box_list(boxes))
-        case Task.CAPTION:
-            return escape_special(question)
+            return _boxes_of(_expect(BoxesAnswer, answer, task).object_ids, images, objects)
+        case Task.CONVERSATION:
+            return escape_but_marks(question)
+    if isinstance(answer, TextAnswer) and answer.about:
+        return escape_special(question) + _boxes_of(answer.about, images, objects)
+    return escape_special(question)
+
+
+def _boxes_of(ids: Sequence[str], images: Sequence[Image], objects: Sequence[Object]) -> str:
+    return box_list([_box_1000(thing, images) for thing in objects if thing.id in ids])
 
 
 def _reply(task: Task, question: str, answer: Answer, images: Sequence[Image], objects: Sequence[Object]) -> str:
     if isinstance(answer, TextAnswer):
-        return escape_special(answer.text)
+        return escape_but_marks(answer.text) if task is Task.CONVERSATION else escape_special(answer.text)
     if isinstance(answer, CountAnswer):
         return str(answer.count)
+    if isinstance(answer, MeasureAnswer):
+        return written_measure(answer.value, answer.unit)
     if isinstance(answer, ChoiceAnswer):
         return option_letter(answer.correct)
     by_id = {thing.id: thing for thing in objects}

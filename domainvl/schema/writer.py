@@ -103,6 +103,7 @@ class DatasetWriter:
         self._groups: dict[str, Split] = {}
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._rejected: Counter[tuple[Severity, str, str]] = Counter()
+        self._units: dict[str, dict[str, Any]] = {}
         self.first_reject: Reject | None = None
 
     def _open(self, name: str) -> TextIOWrapper:
@@ -163,6 +164,10 @@ class DatasetWriter:
         self._rejected[reject.severity, reject.stage, reject.reason] += 1
         self._rejects.write(json.dumps(asdict(reject), ensure_ascii=False) + "\n")
 
+    def describe_unit(self, name: str, facts: Mapping[str, Any]) -> None:
+        """Record what the manifest says about one input: what was found in it and decided for it."""
+        self._units[name] = dict(facts)
+
     @property
     def sample_count(self) -> int:
         """Number of samples added so far."""
@@ -210,6 +215,8 @@ class DatasetWriter:
             ],
             "sources": [dict(source) for source in sources],
         }
+        if self._units:
+            manifest["units"] = dict(sorted(self._units.items()))
         _write_json(self._work / MANIFEST_NAME, manifest)
         train_count = sum(row["count"] for row in manifest["counts"] if row["split"] == Split.TRAIN)
         # Only train.jsonl is named, so that no trainer sees held-out rows. The root is relative: the

@@ -7,26 +7,35 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from domainvl.evaluation.measures import measure_distance, read_measure, tolerance_of
 from domainvl.evaluation.metrics import IOU_THRESHOLD, box_iou, normalise_text
 from domainvl.schema import (
     Box1000,
     BoxesAnswer,
     ChoiceAnswer,
     CountAnswer,
+    MeasureAnswer,
     Sample,
     Split,
     Task,
     TextAnswer,
     to_box_1000,
 )
-from domainvl.schema.wording import NOTHING_FOUND, box_list, option_letter
+from domainvl.schema.wording import NOTHING_FOUND, box_list, option_letter, written_measure
 from domainvl.viewing.tally import BoundedCounter, DistinctSample
 
 _TOP = 10
 _BOX_ANSWERS = 2_000
+_MEASURE_CANDIDATES = 100
 
 AnswerKey = tuple[str, str, str]
-"""Domain, task and kind of answer: what one constant answer can be given to."""
+"""Domain, task and kind of answer, of a measure with its unit: what one constant answer can be given to."""
+
+
+def answer_kind(sample: Sample) -> str:
+    """Return the kind of a sample's answer; measures in different units are of different kinds."""
+    answer = sample.answer
+    return f"{answer.kind} in {answer.unit}" if isinstance(answer, MeasureAnswer) else answer.kind
 
 
 @dataclass
@@ -37,7 +46,7 @@ class BoxFacts:
 
 
 class AnswerTally:
-    """The answers of one domain, task and kind, by split."""
+    """The answers of one domain, task, kind and unit, by split."""
 
     def __init__(self) -> None:
         self.replies: dict[Split, BoundedCounter] = {}
@@ -45,6 +54,7 @@ class AnswerTally:
         self.option_counts: Counter[int] = Counter()
         self.counts: Counter[int] = Counter()
         self.box_counts: Counter[int] = Counter()
+        self.unit: str | None = None
         self.boxes: dict[Split, DistinctSample[BoxFacts]] = {}
 
     def add(self, sample: Sample) -> None:
@@ -57,6 +67,9 @@ class AnswerTally:
             case CountAnswer() as answer:
                 replies.add(str(answer.count))
                 self.counts[answer.count] += 1
+            case MeasureAnswer() as answer:
+                replies.add(written_measure(answer.value, answer.unit))
+                self.unit = answer.unit
             case ChoiceAnswer() as answer:
                 replies.add(option_letter(answer.correct))
                 self.option_counts[len(answer.options)] += 1
@@ -88,10 +101,14 @@ class AnswerTally:
 
         Words, letters and counts: the most frequent, the first in alphabetical order among equals. Grounding: "None"
         if more than half of the answers name no box; else the box of which each coordinate is the median. Regions:
-        the most frequent name. Detection: "None" if it is ever right, for which boxes would be is not searched.
+        the most frequent name. Measures: of the most frequent ones that which most others lie within the tolerance of.
+        Detection: "None" if it is ever right, for which boxes would be is not searched.
         """
         replies, boxes = self.replies.get(split), self.boxes.get(split)
         top = replies.top(1) if replies else []
+        if replies and self.unit is not None:
+            candidates = [text for text, _ in replies.top(_MEASURE_CANDIDATES)]
+            return min(candidates, key=lambda text: (-_hits(text, replies, self.unit), text))
         if boxes is None:
             return top[0][0] if top else None
         if top and 2 * top[0][1] > self.samples[split]:
@@ -104,13 +121,29 @@ class AnswerTally:
             return None
         boxes = self.boxes.get(source)
         if boxes is None or answer == NOTHING_FOUND:
-            return self.replies[split].counts[answer] / self.samples[split]
+            hits = _hits(answer, self.replies[split], self.unit)
+            return hits / self.samples[split]
         own = self.boxes.get(split)
         if own is None:
             return 0.0
         median = _median_box(boxes)
         hits = sum(box_iou(facts.box_1000, median) >= IOU_THRESHOLD for facts in own.records)
         return own.scale(hits) / self.samples[split]
+
+
+def _hits(answer: str, replies: BoundedCounter, unit: str | None) -> int:
+    """Return how many replies an answer is right for: equal ones, of measures those within the tolerance."""
+    if unit is None:
+        return replies.counts[answer]
+    value, truths = (
+        read_measure(answer, unit),
+        ((read_measure(text, unit), count) for text, count in replies.counts.items()),
+    )
+    return sum(
+        count
+        for truth, count in truths
+        if value is not None and truth is not None and measure_distance(value, truth, unit) <= tolerance_of(unit)
+    )
 
 
 def _median_box(boxes: DistinctSample[BoxFacts]) -> Box1000:

@@ -13,19 +13,16 @@ from domainvl.evaluation.predictions import Prediction
 from domainvl.schema import (
     Box,
     BoxesAnswer,
-    ChoiceAnswer,
-    CountAnswer,
     Image,
     Object,
     Sample,
     Task,
-    TextAnswer,
     Turn,
     escape_special,
     to_box_1000,
     to_box_px,
 )
-from domainvl.schema.wording import option_letter
+from domainvl.viewing.truths import Truth, describe_answer, object_text, written_box
 
 HUES = 8
 """Number of colours that classes take in turn."""
@@ -146,14 +143,6 @@ class Utterance:
 
 
 @dataclass(frozen=True)
-class Truth:
-    """The true answer in words: the answer, and lines that explain it."""
-
-    text: str
-    lines: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Card:
     """All that is shown of one sample.
 
@@ -254,7 +243,7 @@ def _drawn_text(text: TextBox, image: Image) -> DrawnText:
     return DrawnText(
         box_px,
         Label(label, x_px, box_px[3], above=box_px[3] > (1 - _LABEL_ROOM) * image.height_px, at_end=at_end),
-        f"{label} [{_numbers(text.box_1000)}] of 1000, written by the {text.by}: {verdict}",
+        f"{label} [{written_box(text.box_1000)}] of 1000, written by the {text.by}: {verdict}",
         text.agrees,
     )
 
@@ -297,37 +286,6 @@ def _object_title(thing: Object) -> str:
     facts += ["truncated"] * thing.truncated + ["ignored"] * thing.ignore
     facts += [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in thing.attributes.items()]
     return "\n".join(facts)
-
-
-def describe_answer(sample: Sample) -> Truth:
-    """Say the true answer in words."""
-    match sample.answer:
-        case TextAnswer() as answer:
-            also = f"also right: {', '.join(answer.accepted)}"
-            return Truth(answer.text, (also,) if answer.accepted else ())
-        case CountAnswer() as answer:
-            return Truth(str(answer.count))
-        case ChoiceAnswer() as answer:
-            lines = [f"{option_letter(index)}. {option}" for index, option in enumerate(answer.options)]
-            return Truth(lines[answer.correct], tuple(lines))
-        case BoxesAnswer():
-            boxes = tuple(_object_text(thing, sample) for thing in sample.answer_objects())
-            if not boxes:
-                return Truth("no object")
-            return Truth(boxes[0]) if len(boxes) == 1 else Truth(f"{len(boxes)} boxes", boxes)
-
-
-def _object_text(thing: Object, sample: Sample) -> str:
-    """Name an object and its box, in pixels and as the conversation writes it."""
-    if thing.box_px is None:
-        return f"{thing.label} without a box"
-    image = sample.images[thing.image]
-    box_1000 = to_box_1000(thing.box_px, image.width_px, image.height_px)
-    return f"{thing.label} [{_numbers(thing.box_px)}] px = [{_numbers(box_1000)}] of 1000"
-
-
-def _numbers(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:g}" for value in values)
 
 
 def boxes_in_text(sample: Sample) -> tuple[list[TextBox], list[str]]:
@@ -404,20 +362,20 @@ def find_disagreements(sample: Sample, texts: Sequence[TextBox], unread: Sequenc
     for content in unread:
         yield f"The text has a list of boxes that cannot be read: {content}"
     for text in texts:
-        written = f"{text.label or 'box'} [{_numbers(text.box_1000)}]"
+        written = f"{text.label or 'box'} [{written_box(text.box_1000)}]"
         if not text.agrees:
             yield f"No object has the box of the text: {written}"
         if text.image is None:
             yield f"Not drawn, because the text does not say in which image it is: {written}"
     if not isinstance(sample.answer, BoxesAnswer):
         reply = sample.turns[-1].text
-        # A conversation of several turns may end with another question than the sample's.
-        if len(sample.turns) == 2 and not score(sample, _prediction(sample, reply)).correct:
+        # A conversation of turns that the sample does not know of may end with another question than its own.
+        if len(sample.turns) == len(sample.earlier) + 2 and not score(sample, _prediction(sample, reply)).correct:
             yield f"The answer in the conversation does not count as the true one: {reply}"
         return
     for thing in sample.answer_objects():
         if not any(_is_box_of(text.box_1000, text.label, thing, sample) for text in texts):
-            yield f"The text does not have the box of the answer: {_object_text(thing, sample)}"
+            yield f"The text does not have the box of the answer: {object_text(thing, sample)}"
 
 
 def _prediction(sample: Sample, text: str) -> Prediction:

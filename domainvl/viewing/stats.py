@@ -11,7 +11,7 @@ from typing import Any
 
 from domainvl.errors import InputNotFoundError, NothingToDoError
 from domainvl.schema import Box, Object, Sample, Split, read_manifest, read_samples
-from domainvl.viewing.answers import AnswerKey, AnswerTally, answer_dict, constant_rows
+from domainvl.viewing.answers import AnswerKey, AnswerTally, answer_dict, answer_kind, constant_rows
 from domainvl.viewing.tally import BoundedCounter, DistinctSample, summarise, summarise_shares
 from domainvl.viewing.tokens import TextTally, TokenRules
 
@@ -91,7 +91,7 @@ class DatasetStats:
         tiles = sum(grid.tile_count for grid in self.rules.preprocessing.grids(sample.images))
         self.tiles[tiles] += 1
         self.text.add(sample, self.rules, tiles * self.rules.preprocessing.tokens_per_tile)
-        self.answers[sample.domain, sample.task.value, sample.answer.kind].add(sample)
+        self.answers[sample.domain, sample.task.value, answer_kind(sample)].add(sample)
         for thing in sample.objects:
             self._add_object(thing, sample)
         self.with_warnings += bool(sample.warnings)

@@ -6,7 +6,7 @@ import pytest
 
 from domainvl.evaluation.baselines import majority_predictions
 from domainvl.evaluation.metrics import read_boxes, score
-from domainvl.schema import ChoiceAnswer, CountAnswer, Task, TextAnswer
+from domainvl.schema import ChoiceAnswer, CountAnswer, MeasureAnswer, Task, TextAnswer
 from domainvl.schema.sample import BoxesAnswer
 
 
@@ -68,6 +68,28 @@ def test_counts_and_letters_are_written_as_the_model_writes_them(make_sample):
     predictions = majority_predictions(choices, choices)
     scores = [score(sample, item) for sample, item in zip(choices, predictions, strict=True)]
     assert [item.correct for item in scores] == [True, False, True, False]
+
+
+def test_measures_are_answered_with_their_median(make_sample):
+    # Of 10, 20, 60 the median is 20, which is right for itself only.
+    train = [
+        make_sample(f"{unit}{value}", answer=MeasureAnswer(value=value, unit=unit), task=Task.AREA)
+        for unit in ("%", "ha")
+        for value in (10.0, 20.0, 60.0)
+    ]
+    assert only(majority_predictions(train, train[:1])) == ("20%", pytest.approx(1 / 3))
+    assert only(majority_predictions(train, train[-1:])) == ("20 ha", pytest.approx(1 / 3))
+    # An even number of shares: 25, within 5 points of 22 and 28.
+    train = [
+        make_sample(f"{value}", answer=MeasureAnswer(value=value, unit="%"), task=Task.AREA)
+        for value in (2.0, 22.0, 28.0, 60.0)
+    ]
+    assert only(majority_predictions(train, train[:1])) == ("25%", 0.5)
+
+
+def test_comparisons_are_answered_like_presence(texts):
+    train = texts(("More a than b?", "yes"), ("More b than a?", "no"), ("More a than b?", "yes"), task=Task.COMPARISON)
+    assert only(majority_predictions(train, train[1:2])) == ("no", 1.0)
 
 
 def test_the_median_box_of_the_same_expression(make_sample):

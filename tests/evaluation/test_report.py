@@ -10,7 +10,7 @@ from domainvl.errors import DatasetError
 from domainvl.evaluation.predictions import Prediction
 from domainvl.evaluation.report import difference_rows, markdown_table, score_system, summarise, write_scores
 from domainvl.evaluation.statistics import BootstrapSettings
-from domainvl.schema import CountAnswer, Task, TextAnswer
+from domainvl.schema import CountAnswer, MeasureAnswer, Task, TextAnswer
 
 
 def predict(sample_id, text):
@@ -74,6 +74,21 @@ def test_rows_hold_what_was_counted(samples, predictions):
     assert (boxes.mean_iou.low, boxes.mean_iou.high) == (pytest.approx(0.4), pytest.approx(1.0))
 
 
+def test_measures_have_a_row_for_each_tolerance(make_sample):
+    shares = [make_sample(f"p{i}", answer=MeasureAnswer(value=40.0, unit="%"), task=Task.AREA) for i in range(3)]
+    areas = [make_sample(f"a{i}", answer=MeasureAnswer(value=2.0, unit="ha"), task=Task.AREA) for i in range(2)]
+    answers = {"p0": "44%", "p1": "50%", "p2": "much", "a0": "2 ha", "a1": "3 ha"}
+    scores = score_system([*shares, *areas], [predict(name, text) for name, text in answers.items()])
+
+    area, share = summarise(scores)
+
+    assert (area.task, area.metric, area.n, area.mean) == ("area", "within 10%", 2, 0.5)
+    assert (area.mean_measure_error, area.measures_read) == (pytest.approx(0.25), 2)
+    assert (share.task, share.metric, share.n, share.mean) == ("area", "within 5 points", 3, pytest.approx(1 / 3))
+    assert (share.mean_measure_error, share.measures_read) == (pytest.approx(7.0), 2)
+    assert (share.mean_count_error, share.mean_iou) == (None, None)
+
+
 def test_differences_are_those_of_the_means(samples, predictions):
     good = score_system(samples, predictions)
     none = score_system(samples, [predict(sample.id, "") for sample in samples])
@@ -105,7 +120,7 @@ def test_scores_on_disk_hold_every_system_in_the_order_given(tmp_path, samples, 
     base_boxes, adapted_boxes = content["scores"][2:4]
     assert set(base_boxes) == {
         *("domain", "task", "system", "metric", "n", "groups", "mean", "low", "high"),
-        *("mean_iou", "mean_count_error", "counts_read", "empty"),
+        *("mean_iou", "mean_count_error", "counts_read", "empty", "mean_measure_error", "measures_read"),
     }
     assert (base_boxes["mean"], base_boxes["empty"], base_boxes["mean_iou"]["mean"]) == (0.0, 2, 0.0)
     assert adapted_boxes["mean_iou"]["mean"] == pytest.approx(0.7)

@@ -56,6 +56,12 @@ CHOICE = {"kind": "choice", "options": ["a", "b"], "correct": 0}
     ("path", "value", "expected"),
     [
         ("id", "", ["id", "at least 1 character"]),
+        ("domainvl.phrasing", 0, ["phrasing", "greater than or equal to 1"]),
+        ("domainvl.preface", "", ["preface", "at least 1 character"]),
+        ("domainvl.answer", {"kind": "text", "text": "a", "about": ["1", "7"]}, ["does not have", "['7']"]),
+        ("domainvl.answer", {"kind": "measure", "value": -1.0, "unit": "%"}, ["value", "greater than or equal to 0"]),
+        ("domainvl.answer", {"kind": "measure", "value": 1.0, "unit": "feet"}, ["unit", "'m2'"]),
+        ("domainvl.answer", {"kind": "measure", "value": math.inf, "unit": "%"}, ["value", "finite"]),
         ("id", KeyError, ["'id'", "missing"]),
         ("width", 0, ["images.0.width_px", "greater than 0"]),
         ("height", -3, ["images.0.height_px", "greater than 0"]),

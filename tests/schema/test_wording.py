@@ -7,7 +7,7 @@ import re
 
 import pytest
 from builders import make_image, make_sample
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from domainvl.errors import DatasetError
@@ -15,9 +15,11 @@ from domainvl.schema import (
     BoxesAnswer,
     ChoiceAnswer,
     CountAnswer,
+    MeasureAnswer,
     Object,
     Task,
     TextAnswer,
+    Turn,
     escape_special,
     word,
 )
@@ -168,6 +170,77 @@ def test_how_images_are_named(images, prefix):
     assert human == f"{prefix}?\n{SHORT}"
 
 
+def test_what_is_said_first_stands_behind_the_images():
+    images = [make_image(view="2018"), make_image(view="2020")]
+    turns = word(
+        domain="general", task=Task.VQA, question="?", answer=TextAnswer(text="a"), images=images,
+        preface="<image> 0.3 m per pixel.",
+    )  # fmt: skip
+
+    assert turns[0].text == f"2018: <image>\n2020: <image>\n&lt;image&gt; 0.3 m per pixel.\n?\n{SHORT}"
+
+
+def test_what_is_said_first_stands_before_the_first_round():
+    earlier = [Turn(role="human", text="Hello?"), Turn(role="assistant", text="Yes.")]
+    turns = word(
+        domain="general", task=Task.CAPTION, question="Now?", answer=TextAnswer(text="a"), images=[make_image()],
+        earlier=earlier, preface="0.3 m per pixel.",
+    )  # fmt: skip
+
+    assert [turn.text for turn in turns] == ["<image>\n0.3 m per pixel.\nHello?", "Yes.", "Now?", "a"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "phrasing", "human"),
+    [
+        ({"task": Task.GROUNDING, "question": "car"}, 0,
+         "Please provide the bounding box coordinate of the region this sentence describes: <ref>car</ref>"),
+        ({"task": Task.GROUNDING, "question": "car"}, 1, "Detect <ref>car</ref>"),
+        ({"task": Task.GROUNDING, "question": "car", "domain": "remote-sensing"}, 0, "Detect <ref>car</ref>"),
+        ({"task": Task.GROUNDING, "question": "car"}, 2, "Where is <ref>car</ref>?"),
+        ({"task": Task.REGION}, 1, "Name the object in this location<box>[[50, 200, 150, 400]]</box>"),
+        ({"task": Task.DETECTION, "question": "Detect all cars."}, 1, "Detect all cars. Mark their positions."),
+    ],
+)  # fmt: skip
+def test_other_prompts(fields, phrasing, human):
+    fields = {"domain": "general", "question": "?", **fields}
+    turns = word(
+        **fields, answer=BoxesAnswer(object_ids=("1",)), images=[make_image()], objects=[CAR], phrasing=phrasing
+    )
+
+    assert turns[0].text == f"<image>\n{human}"
+
+
+def test_a_prompt_that_is_not_there_is_refused():
+    with pytest.raises(DatasetError, match="vqa sample: phrasing must be below 1, the number of its prompts; got 1"):
+        word(domain="general", task=Task.VQA, question="?", answer=TextAnswer(text="a"), images=[], phrasing=1)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (37.4, "%", "37%"), (37.6, "%", "38%"), (100.0, "%", "100%"), (0.0, "%", "0%"),
+        (1234.5, "m2", "1230 m2"), (999.6, "m2", "1000 m2"), (99.96, "m2", "100 m2"), (12.34, "m2", "12.3 m2"),
+        (12.0, "ha", "12 ha"), (1.207, "ha", "1.21 ha"), (0.0123456, "ha", "0.0123 ha"), (0.0, "m2", "0 m2"),
+        (123456789.0, "ha", "123000000 ha"), (100.0, "m2", "100 m2"), (10.0, "m2", "10 m2"),
+    ],
+)  # fmt: skip
+def test_measures_are_rounded(value, unit, text):
+    _, assistant = talk(task=Task.AREA, answer=MeasureAnswer(value=value, unit=unit))
+
+    assert assistant == text
+
+
+def test_a_caption_of_an_object_points_at_it():
+    human, assistant = talk(
+        task=Task.CAPTION, question="Describe the object in this location",
+        answer=TextAnswer(text="A bus.", about=("2",)), objects=[CAR, BUS],
+    )  # fmt: skip
+
+    assert human == "<image>\nDescribe the object in this location<box>[[500, 500, 1000, 1000]]</box>"
+    assert assistant == "A bus."
+
+
 def test_a_box_is_measured_in_its_own_image():
     images = [make_image(size_px=(200, 100)), make_image(size_px=(400, 400))]
     thing = Object(id="1", label="car", image=1, box_px=(40, 80, 120, 400))
@@ -266,6 +339,7 @@ def test_text_from_outside_never_becomes_a_token(sample):
 @settings(max_examples=100)
 @given(dirty_samples())
 def test_marks_are_only_those_of_the_task(sample):
+    assume(sample.task is not Task.CONVERSATION)  # what it marks stands in its text
     human, assistant = (turn.text for turn in sample.turns)
     refs_human = int(sample.task is Task.GROUNDING)
     boxes_human = int(sample.task is Task.REGION)

@@ -5,8 +5,17 @@ from __future__ import annotations
 import pytest
 from builders import make_image, make_sample
 
-from domainvl.schema import BoxesAnswer, ChoiceAnswer, CountAnswer, Object, Split, Task, TextAnswer
-from domainvl.viewing.answers import AnswerTally, answer_dict, constant_rows
+from domainvl.schema import (
+    BoxesAnswer,
+    ChoiceAnswer,
+    CountAnswer,
+    MeasureAnswer,
+    Object,
+    Split,
+    Task,
+    TextAnswer,
+)
+from domainvl.viewing.answers import AnswerTally, answer_dict, answer_kind, constant_rows
 
 
 def tally(*samples):
@@ -67,6 +76,24 @@ def test_counts_are_distributed():
     assert summary["counts"] == {"0": 1, "2": 2, "10": 1}
     assert list(summary["counts"]) == ["0", "2", "10"]  # as numbers
     assert rows(tally(*samples), "count") == [("train", 4, "2", 0.5, "2", 0.5)]
+
+
+def test_a_constant_measure_is_right_within_the_tolerance():
+    def area(value, unit, split=Split.TRAIN):
+        return make_sample(task=Task.AREA, answer=MeasureAnswer(value=value, unit=unit), split=split)
+
+    # 14 lies within five points of 10, 10 and 18; 10 of the other 10 and 14 only.
+    shares = [area(value, "%") for value in (10.4, 10.0, 14.0, 18.0, 40.0)]
+    answers = tally(*shares, area(19.0, "%", Split.TEST), area(20.0, "%", Split.TEST))
+    assert rows(answers, "measure in %") == [
+        ("train", 5, "14%", 0.8, "14%", 0.8),
+        ("test", 2, "19%", 1.0, "14%", 0.5),
+    ]
+    # 100 m2 are within 10 % of 110 and 95.
+    areas = tally(*(area(value, "m2") for value in (100.0, 110.0, 95.0, 300.0)))
+    assert rows(areas, "measure in m2")[0][2:4] == ("100 m2", 0.75)
+    assert {answer_kind(area(1.0, unit)) for unit in ("%", "ha")} == {"measure in %", "measure in ha"}
+    assert answer_kind(make_sample()) == "text"
 
 
 def test_options_are_counted_by_letter():

@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 from builders import make_image, make_sample
 
-from domainvl.schema import BoxesAnswer, ChoiceAnswer, CountAnswer, Object, OrientedBox, Task, TextAnswer, Turn
+from domainvl.schema import (
+    BoxesAnswer,
+    ChoiceAnswer,
+    CountAnswer,
+    MeasureAnswer,
+    Object,
+    OrientedBox,
+    Task,
+    TextAnswer,
+    Turn,
+)
 from domainvl.viewing.cards import (
     CROWD,
     HUES,
@@ -239,7 +249,14 @@ def test_image_names(fields, count, expected):
     [
         (TextAnswer(text="a lung", accepted=("lung", "lungs")), "a lung", ("also right: lung, lungs",)),
         (TextAnswer(text="a lung"), "a lung", ()),
+        (
+            TextAnswer(text="a car", about=("c",)),
+            "a car",
+            ("about: car [20, 10, 60, 50] px = [100, 100, 300, 500] of 1000",),
+        ),
         (CountAnswer(count=3), "3", ()),
+        (MeasureAnswer(value=37.25, unit="%"), "37%", ("not rounded: 37.25 %",)),
+        (MeasureAnswer(value=1234.5, unit="m2"), "1230 m2", ("not rounded: 1234.5 m2",)),
         (ChoiceAnswer(options=("a pond", "a tank"), correct=1), "B. a tank", ("A. a pond", "B. a tank")),
         (BoxesAnswer(object_ids=()), "no object", ()),
         (BoxesAnswer(object_ids=("c",)), "car [20, 10, 60, 50] px = [100, 100, 300, 500] of 1000", ()),

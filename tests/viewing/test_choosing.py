@@ -100,7 +100,7 @@ def test_options(uneven):
     ("splits", "tasks", "rule"),
     [
         (["dev"], [], "--split must be train, val or test, got 'dev'"),
-        ([], ["vqa", "juggling"], "region or caption, got 'juggling'"),
+        ([], ["vqa", "juggling"], "caption or conversation, got 'juggling'"),
     ],
 )
 def test_unknown_names_are_refused(splits, tasks, rule):

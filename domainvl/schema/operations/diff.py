@@ -39,6 +39,7 @@ _INTERNVL_KEYS = frozenset(
     {"id", "image", "width", "height", "width_list", "height_list", "conversations", "domainvl"}
 )  # fmt: skip
 _IMAGE_KEYS = ("pixel_sha256", "view", "frame")
+_AROUND_QUESTION = ("earlier", "preface", "phrasing")
 _BOX_TEXT = re.compile(r"(<box>.*?</box>)", re.DOTALL)
 _NUMBER = re.compile(r"\d+")
 _BOXES, _TURNS = PARTS.index("boxes"), PARTS.index("turns")
@@ -220,7 +221,7 @@ def _parts(record: Record) -> Iterator[object]:
     objects = truth.get("objects", [])
     yield truth["domain"]
     yield truth["task"]
-    yield truth["question"]
+    yield [truth["question"], *(truth.get(key) for key in _AROUND_QUESTION)]
     yield truth["answer"]
     sizes = [record.get(key) for key in ("width", "height", "width_list", "height_list")]
     yield [sizes, [[image.get(key) for key in _IMAGE_KEYS] for image in truth["images"]]]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from whole_sets import Given, edit_lines, edit_manifest, write_set
 
 from domainvl.errors import DatasetError, UsageError
-from domainvl.schema import BoxesAnswer, Object, OrientedBox, Sample, Split, Task, TextAnswer
+from domainvl.schema import BoxesAnswer, Object, OrientedBox, Sample, Split, Task, TextAnswer, Turn
 from domainvl.schema.operations import ChangedSample, DiffSettings, diff_datasets
 from domainvl.schema.operations.diff import PARTS
 
@@ -126,6 +126,9 @@ def test_every_field_of_a_sample_belongs_to_a_part(tmp_path):
         warnings=("w",),
         task=Task.GROUNDING,
         question="the ship",
+        earlier=(Turn(role="human", text="How many?"), Turn(role="assistant", text="1")),
+        preface="Look.",
+        phrasing=1,
         images=[make_image(view="CAM", frame=2)],
         answer=BoxesAnswer(object_ids=("1",)),
         objects=[thing(attributes={"height_m": 3}, visible_fraction=0.5)],

@@ -1,0 +1,171 @@
+"""The phrases in which tasks are asked, each with its source, and which of them a sample takes.
+
+A *prompt* stands around the question and is written by the wording layer. A *stem* is the question itself, where it
+is made from labels. In each table the first phrase is the one that is used unless variety is asked for. A table only
+ever grows at its end: a sample stores the place of its prompt in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from domainvl.schema.sample import Domain, Task
+from domainvl.schema.splitting import uniform_from_key
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """One way to say it.
+
+    Attributes:
+        text: The phrase, with braces where something is put in.
+        source: Where it comes from; ``"ours"`` if nobody published it.
+    """
+
+    text: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Phrasing:
+    """Which phrases are used.
+
+    Attributes:
+        varied: Whether all phrases of a task are used, each sample drawing its own; else the first one only.
+        seed: Changes the draw.
+    """
+
+    varied: bool = False
+    seed: int = 0
+
+    def choose(self, key: str, count: int) -> int:
+        """Return the place of a phrase in a table of so many; equal keys choose alike."""
+        return int(uniform_from_key(f"{self.seed}/phrasing/{key}") * count) if self.varied else 0
+
+
+_OURS = "ours"
+_PAPER = "Mini-InternVL (arXiv 2410.16261), figures"
+_DOCUMENTATION = "OpenGVLab/InternVL documentation, chat_data_format"
+
+_SHORT = (
+    Phrase(
+        "{}\nAnswer the question using a single word or phrase.", "InternVL, internvl_chat/eval/domain_specific/rs_vqa"
+    ),
+)
+_AS_IT_IS = (Phrase("{}", _OURS),)
+_DETECT = Phrase("Detect {}", _PAPER)
+_REFER = Phrase(
+    "Please provide the bounding box coordinate of the region this sentence describes: {}",
+    "InternVL, internvl_chat/eval/refcoco",
+)
+_MORE_GROUNDING = (Phrase("Where is {}?", _OURS), Phrase("Give the bounding box of {}", _OURS))
+
+_PROMPTS: Mapping[Task, tuple[Phrase, ...]] = {
+    Task.VQA: _SHORT,
+    Task.PRESENCE: _SHORT,
+    Task.COUNTING: _SHORT,
+    Task.COMPARISON: _SHORT,
+    Task.AREA: _SHORT,
+    Task.CLASSIFICATION: (
+        Phrase("{}\nAnswer with one word or short phrase.", _PAPER),
+        Phrase("{}\nAnswer in one word or a short phrase.", "GeoChat-Instruct"),
+    ),
+    Task.MULTIPLE_CHOICE: (
+        Phrase(
+            "{}\nAnswer with the option's letter from the given choices directly.", "VLMEvalKit, prompt of InternVL"
+        ),
+    ),
+    Task.GROUNDING: (_REFER, _DETECT, *_MORE_GROUNDING),
+    Task.DETECTION: (
+        Phrase("Please detect and label all objects in the following image and mark their positions.", _DOCUMENTATION),
+        Phrase("{} Mark their positions.", _OURS),
+        Phrase("{} Give the bounding box of each.", _OURS),
+    ),
+    Task.REGION: (
+        Phrase("What object is in this location{}", _PAPER),
+        Phrase("Name the object in this location{}", _OURS),
+        Phrase("To which class does the object in this location belong{}", _OURS),
+    ),
+    Task.CAPTION: _AS_IT_IS,
+    Task.CONVERSATION: _AS_IT_IS,
+}
+_REMOTE_SENSING_GROUNDING = (_DETECT, _REFER, *_MORE_GROUNDING)
+
+
+def prompts(domain: Domain, task: Task) -> tuple[Phrase, ...]:
+    """Return the prompts of a task; remote sensing has its own order for grounding."""
+    if task is Task.GROUNDING and domain == "remote-sensing":
+        return _REMOTE_SENSING_GROUNDING
+    return _PROMPTS[task]
+
+
+def _ours(*texts: str) -> tuple[Phrase, ...]:
+    return tuple(Phrase(text, _OURS) for text in texts)
+
+
+_STEMS: Mapping[str, tuple[Phrase, ...]] = {
+    "presence": _ours(
+        "Is there any {label} {place}?",
+        "Can any {label} be seen {place}?",
+        "Does {whole} show any {label}?",
+    ),
+    "counting": _ours(
+        "How many instances of {label} are {place}?",
+        "What is the number of instances of {label} {place}?",
+        "Count the instances of {label} {place}.",
+    ),
+    "comparison": _ours(
+        "Are there more instances of {label} than of {other} {place}?",
+        "Does {whole} show more instances of {label} than of {other}?",
+        "Do the instances of {label} outnumber those of {other} {place}?",
+    ),
+    "share": _ours(
+        "What share of {whole} is covered by {label}, in percent?",
+        "How many percent of {whole} does {label} cover?",
+    ),
+    "area-m2": _ours(
+        "How many square metres of {whole} are covered by {label}?",
+        "What area does {label} cover {place}, in square metres?",
+    ),
+    "area-ha": _ours(
+        "How many hectares of {whole} are covered by {label}?",
+        "What area does {label} cover {place}, in hectares?",
+    ),
+    "dominant-count": _ours("Which of the given classes has the most instances {place}: {classes}?"),
+    "dominant-area": _ours("Which of the given classes covers the largest area {place}: {classes}?"),
+    "detection": _ours("Detect all objects of the following classes {place}: {classes}."),
+    "region": _ours("What object is in this location?"),
+    "region-caption": _ours("Describe the object in this location", "Say what the object in this location is"),
+    "caption": _ours("Describe what is {place}.", "Describe {whole}.", "What does {whole} show?"),
+    "more-area": _ours(
+        "Does {label} cover more of {whole} than {other}?",
+        "Is a larger part of {whole} covered by {label} than by {other}?",
+    ),
+    "change": _ours(
+        "Are there more instances of {label} in {second} than in {first}?",
+        "Does {second} show more instances of {label} than {first}?",
+    ),
+    "change-count": _ours("How many more instances of {label} are in {second} than in {first}?"),
+    "change-area": _ours(
+        "Does {label} cover more of {second} than of {first}?",
+        "Is a larger part of {second} covered by {label} than of {first}?",
+    ),
+    "change-share": _ours("By how many percentage points is the share of {label} larger in {second} than in {first}?"),
+    "class": (
+        Phrase("Classify the image within one of the given classes: {classes}.", _PAPER),
+        Phrase("Classify the image from the following classes: {classes}.", "GeoChat-Instruct, with the classes"),
+        Phrase("Which of these classes fits the image: {classes}?", _OURS),
+    ),
+    "class-choice": _ours("Which class fits the image?", "To which class does the image belong?"),
+}  # fmt: skip
+
+
+def stems(name: str, **slots: str) -> tuple[str, ...]:
+    """Return all ways to ask one question, the default first.
+
+    Args:
+        name: Name of the table.
+        slots: What is put in.
+    """
+    return tuple(phrase.text.format(**slots) for phrase in _STEMS[name])

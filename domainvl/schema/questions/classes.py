@@ -1,0 +1,62 @@
+"""The question which class a whole image belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from domainvl.schema.questions.question import Question, make_question, scale_note
+from domainvl.schema.sample import ChoiceAnswer, Task, TextAnswer
+from domainvl.schema.splitting import uniform_from_key
+
+_FEWEST_OPTIONS, _MOST_OPTIONS = 2, 4
+
+
+@dataclass(frozen=True)
+class ClassQuestions:
+    """How the class of an image is asked for.
+
+    Attributes:
+        options: Ask for a letter among so many options, 2 to 4; for the name among all classes where None.
+        gsd_m: Side of a pixel on the ground.
+        prompt_gsd: Whether the prompt states it, where it is known.
+    """
+
+    options: int | None = None
+    gsd_m: float | None = None
+    prompt_gsd: bool = False
+
+
+def ask_for_class(label: str, classes: Sequence[str], *, key: str, settings: ClassQuestions | None = None) -> Question:
+    """Ask which class an image belongs to.
+
+    Args:
+        label: The true class.
+        classes: All classes, in the order in which the question lists them.
+        key: Names the image; it decides which other classes are options, and their order.
+        settings: How it is asked.
+
+    Raises:
+        ValueError: If ``label`` is not among ``classes``, or there are too few or too many options.
+    """
+    settings = settings or ClassQuestions()
+    if label not in classes:
+        raise ValueError(f"the label must be among the classes, got {label!r} and {list(classes)}")
+    preface = scale_note(settings.gsd_m) if settings.prompt_gsd else None
+    if settings.options is None:
+        listed = ", ".join(classes)
+        return make_question("class", Task.CLASSIFICATION, "class", TextAnswer(text=label), preface, classes=listed)
+    answer = _choices(label, classes, key, settings.options)
+    return make_question("class-choice", Task.MULTIPLE_CHOICE, "class-choice", answer, preface)
+
+
+def _choices(label: str, classes: Sequence[str], key: str, count: int) -> ChoiceAnswer:
+    if not _FEWEST_OPTIONS <= count <= _MOST_OPTIONS:
+        raise ValueError(f"there must be {_FEWEST_OPTIONS} to {_MOST_OPTIONS} options, got {count}")
+    others = sorted(set(classes) - {label})
+    if not others:
+        raise ValueError(f"a choice needs at least two classes, got {list(classes)}")
+    others.sort(key=lambda other: (uniform_from_key(f"{key}/class-choice/{other}"), other))
+    chosen = [label, *others[: count - 1]]
+    chosen.sort(key=lambda option: (uniform_from_key(f"{key}/class-order/{option}"), option))
+    return ChoiceAnswer(options=tuple(chosen), correct=chosen.index(label))

@@ -1,0 +1,88 @@
+"""Shares and areas are read with their units, and nothing is guessed."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domainvl.evaluation.measures import measure_distance, read_measure, tolerance_name, tolerance_of
+from domainvl.evaluation.metrics import score
+from domainvl.evaluation.predictions import Prediction
+from domainvl.schema import MeasureAnswer, Task
+from domainvl.schema.wording import written_measure
+
+UNITS = ["%", "m2", "ha"]
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "value"),
+    [
+        ("37%", "%", 37.0), ("37 %", "%", 37.0), ("37", "%", 37.0), ("37.", "%", 37.0),
+        ("About 37.5 percent.", "%", 37.5),
+        ("37 per cent", "%", 37.0), ("12 percentage points", "%", 12.0), ("37 of the image", "%", 37.0),
+        ("1200 m2", "m2", 1200.0), ("1200m2", "m2", 1200.0), ("1200 m\u00b2", "m2", 1200.0), ("1200 m^2", "m2", 1200.0),
+        ("1200", "m2", 1200.0), ("0.5 ha", "m2", 5000.0), ("0.5 Hectares", "m2", 5000.0), ("2 km2", "ha", 200.0),
+        ("5000 square metres", "ha", 0.5), ("5000 square meters of it", "ha", 0.5), ("1200 m", "m2", 1200.0),
+        ("0", "ha", 0.0), ("0.25", "ha", 0.25),
+    ],
+)  # fmt: skip
+def test_what_is_read(text, unit, value):
+    assert read_measure(text, unit) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [
+        ("", "%"), ("none", "%"), ("37 m2", "%"), ("37%", "m2"), ("37 ha", "%"), ("-3%", "%"), ("30-40%", "%"),
+        ("1,200 m2", "m2"), ("1.200.000 m2", "m2"), ("1/2", "%"), ("3x", "%"), ("m2", "m2"), (".5 ha", "ha"),
+        ("5km", "m2"), ("1e3 m2", "m2"), ("x2", "m2"), ("9" * 400, "m2"), ("two", "%"),
+    ],
+)  # fmt: skip
+def test_what_is_not_read(text, unit):
+    assert read_measure(text, unit) is None
+
+
+@given(st.text(max_size=20), st.sampled_from(UNITS))
+def test_any_text_is_read_or_not(text, unit):
+    value = read_measure(text, unit)
+
+    assert value is None or (value >= 0 and math.isfinite(value))
+
+
+@given(st.just(0.0) | st.floats(1e-6, 1e9), st.sampled_from(UNITS))
+def test_what_the_wording_writes_is_always_right(value, unit):
+    value = value % 100 if unit == "%" else value
+    read = read_measure(written_measure(value, unit), unit)
+
+    # Percent are rounded to whole ones, areas to three digits: at most 5 in 1,000.
+    assert read is not None
+    assert measure_distance(read, value, unit) <= (0.5 if unit == "%" else 0.0051)
+
+
+@pytest.mark.parametrize(
+    ("truth", "unit", "text", "correct", "error"),
+    [
+        (37.0, "%", "37%", True, 0.0), (37.0, "%", "42%", True, 5.0), (37.0, "%", "32", True, 5.0),
+        (37.0, "%", "43%", False, 6.0), (37.25, "%", "42%", True, 4.75), (2.0, "%", "0%", True, 2.0),
+        (1000.0, "m2", "1100 m2", True, 0.1), (1000.0, "m2", "1101 m2", False, 0.101),
+        (1000.0, "m2", "0.1 ha", True, 0.0),
+        (0.5, "ha", "4500 m2", True, 0.1), (0.5, "ha", "4500", False, 8999.0), (0.0, "m2", "0", True, 0.0),
+        (0.0, "m2", "1", False, math.inf), (37.0, "%", "37 m2", False, None), (37.0, "%", "", False, None),
+        (37.0, "%", "many", False, None),
+    ],
+)  # fmt: skip
+def test_measures_are_scored_within_a_tolerance(make_sample, truth, unit, text, correct, error):
+    sample = make_sample(answer=MeasureAnswer(value=truth, unit=unit), task=Task.AREA)
+    item = score(sample, Prediction(sample_id="s", text=text, likelihood=1.0))
+
+    assert (item.correct, item.measure_error) == (correct, error if error is None else pytest.approx(error))
+    assert item.tolerance == {"%": "within 5 points", "m2": "within 10%", "ha": "within 10%"}[unit]
+    assert (item.iou, item.count_error) == (None, None)
+
+
+def test_the_name_of_the_metric_holds_its_tolerance():
+    assert [tolerance_of(unit) for unit in UNITS] == [5.0, 0.1, 0.1]
+    assert [tolerance_name(unit) for unit in UNITS] == ["within 5 points", "within 10%", "within 10%"]
