@@ -64,8 +64,19 @@ def _run_option(text: str, **more: Any) -> Any:
 
 _FIXED = (
     _parameter("source", Annotated[Path, typer.Argument(help="File or folder to convert.")]),
-    _parameter("out", Annotated[Path, typer.Option(help="Folder of the data set to make.")]),
+    _parameter(
+        "out",
+        Annotated[
+            Path | None, typer.Option(help="Folder of the data set to make; not needed with --inspect and --dry-run.")
+        ],
+        None,
+    ),
     _parameter("overwrite", Annotated[bool, typer.Option(help="Replace a data set that is there.")], False),
+    _parameter(
+        "dry_run",
+        Annotated[bool, typer.Option("--dry-run", help="Say what would be done; nothing is written.")],
+        False,
+    ),
     _parameter(
         "workers",
         Annotated[int | None, _run_option("Processes; all cores if left out, 0 for none but this one.", min=0)],
@@ -104,14 +115,43 @@ _FIXED = (
     _parameter("log", Annotated[Path | None, _run_option("File to which one JSON line a unit is added.")], None),
 )
 
+_INSPECTING = (
+    _parameter(
+        "inspect",
+        Annotated[
+            bool,
+            typer.Option(
+                "--inspect", help="Look before converting: print a table of the input and draw --contact-sheet."
+            ),
+        ],
+        False,
+    ),
+    _parameter(
+        "contact_sheet",
+        Annotated[Path, typer.Option(help="PNG file of --inspect: some images that would be made, with their boxes.")],
+        Path("contact-sheet.png"),
+    ),
+)
+
 
 def _make_command(converter: Converter[Any, Any]) -> Callable[..., None]:
     """Build the function of a subcommand; its signature lists the converter's settings."""
     from rich.markup import escape
 
+    from domainvl.cli.inspection import show_plan
+    from domainvl.conversion import InspectingConverter
+
+    fixed = (*_FIXED, *_INSPECTING) if isinstance(converter, InspectingConverter) else _FIXED
+
     def command(**values: Any) -> None:
-        given = {parameter.name: values.pop(parameter.name) for parameter in _FIXED}
-        _convert_and_print(converter, _settings(converter, values), **given)
+        given = {parameter.name: values.pop(parameter.name) for parameter in fixed}
+        sheet = given.pop("contact_sheet", None)
+        inspect_first, dry_run = given.pop("inspect", False), given.pop("dry_run")
+        settings = _settings(converter, values)
+        if inspect_first or dry_run:
+            show_plan(converter, settings, given["source"], sheet=sheet if inspect_first and not dry_run else None)
+        else:
+            _convert_and_print(converter, settings, **given)
 
     options = [
         _parameter(
@@ -121,7 +161,7 @@ def _make_command(converter: Converter[Any, Any]) -> Callable[..., None]:
         )
         for name, field in converter.settings_type.model_fields.items()
     ]
-    parameters = [*_FIXED, *options]
+    parameters = [*fixed, *options]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
@@ -149,7 +189,7 @@ def _convert_and_print(
     settings: Any,
     *,
     source: Path,
-    out: Path,
+    out: Path | None,
     overwrite: bool,
     shard: str | None,
     **run_options: Any,
@@ -158,6 +198,8 @@ def _convert_and_print(
     from domainvl.conversion.shards import convert_shard
     from domainvl.engine import Shard
 
+    if out is None:
+        raise UsageError("Cannot convert", rule="--out is not given", action="Name the folder of the data set to make")
     if shard is not None and overwrite:
         raise UsageError(
             "Cannot convert a shard", rule="--overwrite is for data sets", action="Remove the shard yourself"

@@ -13,6 +13,7 @@ from domainvl.conversion.converter import (
     converter_names,
     load_converter,
 )
+from domainvl.conversion.inspection import InspectingConverter, Inspection
 from domainvl.conversion.progress import Progress
 from domainvl.conversion.run import ConversionSummary, RunSettings, convert
 from domainvl.conversion.shards import ShardSummary, merge_shards
@@ -22,6 +23,8 @@ __all__ = [
     "Converter",
     "ConverterSettings",
     "Division",
+    "InspectingConverter",
+    "Inspection",
     "Plan",
     "Progress",
     "RunSettings",

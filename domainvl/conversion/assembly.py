@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from domainvl.conversion.work import REJECT, SAMPLE, Staging
+from domainvl.conversion.work import FACTS, REJECT, SAMPLE, Staging
 from domainvl.engine import Part
 from domainvl.errors import DatasetError
 from domainvl.schema.sample import Record
@@ -54,6 +55,9 @@ def assemble(
             if isinstance(line, Reject):
                 writer.reject(line)
                 continue
+            if isinstance(line, UnitFacts):
+                writer.describe_unit(line.name, line.facts)
+                continue
             truth = line["domainvl"]
             truth["split"] = truth.get("fixed_split") or assign_split(truth["group"], fractions).value
             if writer.holds(line["id"]):
@@ -64,12 +68,20 @@ def assemble(
             writer.add_record(line)
 
 
+@dataclass(frozen=True)
+class UnitFacts:
+    """What the manifest says about a unit."""
+
+    name: str
+    facts: dict[str, Any]
+
+
 def piece_keys(part: Part) -> list[tuple[str, str]]:
     """Return key and name of the pieces that a unit was divided into."""
     return [(key, name) for key, name in part.info["pieces"]]
 
 
-def _lines_of(unit: PlannedUnit, failures: Mapping[str, Reject]) -> Iterator[Record | Reject]:
+def _lines_of(unit: PlannedUnit, failures: Mapping[str, Reject]) -> Iterator[Record | Reject | UnitFacts]:
     if unit.key in failures:
         yield failures[unit.key]
         return
@@ -84,7 +96,10 @@ def _lines_of(unit: PlannedUnit, failures: Mapping[str, Reject]) -> Iterator[Rec
         )
     for text in part.lines:
         line = json.loads(text)
-        yield line[SAMPLE] if SAMPLE in line else Reject.read(line[REJECT])
+        if FACTS in line:
+            yield UnitFacts(unit.name, line[FACTS])
+        else:
+            yield line[SAMPLE] if SAMPLE in line else Reject.read(line[REJECT])
     for key, name in piece_keys(part):
         yield from _lines_of(PlannedUnit(key, name, unit.staging), failures)
 

@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from domainvl.errors import UsageError
 from domainvl.schema.images import ImageStore
@@ -95,10 +95,12 @@ class Division(Generic[UnitT]):
     Attributes:
         units: The parts, in order. What they need to know of the whole, a stretch for one, stands in them.
         rejects: What was left out of the whole.
+        facts: What the manifest says about the whole: what was found in it and decided for it; None for nothing.
     """
 
     units: Sequence[UnitT]
     rejects: Sequence[Reject] = ()
+    facts: Mapping[str, JsonValue] | None = None
 
 
 class Converter(Protocol[SettingsT, UnitT]):
@@ -146,6 +148,20 @@ class DividingConverter(Protocol):
             ItemError: If the unit as a whole cannot be used.
         """
         ...
+
+
+@runtime_checkable
+class AddressConverter(Protocol):
+    """A converter whose input need not be a path of this machine."""
+
+    def is_address(self, source: Path) -> bool:
+        """Say whether an input is an address and no path; of a URL that was made a path, one slash is missing."""
+        ...
+
+
+def is_address(converter: Converter[Any, Any], source: Path) -> bool:
+    """Say whether an input is an address that the converter opens itself."""
+    return isinstance(converter, AddressConverter) and converter.is_address(source)
 
 
 def converter_names() -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from domainvl.conversion.assembly import PlannedUnit, assemble
-from domainvl.conversion.converter import Converter, ConverterSettings, Plan
+from domainvl.conversion.converter import Converter, ConverterSettings, Plan, is_address
 from domainvl.conversion.progress import EventLog, Progress
 from domainvl.conversion.resumption import Resumption
 from domainvl.conversion.versions import versions
@@ -156,7 +156,7 @@ def check_inputs(
         UsageError: If the output lies inside the input, or holds one: replacing it would delete the input, a key
             for one.
     """
-    if not source.exists():
+    if not source.exists() and not is_address(converter, source):
         raise InputNotFoundError(
             f"Cannot convert {converter.name} input", where=source, rule="there is no such file or folder"
         )
@@ -254,7 +254,8 @@ def convert_units(
         StoppedError: If the run was stopped, by the user, by a full disk or because too many units fail.
     """
     # Workers of a cluster start in folders of their own.
-    source, staging = source.absolute(), Staging(staging.folder.absolute())
+    source = source if is_address(converter, source) else source.absolute()
+    staging = Staging(staging.folder.absolute())
     settings = settings.model_copy(
         update={name: value.absolute() for name, value in settings if isinstance(value, Path)}
     )

@@ -6,10 +6,12 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pydantic import JsonValue
 
 from domainvl import __version__
 from domainvl.conversion.converter import Converter, ConverterSettings, DividingConverter, Division, UnitResult
@@ -23,7 +25,7 @@ from domainvl.schema.sample import SCHEMA_VERSION, Provenance, Sample
 from domainvl.schema.wording import WORDING_VERSION
 from domainvl.schema.writer import Reject, Severity
 
-SAMPLE, REJECT = "sample", "reject"
+SAMPLE, REJECT, FACTS = "sample", "reject", "facts"
 """What a line of a part holds."""
 
 
@@ -163,9 +165,10 @@ class ConversionWork:
                 result = UnitResult(rejects=division.rejects)
                 content = [state.sha256 if state is not None else "" for _, state in files]
                 pieces = tuple(self._task(unit, task.key, *content, is_piece=True) for unit in division.units)
+            facts = division.facts
         except ItemError as error:
             result = UnitResult(rejects=[Reject(task.name, "convert", error.reason, str(error), error.action)])
-            pieces = ()
+            pieces, facts = (), None
         done = Done(
             sample_count=len(result.samples),
             drops=Counter(reject.reason for reject in result.rejects),
@@ -174,7 +177,7 @@ class ConversionWork:
             files=files,
             elapsed_s=time.monotonic() - started_s,
         )
-        self._staging.ledger.put(task.key, self._info(done, result.samples), _lines(result))
+        self._staging.ledger.put(task.key, self._info(done, result.samples), _lines(result, facts))
         return done
 
     def _info(self, done: Done, samples: Sequence[Sample]) -> dict[str, Any]:
@@ -208,6 +211,8 @@ class ConversionWork:
         return {**vars(self), "_files": FileStates()}
 
 
-def _lines(result: UnitResult) -> list[str]:
+def _lines(result: UnitResult, facts: Mapping[str, JsonValue] | None) -> list[str]:
     samples = [f'{{"{SAMPLE}":{to_line(to_record(sample))}}}' for sample in result.samples]
-    return samples + [json.dumps({REJECT: asdict(reject)}, ensure_ascii=False) for reject in result.rejects]
+    rejects = [json.dumps({REJECT: asdict(reject)}, ensure_ascii=False) for reject in result.rejects]
+    head = [] if facts is None else [json.dumps({FACTS: facts}, ensure_ascii=False)]
+    return head + samples + rejects

@@ -12,9 +12,10 @@ import rasterio
 from rasterio.transform import from_origin
 
 from domainvl.cli.main import main
+from domainvl.conversion import converter_names
 from domainvl.errors import ExitCode
 
-CONVERTERS = ("geotiff", "dicom", "nuscenes", "vqa-rad")
+CONVERTERS = tuple(converter_names())
 TINY_STEPS = ["--set", "optimisation.max_steps=1", "--set", "validation.answers=0"]
 
 
@@ -59,8 +60,9 @@ def test_empty_folder(run, tmp_path: Path, converter: str) -> None:
     code, error = run(
         "convert", converter, tmp_path / "empty", "--out", tmp_path / "out", *options(converter, tmp_path)
     )
-    # A folder without nuScenes tables or VQA-RAD's files is not one of their kind; the others search for files.
-    assert code == (ExitCode.NOTHING_DONE if converter in ("geotiff", "dicom") else ExitCode.USAGE)
+    # A folder without nuScenes tables or the files of a benchmark is not one of their kind; these search for files.
+    searching = ("dicom", "geotiff")
+    assert code == (ExitCode.NOTHING_DONE if converter in searching else ExitCode.USAGE)
     assert "Error: " in error
     assert str(tmp_path / "empty") in error
     assert not (tmp_path / "out").exists()
