@@ -11,37 +11,37 @@ one patient may lie on both sides of the split.
 
 from __future__ import annotations
 
-import enum
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
 from domainvl.conversion import ConverterSettings, Plan, UnitResult
-from domainvl.errors import DatasetError, InputNotFoundError, ItemError, NothingToDoError
-from domainvl.files import hash_file
+from domainvl.errors import ItemError, NothingToDoError
 from domainvl.schema.images import ImageStore, StoredImage
 from domainvl.schema.questions import Question, samples_from_questions
-from domainvl.schema.sample import Provenance, Sample, Source, Split, Task, TextAnswer
+from domainvl.schema.sample import Provenance, Sample, Split, Task, TextAnswer
 from domainvl.schema.writer import Reject, Severity
+
+from .reading import (
+    Leakage,
+    check_input,
+    group_of,
+    keep_most_held_out,
+    load_list,
+    reject_of,
+    row_error,
+    source_of,
+    text_of,
+)
 
 DOMAIN = "medical"
 
 _FILES = {"train": "trainset.json", "test": "testset.json"}
 _IMAGE_FOLDER = "images"
 _DETAIL_FIELDS = ("answer_type", "image_organ", "phrase_type", "question_type")
-_LEAK_WARNING = "The image of this test sample was also trained on (--leakage as-published)"
-
-
-class Leakage(enum.StrEnum):
-    """What becomes of official training questions about images of the official test set."""
-
-    EXCLUDE_TEST_IMAGES = "exclude-test-images"
-    AS_PUBLISHED = "as-published"
 
 
 class VqaRadSettings(ConverterSettings):
@@ -106,7 +106,7 @@ class VqaRadConverter:
         for image_name in sorted(by_image):
             rows = by_image[image_name]
             if settings.leakage is Leakage.EXCLUDE_TEST_IMAGES:
-                rows = _without_leaking(image_name, rows, rejects)
+                rows = keep_most_held_out(image_name, rows, rejects)
             path = source / _IMAGE_FOLDER / image_name
             if path.is_file():
                 units.append(VqaRadUnit(image_name, path, tuple(rows)))
@@ -128,8 +128,8 @@ class VqaRadConverter:
         try:
             stored = images.put_file(unit.path)
         except ItemError as error:
-            return UnitResult(rejects=[_reject(row, "convert", error) for row in unit.rows])
-        return UnitResult(samples=list(_samples(unit, stored, settings=settings, provenance=provenance)))
+            return UnitResult(rejects=[reject_of(row.name, error, "convert") for row in unit.rows])
+        return UnitResult(samples=list(_samples(unit, stored, provenance=provenance)))
 
     def unit_name(self, unit: VqaRadUnit) -> str:
         """Name a unit by its image; the names hold no identifiers."""
@@ -143,48 +143,22 @@ class VqaRadConverter:
 CONVERTER = VqaRadConverter()
 
 
-def _samples(
-    unit: VqaRadUnit, stored: StoredImage, *, settings: VqaRadSettings, provenance: Provenance
-) -> Iterator[Sample]:
-    sha256, size_bytes = hash_file(unit.path), unit.path.stat().st_size
-    leaks = len({row.official_split for row in unit.rows}) > 1
+def _samples(unit: VqaRadUnit, stored: StoredImage, *, provenance: Provenance) -> Iterator[Sample]:
+    source = source_of(unit.path, f"{_IMAGE_FOLDER}/{unit.image_name}")
+    splits = {row.official_split for row in unit.rows}
     for row in unit.rows:
-        is_test = row.official_split == "test"
-        source = Source(
-            uri=f"{_IMAGE_FOLDER}/{unit.image_name}",
-            sha256=sha256,
-            size_bytes=size_bytes,
-            details={**dict(row.details), "official_split": row.official_split},
-        )
+        details = {**dict(row.details), "official_split": row.official_split}
+        group, warnings = group_of(unit.image_name, row.official_split, splits)
         yield from samples_from_questions(
             [Question(row.qid, Task.VQA, row.question, TextAnswer(text=row.answer))],
             id_prefix="vqa-rad",
             domain=DOMAIN,
-            images=[stored.to_image(source)],
-            fixed_split=Split.TEST if is_test else None,
-            # Published as it is, an image lies in two splits; its groups are named apart to make that possible.
-            group=f"{unit.image_name} (official test)" if is_test and leaks else unit.image_name,
+            images=[stored.to_image(source.model_copy(update={"details": details}))],
+            fixed_split=Split.TEST if row.official_split == "test" else None,
+            group=group,
             provenance=provenance,
-            warnings=[_LEAK_WARNING] if is_test and leaks else [],
+            warnings=warnings,
         )
-
-
-def _without_leaking(image_name: str, rows: Sequence[_Row], rejects: list[Reject]) -> list[_Row]:
-    if not any(row.official_split == "test" for row in rows):
-        return list(rows)
-    rejects.extend(
-        Reject(
-            row.name,
-            "plan",
-            "image-in-test",
-            f"{image_name} is an image of the official test set and must not be trained on",
-            "To reproduce the published split, set --leakage as-published",
-            Severity.SKIPPED,
-        )
-        for row in rows
-        if row.official_split == "train"
-    )
-    return [row for row in rows if row.official_split == "test"]
 
 
 def _image_missing(image_name: str, rows: Sequence[_Row]) -> Iterator[Reject]:
@@ -201,42 +175,21 @@ def _unused_images(source: Path, named: dict[str, list[_Row]]) -> Iterator[Rejec
             yield Reject(uri, "plan", "no-question", "no question is about it", None, Severity.SKIPPED)
 
 
-def _reject(row: _Row, stage: str, error: ItemError) -> Reject:
-    return Reject(row.name, stage, error.reason, str(error), error.action)
-
-
 def _read_rows(source: Path, rejects: list[Reject]) -> Iterator[tuple[str, _Row]]:
-    for name in (*_FILES.values(), _IMAGE_FOLDER):
-        is_there = (source / name).is_dir() if name == _IMAGE_FOLDER else (source / name).is_file()
-        if not is_there:
-            raise InputNotFoundError(
-                "Cannot read VQA-RAD",
-                where=source,
-                rule=f"{name} is missing",
-                action="Name the folder that holds trainset.json, testset.json and images/",
-            )
+    layout = "trainset.json, testset.json and images/"
+    check_input(source, [*_FILES.values(), f"{_IMAGE_FOLDER}/"], benchmark="VQA-RAD", layout=layout)
     seen: set[str] = set()
     for official_split, name in _FILES.items():
-        for number, content in enumerate(_load(source / name), start=1):
+        for number, content in enumerate(load_list(source / name), start=1):
             try:
                 image_name, row = _check(content, official_split, f"{name} row {number}")
                 if row.qid in seen:
-                    raise _field_error("qid-repeated", f"{name} row {number}", f"qid {row.qid} was used before")
+                    raise row_error("qid-repeated", f"{name} row {number}", f"qid {row.qid} was used before")
             except ItemError as error:
-                rejects.append(Reject(f"{name} row {number}", "plan", error.reason, str(error), error.action))
+                rejects.append(reject_of(f"{name} row {number}", error))
                 continue
             seen.add(row.qid)
             yield image_name, row
-
-
-def _load(path: Path) -> list[Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DatasetError("Unreadable file", where=path, rule=f"it must be JSON ({error})") from error
-    if not isinstance(content, list):
-        raise DatasetError("Unreadable file", where=path, rule=f"it must be a list, got {type(content).__name__}")
-    return content
 
 
 def _check(content: object, official_split: str, where: str) -> tuple[str, _Row]:
@@ -246,31 +199,15 @@ def _check(content: object, official_split: str, where: str) -> tuple[str, _Row]
         ItemError: If a field is missing or of a wrong kind.
     """
     if not isinstance(content, dict):
-        raise _field_error("row-invalid", where, f"a row must be an object, got {type(content).__name__}")
-    image_name = _text(content, "image_name", where)
+        raise row_error("row-invalid", where, f"a row must be an object, got {type(content).__name__}")
+    image_name = text_of(content, "image_name", where)
     if image_name != Path(image_name).name:
-        raise _field_error("row-invalid", where, f"image_name must be a plain file name, got {image_name!r}")
-    details = tuple((key, _text(content, key, where)) for key in _DETAIL_FIELDS if content.get(key) is not None)
+        raise row_error("row-invalid", where, f"image_name must be a plain file name, got {image_name!r}")
+    details = tuple((key, text_of(content, key, where)) for key in _DETAIL_FIELDS if content.get(key) is not None)
     return image_name, _Row(
-        qid=_text(content, "qid", where),
+        qid=text_of(content, "qid", where),
         official_split=official_split,
-        question=_text(content, "question", where),
-        answer=_text(content, "answer", where),
+        question=text_of(content, "question", where),
+        answer=text_of(content, "answer", where),
         details=details,
     )
-
-
-def _text(content: dict[str, Any], key: str, where: str) -> str:
-    value = content.get(key)
-    if value is None:
-        raise _field_error("field-missing", where, f"{key} is missing")
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise _field_error("row-invalid", where, f"{key} must be text or a number, got {value!r}")
-    text = " ".join(str(value).split())
-    if not text:
-        raise _field_error("field-missing", where, f"{key} is empty")
-    return text
-
-
-def _field_error(reason: str, where: str, rule: str) -> ItemError:
-    return ItemError("Cannot use a question", reason=reason, where=where, rule=rule, action="Correct the file")
