@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from domainvl.conversion import Division, Plan, UnitResult
+from domainvl.conversion import Division, Inspection, Plan, UnitResult
 
 from .settings import GeotiffSettings
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from domainvl.schema import Provenance
     from domainvl.schema.images import ImageStore
 
-    from .planning import Scene
-    from .scene import SceneBand
-    from .vectors import LabelReader
+    from .labels.vector_file import LabelReader
+    from .planning import Site
+    from .scene import SiteBand
 
 
 class GeotiffConverter:
@@ -25,36 +25,39 @@ class GeotiffConverter:
     """
 
     name = "geotiff"
-    summary = "GeoTIFF scenes with vector labels (GeoJSON, Shapefile, GeoPackage) or one label a scene (CSV)"
+    summary = (
+        "Scenes (GeoTIFF, Sentinel-2 SAFE, Landsat, STAC) with labels: vectors, boxes in pixels, rasters of classes, or "
+        "one a scene"
+    )
     settings_type = GeotiffSettings
     licence: str | None = None
 
     def __init__(self) -> None:
         self._labels: LabelReader | None = None
 
-    def plan(self, source: Path, settings: GeotiffSettings) -> Plan[Scene]:
+    def plan(self, source: Path, settings: GeotiffSettings) -> Plan[Site]:
         """List the scenes and find the labels of each.
 
         Raises:
             UsageError: If a setting or the label file is wrong as a whole.
             NothingToDoError: If there is no scene.
         """
-        from .planning import plan_scenes
+        from .planning import plan_sites
 
-        return plan_scenes(source, settings)
+        return plan_sites(source, settings)
 
-    def divide(self, unit: Scene, settings: GeotiffSettings) -> Division[SceneBand]:
+    def divide(self, unit: Site, settings: GeotiffSettings) -> Division[SiteBand]:
         """Find the stretch of a scene, and divide it into bands of tiles.
 
         Raises:
             ItemError: If the scene as a whole cannot be used.
         """
-        from .scene import divide_scene
+        from .scene import divide_site
 
-        return divide_scene(unit, settings, self._reader())
+        return divide_site(unit, settings, self._reader())
 
     def convert(
-        self, unit: SceneBand, settings: GeotiffSettings, images: ImageStore, provenance: Provenance
+        self, unit: SiteBand, settings: GeotiffSettings, images: ImageStore, provenance: Provenance
     ) -> UnitResult:
         """Convert one band of a scene.
 
@@ -65,18 +68,35 @@ class GeotiffConverter:
 
         return convert_band(unit, settings, images, provenance, self._reader())
 
-    def unit_name(self, unit: Scene | SceneBand) -> str:
+    def inspect(self, source: Path, settings: GeotiffSettings) -> Inspection:
+        """Look at scenes before they are converted.
+
+        Raises:
+            UsageError: If the input or a setting is wrong as a whole.
+            NothingToDoError: If there is no scene.
+        """
+        from .inspection import inspect_scenes
+
+        return inspect_scenes(source, settings)
+
+    def is_address(self, source: Path) -> bool:
+        """Say whether an input is an address that GDAL opens, and no path."""
+        from .products.addresses import gdal_address
+
+        return gdal_address(str(source)) is not None
+
+    def unit_name(self, unit: Site | SiteBand) -> str:
         """Name a scene by its path below the input folder, and a band by its rows of tiles too."""
         return unit.uri
 
-    def unit_files(self, unit: Scene) -> list[Path]:
+    def unit_files(self, unit: Site) -> list[Path]:
         """Name the files of a scene and of its labels."""
         return unit.files()
 
     def _reader(self) -> LabelReader:
         """Return the reader of labels, which this process keeps for the next unit."""
         if self._labels is None:
-            from .vectors import LabelReader
+            from .labels.vector_file import LabelReader
 
             self._labels = LabelReader()
         return self._labels

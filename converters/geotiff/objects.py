@@ -1,99 +1,285 @@
-"""What of a scene's labels is seen in one tile."""
+"""What of a scene's labels is seen in each of its tiles, as objects of the schema."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import shapely
 from affine import Affine
 from rasterio.features import geometry_mask
 from shapely import MultiPolygon, Polygon
 from shapely.affinity import translate
 
+from domainvl.errors import DatasetError
 from domainvl.schema import Object, Point
+from domainvl.schema.oriented import smallest_oriented_box
+from domainvl.schema.sample import OrientedBox
 
 from .grid import Tile
-from .raster import Mask
-from .vectors import Label, polygon_part
+from .labels.placed import Geometries, PlacedLabels
+from .labels.placement import polygon_part
+from .tile_join import SHARE_DECIMALS, SeenLabels, best_tiles, join_labels, key_of
 
-_SLIVER_PX2 = 1.0
-"""A part of an object that is too little visible and smaller than a pixel is not there at all."""
+Assign: TypeAlias = Literal["all", "best"]
+Multipart: TypeAlias = Literal["union", "split"]
+Area: TypeAlias = Polygon | MultiPolygon
+Mask: TypeAlias = npt.NDArray[np.bool_]
 
 _DECIMALS = 3
 """Coordinates are kept to a thousandth of a pixel: the last digits differ between versions of PROJ."""
 
 
+@dataclass(frozen=True)
+class CutSettings:
+    """How labels are cut to a tile.
+
+    Attributes:
+        min_visible: Objects of which a smaller share is visible are marked to be ignored.
+        min_px: What is narrower or lower than this, or has less than its square of area, is not seen at all. Half a
+            pixel is what labels can be placed to.
+        multipart: Whether what has several visible parts is one object, with the box around all, or one a part.
+        oriented: Whether objects get a rotated box too.
+    """
+
+    min_visible: float = 0.5
+    min_px: float = 0.5
+    multipart: Multipart = "union"
+    oriented: bool = False
+
+
+@dataclass(frozen=True)
+class TileObjects:
+    """What is seen of the labels in a tile.
+
+    Attributes:
+        objects: The objects that belong to the tile, in its pixels and in the order of the labels; some are ignored.
+        elsewhere: Objects that are seen here, but belong to a tile that shows more of them: all ignored. Empty where
+            all tiles get all objects.
+        repaired: How many labels of these had invalid rings.
+        ignored_areas: What is seen of each ignored object, in pixels of the scene's grid: first of ``objects``, then
+            of ``elsewhere``.
+        dropped: How many were too small to be seen: ``"sliver"`` what the border of the tile left of an object,
+            ``"too-small"`` whole ones.
+        holed: Ids of objects with holes, which their polygons leave out: nothing follows from them about areas.
+    """
+
+    objects: list[Object] = field(default_factory=list)
+    elsewhere: list[Object] = field(default_factory=list)
+    repaired: int = 0
+    ignored_areas: list[Area] = field(default_factory=list)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    holed: frozenset[str] = frozenset()
+
+
 class LabelIndex:
-    """A scene's labels, found by place.
+    """A scene's labels, joined with its tiles.
 
     Args:
         labels: The labels, in pixels of the scene.
+        tiles: The tiles that will be asked for, or more.
+        assign: Whether each tile gets all objects that it shows, or only those of which no other shows more; of tiles
+            that show equally much the first has it. What a scene's holes hide plays no part in it.
+        all_tiles: All tiles of the scene, of which the best are chosen; ``tiles`` where None.
     """
 
-    def __init__(self, labels: Sequence[Label]) -> None:
+    def __init__(
+        self,
+        labels: PlacedLabels,
+        tiles: Sequence[Tile],
+        *,
+        assign: Assign = "all",
+        all_tiles: Sequence[Tile] | None = None,
+    ) -> None:
         self._labels = labels
-        self._tree = shapely.STRtree([label.polygon_px for label in labels])
+        self._best: dict[int, tuple[int, int]] | None = None
+        joined = list(tiles if all_tiles is None or assign == "all" else all_tiles)
+        pairs = join_labels(labels.areas_px, joined)
+        if assign == "best":
+            self._best = best_tiles(pairs, joined)
+        wanted = {key_of(tile) for tile in tiles}
+        self._seen = {key_of(tile): seen for tile, seen in zip(joined, pairs, strict=True) if key_of(tile) in wanted}
 
-    def objects_in(self, tile: Tile, valid: Mask, *, min_visible: float) -> tuple[list[Object], int]:
-        """Cut the labels to a tile.
+    def label_count(self, tile: Tile) -> int:
+        """Return how many labels a tile shows something of."""
+        return len(self._seen[key_of(tile)].rows)
+
+    def objects_in(self, tile: Tile, valid: Mask, *, settings: CutSettings) -> TileObjects:
+        """Say what a tile shows.
 
         Args:
-            tile: The tile.
+            tile: One of the tiles that the index was made for.
             valid: The valid pixels of the part of the scene that it shows.
-            min_visible: Objects of which less is visible are marked to be ignored.
-
-        Returns:
-            The objects in pixels of the tile, in the order of the labels, and how many of them had invalid rings.
+            settings: How labels are cut.
         """
-        frame = shapely.box(tile.x_px, tile.y_px, tile.x_px + tile.width_px, tile.y_px + tile.height_px)
+        seen = self._seen[key_of(tile)]
+        if not len(seen.rows):
+            return TileObjects()
+        pieces = _Pieces.of(seen, self._labels, tile, settings)
+        shares = pieces.shares if valid.all() else pieces.shares * _valid_shares(pieces.areas, valid)
+        return self._collect(tile, pieces, shares.round(SHARE_DECIMALS), settings)
+
+    def _collect(
+        self, tile: Tile, pieces: _Pieces, fractions: npt.NDArray[np.float64], settings: CutSettings
+    ) -> TileObjects:
+        boxes = pieces.boxes(tile)
+        small = _too_small(boxes, shapely.area(pieces.areas), settings.min_px)
+        rings = _rings(pieces.areas)
         objects: list[Object] = []
-        repaired = 0
-        for index in np.sort(self._tree.query(frame)):
-            label = self._labels[index]
-            thing = _cut(label, frame, tile, valid, min_visible)
-            if thing is not None:
-                objects.append(thing)
-                repaired += label.repaired
-        return objects, repaired
+        elsewhere: list[Object] = []
+        areas: dict[bool, list[Area]] = {True: [], False: []}
+        for place in np.flatnonzero(~small).tolist():
+            row = int(pieces.rows[place])
+            here = self._best is None or self._best[row] == key_of(tile)
+            ignore = not here or bool(self._labels.ignored[row]) or bool(fractions[place] < settings.min_visible)
+            thing = Object(
+                id=pieces.ids[place],
+                label=self._labels.names[row],
+                box_px=tuple(boxes[place].tolist()),
+                polygons_px=rings[place],
+                oriented_box_px=_oriented(pieces.areas[place]) if settings.oriented else None,
+                visible_fraction=float(fractions[place]),
+                truncated=bool(pieces.cut[place]),
+                ignore=ignore,
+                attributes=dict(self._labels.attributes[row]),
+            )
+            (objects if here else elsewhere).append(thing)
+            if ignore:
+                areas[here].append(translate(pieces.areas[place], tile.x_px, tile.y_px))
+        repaired = int(self._labels.repaired[np.unique(pieces.rows[~small])].sum())
+        dropped = Counter("sliver" if cut else "too-small" for cut in pieces.cut[small].tolist())
+        holed = frozenset(pieces.ids[place] for place in np.flatnonzero(_have_holes(pieces.areas)).tolist())
+        return TileObjects(objects, elsewhere, repaired, areas[True] + areas[False], dict(dropped), holed)
 
 
-def _cut(label: Label, frame: Polygon, tile: Tile, valid: Mask, min_visible: float) -> Object | None:
-    truncated = not frame.covers(label.polygon_px)
-    visible = polygon_part(shapely.intersection(label.polygon_px, frame)) if truncated else label.polygon_px
-    if visible is None:
+@dataclass(frozen=True)
+class _Pieces:
+    """What becomes one object each, in pixels of a tile; columns as in :class:`SeenLabels`."""
+
+    rows: npt.NDArray[np.int64]
+    ids: Sequence[str]
+    areas: Geometries
+    shares: npt.NDArray[np.float64]
+    cut: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, seen: SeenLabels, labels: PlacedLabels, tile: Tile, settings: CutSettings) -> _Pieces:
+        """Take what a tile shows of each label as one object, or one a part."""
+        ids = [labels.ids[row] for row in seen.rows.tolist()]
+        offset_px = np.array([tile.x_px, tile.y_px])
+        areas = shapely.transform(seen.areas, lambda points: points - offset_px)
+        areas = _without_slivers(areas, settings.min_px)
+        pieces = cls(seen.rows, ids, areas, seen.shares, seen.cut)
+        return pieces if settings.multipart == "union" else pieces._split(labels, tile)
+
+    def _split(self, labels: PlacedLabels, tile: Tile) -> _Pieces:
+        """Make an object of each part, named after its part of the label and, where that was cut, of its own."""
+        whole = shapely.get_num_geometries(labels.areas_px[self.rows]) == 1
+        whole &= shapely.get_num_geometries(self.areas) == 1
+        parts = [
+            part
+            for place in range(len(self.rows))
+            for part in (
+                [(place, self.ids[place], self.areas[place], self.shares[place], self.cut[place])]
+                if whole[place]
+                else self._parts(place, labels.areas_px[self.rows[place]], tile)
+            )
+        ]
+        if not parts:
+            return self
+        places, ids, areas, shares, cut = zip(*parts, strict=True)
+        column = np.empty(len(areas), dtype=object)
+        column[:] = areas
+        return _Pieces(self.rows[list(places)], ids, column, np.array(shares), np.array(cut))
+
+    def _parts(self, place: int, label_px: Area, tile: Tile) -> list[tuple[int, str, Polygon, float, bool]]:
+        parts = []
+        frame = shapely.box(tile.x_px, tile.y_px, tile.x_px + tile.width_px, tile.y_px + tile.height_px)
+        wholes = shapely.get_parts(label_px)
+        for number, whole in enumerate(wholes, start=1):
+            name = f"{self.ids[place]}.{number}" if len(wholes) > 1 else self.ids[place]
+            cut = not frame.covers(whole)
+            visible = polygon_part(shapely.intersection(whole, frame)) if cut else whole
+            seen: Sequence[Polygon] = shapely.get_parts(visible).tolist() if visible is not None else []
+            for piece_number, piece in enumerate(seen, start=1):
+                piece_name = f"{name}.{piece_number}" if len(seen) > 1 else name
+                moved = shapely.transform(piece, lambda points: points - (tile.x_px, tile.y_px))
+                parts.append((place, piece_name, moved, min(piece.area / whole.area, 1.0), cut))
+        return parts
+
+    def boxes(self, tile: Tile) -> npt.NDArray[np.float64]:
+        """Return the boxes around the pieces, inside the part of the scene that the tile shows, shape (n, 4)."""
+        sides_px = [tile.width_px, tile.height_px] * 2
+        clamped: npt.NDArray[np.float64] = np.clip(np.round(shapely.bounds(self.areas), _DECIMALS), 0.0, sides_px)
+        return clamped
+
+
+def _without_slivers(areas: Geometries, min_px: float) -> Geometries:
+    """Leave out parts of multipolygons that are too small to be seen, unless all are."""
+    several = np.flatnonzero(shapely.get_num_geometries(areas) > 1)
+    if not len(several):
+        return areas
+    cleaned = areas.copy()
+    for place in several:
+        parts = shapely.get_parts(areas[place])
+        large = parts[~_too_small(shapely.bounds(parts), shapely.area(parts), min_px)]
+        if 0 < len(large) < len(parts):
+            cleaned[place] = large[0] if len(large) == 1 else MultiPolygon(list(large))
+    return cleaned
+
+
+def _too_small(boxes: npt.NDArray[np.float64], areas_px2: npt.NDArray[np.float64], min_px: float) -> Mask:
+    sides_px = boxes[:, 2:] - boxes[:, :2]
+    small: Mask = (sides_px < min_px).any(axis=1) | (sides_px <= 0).any(axis=1) | (areas_px2 < min_px**2)
+    return small
+
+
+def _valid_shares(areas: Geometries, valid: Mask) -> npt.NDArray[np.float64]:
+    """Return the share of each object's pixels that show something; the scene has holes."""
+    height_px, width_px = valid.shape
+    boxes = shapely.bounds(areas)
+    starts = np.clip(np.floor(boxes[:, :2]).astype(int), 0, [width_px - 1, height_px - 1])
+    stops = np.clip(np.ceil(boxes[:, 2:]).astype(int), starts + 1, [width_px, height_px])
+    shares = np.ones(len(areas))
+    for place, ((x, y), (x_stop, y_stop)) in enumerate(zip(starts.tolist(), stops.tolist(), strict=True)):
+        part = valid[y:y_stop, x:x_stop]
+        if not part.all():
+            shares[place] = _valid_share(areas[place], part, x, y)
+    return shares
+
+
+def _valid_share(area: Area, part: Mask, x_px: int, y_px: int) -> float:
+    transform = Affine.translation(x_px, y_px)
+    inside = geometry_mask([area], part.shape, transform=transform, all_touched=True, invert=True)
+    return float(part[inside].mean()) if inside.any() else 1.0
+
+
+def _rings(areas: Geometries) -> list[tuple[tuple[Point, ...], ...]]:
+    """Return the exterior rings of each area, without the point that closes them."""
+    parts, owners = shapely.get_parts(areas, return_index=True)
+    coordinates, ring_of = shapely.get_coordinates(shapely.get_exterior_ring(parts), return_index=True)
+    points = [tuple(point) for point in np.round(coordinates, _DECIMALS).tolist()]
+    ends = np.searchsorted(ring_of, np.arange(len(parts)), side="right").tolist()
+    rings: list[list[tuple[Any, ...]]] = [[] for _ in range(len(areas))]
+    for owner, start, end in zip(owners.tolist(), [0, *ends[:-1]], ends, strict=True):
+        rings[owner].append(tuple(points[start : end - 1]))
+    return [tuple(each) for each in rings]
+
+
+def _have_holes(areas: Geometries) -> npt.NDArray[np.bool_]:
+    parts, owners = shapely.get_parts(areas, return_index=True)
+    return np.bincount(owners, shapely.get_num_interior_rings(parts), minlength=len(areas)) > 0
+
+
+def _oriented(area: Area) -> OrientedBox | None:
+    """Return the smallest rotated box around what is seen; None where that is as thin as a line."""
+    try:
+        box = smallest_oriented_box(np.round(shapely.get_coordinates(area), _DECIMALS).tolist())
+    except DatasetError:
         return None
-    fraction = min(visible.area / label.polygon_px.area, 1.0) if truncated else 1.0
-    visible = translate(visible, -tile.x_px, -tile.y_px)
-    if not valid.all():
-        fraction *= _valid_share(visible, valid)
-    ignore = fraction < min_visible
-    if ignore and visible.area < _SLIVER_PX2:
-        return None
-    x_min, y_min, x_max, y_max = (round(value, _DECIMALS) for value in visible.bounds)
-    if x_min >= x_max or y_min >= y_max:
-        return None
-    return Object(
-        id=label.id,
-        label=label.name,
-        box_px=(x_min, y_min, x_max, y_max),
-        polygons_px=_rings(visible),
-        visible_fraction=round(fraction, 6),
-        truncated=truncated,
-        ignore=ignore,
-        attributes=dict(label.attributes),
-    )
-
-
-def _valid_share(visible: Polygon | MultiPolygon, valid: Mask) -> float:
-    """Return the share of an object's pixels that show something; the scene has holes."""
-    inside = geometry_mask([visible], valid.shape, transform=Affine.identity(), all_touched=True, invert=True)
-    return float(valid[inside].mean()) if inside.any() else 1.0
-
-
-def _rings(visible: Polygon | MultiPolygon) -> tuple[tuple[Point, ...], ...]:
-    rings = []
-    for part in shapely.get_parts(visible):
-        corners = np.round(shapely.get_coordinates(part.exterior)[:-1], _DECIMALS)
-        rings.append(tuple((float(x), float(y)) for x, y in corners))
-    return tuple(rings)
+    rounded = {name: round(value, _DECIMALS) for name, value in box}
+    return OrientedBox(**rounded) if min(rounded["width_px"], rounded["height_px"]) > 0 else None

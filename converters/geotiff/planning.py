@@ -1,289 +1,263 @@
-"""Finds the scenes of an input and what is known about each."""
+"""Plans a conversion: finds the scenes, what is known about each, which belong together, and their splits."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
 
 from domainvl.conversion import Plan
-from domainvl.errors import InputNotFoundError, NothingToDoError, UsageError
-from domainvl.schema import Reject, Severity
+from domainvl.errors import ItemError, UsageError
+from domainvl.schema import Reject, Severity, Split, assign_split
 
+from .headers import SceneHeader, look_at_header
+from .labels.truth import FoundTruths, Truth, find_truths, label_files
+from .looks import shared_limits
+from .products import Product
+from .products.discovery import find_products
+from .products.roles import find_sensor
+from .scene_grid import GridRequest
 from .settings import GeotiffSettings
-from .vectors import VectorFile, look_at_vector_file
+from .splitting import Blocks, SplitRule, group_scenes, read_split_areas, taken_ground
+from .stretch import Stretch
 
-_SCENE_SUFFIXES = (".tif", ".tiff")
-_SIDECARS = (".msk", ".aux.xml")
-"""Files beside a scene, its name with these appended, in which GDAL keeps a mask or a CRS."""
-_WORLD_FILES = (".tfw", ".tifw", ".tiffw", ".wld")
-"""Files beside a scene, with these in place of its extension, that hold a geotransform (GDAL, GTiff driver)."""
-_VECTOR_SUFFIXES = (".geojson", ".gpkg", ".shp", ".zip")
-_SHAPEFILE_PARTS = (".dbf", ".shx", ".prj", ".cpg")
-_CSV_COLUMNS = ("scene", "label")
-
-
-@dataclass(frozen=True)
-class SceneLabel:
-    """One label for all of a scene.
-
-    Attributes:
-        label: The label.
-        classes: All labels that any scene has.
-    """
-
-    label: str
-    classes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class ObjectLabels:
-    """Labelled objects in a scene.
-
-    Attributes:
-        file: The label file.
-        classes: All classes that were annotated.
-        shared: Whether the file covers several scenes; then one without any object was not annotated.
-    """
-
-    file: VectorFile
-    classes: tuple[str, ...]
-    shared: bool
-
-
-Truth: TypeAlias = SceneLabel | ObjectLabels
+_BLOCK_TILES = 4
+"""Side of a block in tiles, where nothing is said."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One scene to convert.
+    """One scene, with what is known about it.
 
     Attributes:
-        uri: Path relative to the input folder, with forward slashes.
-        path: The file.
-        truth: What is known about it.
+        product: The scene.
+        truth: What is known; None where it is only shown beside another date.
+        date: Its date, where it is known.
     """
 
-    uri: str
-    path: Path
-    truth: Truth
+    product: Product
+    truth: Truth | None
+    date: str | None = None
 
-    @property
-    def stem(self) -> str:
-        """The uri without its extension: the group, and the start of all sample ids."""
-        return self.uri.rpartition(".")[0]
+
+@dataclass(frozen=True)
+class Site:
+    """What is converted on one grid: a scene, or several of one place in the order of their dates.
+
+    Attributes:
+        name: Start of all sample ids.
+        uri: Names it in messages.
+        scenes: The scenes; the grid is that of the first.
+        rule: How its tiles are put into splits.
+        shared_limits: Limits of the stretch, by band name, where they are those of all scenes together.
+    """
+
+    name: str
+    uri: str
+    scenes: tuple[Scene, ...]
+    rule: SplitRule
+    shared_limits: tuple[tuple[str, Stretch], ...] = ()
 
     def files(self) -> list[Path]:
-        """Return the files that are read to convert it: its own and those of its labels."""
-        labels = _label_files(self.truth.file) if isinstance(self.truth, ObjectLabels) else {}
-        return [*(path for _, path in _scene_files(self.uri, self.path)), *labels.values()]
+        """Return the local files that are read to convert it: those of its scenes and of their labels."""
+        paths: list[Path] = []
+        for scene in self.scenes:
+            product = scene.product
+            paths += [Path(product.locate(path)) for _, path in product.files]
+            paths += label_files(scene.truth).values()
+        return list(dict.fromkeys(paths))
 
 
-@dataclass
-class _Found:
-    truths: dict[str, Truth] = field(default_factory=dict)
-    sources: dict[str, Path] = field(default_factory=dict)
-    rejects: list[Reject] = field(default_factory=list)
+def plan_sites(source: Path, settings: GeotiffSettings, *, need_labels: bool = True) -> Plan[Site]:
+    """Plan a conversion.
 
-
-def plan_scenes(source: Path, settings: GeotiffSettings) -> Plan[Scene]:
-    """List the scenes and find the labels of each.
+    Args:
+        source: File or folder.
+        settings: The converter's settings.
+        need_labels: Whether there must be labels; without, all scenes are planned.
 
     Raises:
         UsageError: If a setting or the label file is wrong as a whole.
         NothingToDoError: If there is no scene.
     """
     settings.check()
-    paths = _find_scenes(source)
-    twins = _twins(paths)
-    rejects = [
-        Reject(uri, "plan", "same-name", "another scene has this name with another extension", "Rename one of them")
-        for uri in twins
-    ]
-    scenes = {uri: path for uri, path in paths.items() if uri not in twins}
-    found = _find_truths(scenes, settings)
-    units = [Scene(uri, path, found.truths[uri]) for uri, path in scenes.items() if uri in found.truths]
-    sources = {name: path for uri, path in paths.items() for name, path in _scene_files(uri, path)}
-    return Plan(units=units, sources=sources | found.sources, rejects=(*rejects, *found.rejects))
-
-
-def _find_scenes(source: Path) -> dict[str, Path]:
-    if source.is_file():
-        if source.suffix.lower() not in _SCENE_SUFFIXES:
-            raise UsageError(
-                "Cannot convert a scene",
-                where=source,
-                rule=f"its name must end in {' or '.join(_SCENE_SUFFIXES)}, got {source.suffix or 'no extension'}",
-            )
-        return {source.name: source}
-    paths = {
-        path.relative_to(source).as_posix(): path
-        for path in source.rglob("*")
-        if path.suffix.lower() in _SCENE_SUFFIXES and path.is_file()
-    }
-    if not paths:
-        raise NothingToDoError(
-            "There is no scene",
-            where=source,
-            rule=f"no file below it ends in {' or '.join(_SCENE_SUFFIXES)}",
-            action="Name the folder with the GeoTIFF files",
-        )
-    return dict(sorted(paths.items()))
-
-
-def _twins(paths: Mapping[str, Path]) -> list[str]:
-    """Return scenes whose name without extension another scene has already."""
-    seen: set[str] = set()
-    twins = []
-    for uri in paths:
-        stem = uri.rpartition(".")[0]
-        if stem in seen:
-            twins.append(uri)
-        seen.add(stem)
-    return twins
-
-
-def _scene_files(uri: str, path: Path) -> list[tuple[str, Path]]:
-    names = [path.name + suffix for suffix in _SIDECARS]
-    names += [path.stem + cased for suffix in _WORLD_FILES for cased in (suffix, suffix.upper())]
-    folder = uri.removesuffix(path.name)
-    present = [(folder + name, path.with_name(name)) for name in names if path.with_name(name).is_file()]
-    return [(uri, path), *present]
-
-
-def _find_truths(scenes: Mapping[str, Path], settings: GeotiffSettings) -> _Found:
-    labels = settings.labels
-    if labels is None:
-        raise UsageError(
-            "There is nothing to ask about the scenes",
-            rule="no labels are given",
-            action="Name in --labels a vector file (GeoJSON, Shapefile, GeoPackage), a folder with one for each scene, "
-            "or a CSV with the columns scene,label",
-        )
-    if not labels.exists():
-        raise InputNotFoundError("Cannot read labels", where=labels, rule="there is no such file or folder")
-    if labels.is_dir():
-        return _from_folder(labels, scenes, settings)
-    if labels.suffix.lower() == ".csv":
-        return _from_table(labels, scenes, settings)
-    return _from_vector_file(labels, scenes, settings)
-
-
-def _from_vector_file(labels: Path, scenes: Mapping[str, Path], settings: GeotiffSettings) -> _Found:
-    file = _look(labels, settings)
-    truth = ObjectLabels(file, _checked_classes([file], labels), shared=True)
-    return _Found({uri: truth for uri in scenes}, _label_files(file))
-
-
-def _from_folder(folder: Path, scenes: Mapping[str, Path], settings: GeotiffSettings) -> _Found:
-    found = _Found()
-    files: dict[str, VectorFile] = {}
-    for uri, scene in scenes.items():
-        matches = [path for suffix in _VECTOR_SUFFIXES if (path := folder / (scene.stem + suffix)).is_file()]
-        if len(matches) > 1:
-            raise UsageError(
-                f"Cannot choose the labels of {uri}",
-                where=folder,
-                rule=f"there are {' and '.join(path.name for path in matches)}",
-                action="Leave one of them",
-            )
-        if matches:
-            files[uri] = _look(matches[0], settings)
-            found.sources |= _label_files(files[uri])
-        else:
-            found.rejects.append(_no_labels(uri, f"{folder.name} has no {scene.stem}.geojson, .gpkg, .shp or .zip"))
-    if files:
-        classes = _checked_classes(list(files.values()), folder)
-        found.truths = {uri: ObjectLabels(file, classes, shared=False) for uri, file in files.items()}
-    return found
-
-
-def _look(path: Path, settings: GeotiffSettings) -> VectorFile:
-    return look_at_vector_file(
-        path,
-        f"labels/{path.name}",
-        field=settings.label_field,
-        one_class=settings.label_name,
-        layer=settings.layer,
+    products, rejects = find_scenes(source, settings)
+    has_labels = need_labels or settings.labels is not None
+    found = find_truths(products, settings) if has_labels else FoundTruths()
+    wanted = [product for product in products if settings.series or not has_labels or product.uri in found.truths]
+    headers = look_at_headers(wanted, settings)
+    scenes = [Scene(product, found.truths.get(product.uri), headers[product.uri].date) for product in wanted]
+    groups = group_scenes({product.name: headers[product.uri].footprint for product in wanted})
+    gathered = (
+        _gather(scenes, groups, settings, rejects, has_labels) if settings.series else [(scene,) for scene in scenes]
     )
-
-
-def _label_files(file: VectorFile) -> dict[str, Path]:
-    parts = [
-        file.path.with_suffix(cased)
-        for suffix in _SHAPEFILE_PARTS
-        for cased in (suffix, suffix.upper())
-        if file.path.suffix.lower() == ".shp"
+    rules = _split_rules(gathered, groups, headers, settings, rejects)
+    shown = {scene.product.uri for site in gathered for scene in site}
+    rejects += [reject for reject in found.rejects if reject.input not in shown]
+    units = [
+        Site(_name_of(site), site[0].product.uri, site, rules[site[0].product.name])
+        for site in gathered
+        if site[0].product.name in rules
     ]
-    return {f"labels/{path.name}": path for path in (file.path, *parts) if path.is_file()}
+    if settings.stretch_scope == "dataset":
+        shown_products = [scene.product for unit in units for scene in unit.scenes]
+        limits = shared_limits(shown_products, settings, grid_request(settings))
+        units = [replace(unit, shared_limits=limits) for unit in units]
+    sources = {uri: Path(product.locate(path)) for product in products for uri, path in product.files}
+    return Plan(units=units, sources=sources | found.sources, rejects=rejects)
 
 
-def _checked_classes(files: Sequence[VectorFile], where: Path) -> tuple[str, ...]:
-    names: set[str] = set()
-    for file in files:
-        names |= file.class_names()
-    if not names:
-        raise UsageError(
-            "There are no labels", where=where, rule="no feature has a class", action="Check --label-field and the file"
-        )
-    return tuple(sorted(names))
+def find_scenes(source: Path, settings: GeotiffSettings) -> tuple[list[Product], list[Reject]]:
+    """List the scenes of an input, and the inputs that are none.
+
+    Raises:
+        UsageError: If the one file that is named is no scene, or there is no such sensor.
+        NothingToDoError: If there is no scene.
+    """
+    if settings.sensor is not None:
+        find_sensor(settings.sensor)
+    found = find_products(source, allow_remote=settings.remote)
+    root = source if source.is_dir() else source.parent
+    products = [product.below(root) for product in found.products]
+    if settings.sensor is not None:
+        products = [
+            product if product.bands else replace(product, sensor=settings.sensor, is_sensor_stated=True)
+            for product in products
+        ]
+    return products, list(found.rejects)
 
 
-def _from_table(table: Path, scenes: Mapping[str, Path], settings: GeotiffSettings) -> _Found:
-    for name in ("label_field", "label_name", "layer"):
-        if getattr(settings, name) is not None:
-            raise UsageError(
-                "Cannot read labels",
-                where=table,
-                rule=f"--{name.replace('_', '-')} is for vector labels, not for a CSV",
-            )
-    rows = _read_table(table)
-    classes = tuple(sorted(set(rows.values())))
-    found = _Found(sources={f"labels/{table.name}": table})
-    used: set[str] = set()
-    for uri, path in scenes.items():
-        names = [name for name in (uri, path.name, path.stem) if name in rows]
-        used.update(names)
-        labels = {rows[name] for name in names}
-        if len(labels) == 1:
-            found.truths[uri] = SceneLabel(labels.pop(), classes)
-        elif labels:
-            found.rejects.append(_no_labels(uri, f"{table.name} gives it {' and '.join(sorted(labels))}"))
-        else:
-            found.rejects.append(_no_labels(uri, f"{table.name} has no row for it"))
-    found.rejects += [
-        Reject(f"labels/{table.name}#{name}", "plan", "no-such-scene", "there is no scene of this name")
-        for name in sorted(rows.keys() - used)
-    ]
-    return found
+def look_at_headers(products: Sequence[Product], settings: GeotiffSettings) -> dict[str, SceneHeader]:
+    """Read the headers of all scenes, by uri.
+
+    A scene that cannot be opened has an empty header here; the unit that opens it says why.
+    """
+    headers = {}
+    for product in products:
+        try:
+            headers[product.uri] = look_at_header(product, grid_request(settings))
+        except ItemError:
+            headers[product.uri] = SceneHeader(product.date, None, None)
+    return headers
 
 
-def _read_table(table: Path) -> dict[str, str]:
-    rows: dict[str, str] = {}
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines)
-            missing = [name for name in _CSV_COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise UsageError(
-                    "Cannot read labels",
-                    where=table,
-                    rule=f"the first line must name the columns scene,label; there is no {' and no '.join(missing)}",
+def _gather(
+    scenes: Sequence[Scene],
+    groups: Mapping[str, str],
+    settings: GeotiffSettings,
+    rejects: list[Reject],
+    need_labels: bool,
+) -> list[tuple[Scene, ...]]:
+    """Put the scenes of one place together, in the order of their dates; each date once."""
+    by_place: dict[str, list[Scene]] = {}
+    for scene in scenes:
+        by_place.setdefault(groups[scene.product.name], []).append(scene)
+    sites = []
+    for place in by_place.values():
+        dated: dict[str, Scene] = {}
+        for scene in sorted(place, key=lambda scene: (scene.date or "", scene.product.uri)):
+            if scene.date is None and len(place) > 1:
+                rejects.append(_no_date(scene))
+            elif scene.date is not None and scene.date in dated:
+                other = dated[scene.date].product.uri
+                message = f"{other} shows the same place on {scene.date}"
+                rejects.append(
+                    Reject(scene.product.uri, "plan", "same-date", message, "Leave one of them", Severity.SKIPPED)
                 )
-            for row in reader:
-                scene, label = ((row[name] or "").strip() for name in _CSV_COLUMNS)
-                if not scene or not label or rows.get(scene, label) != label:
-                    rule = "a scene has two labels" if scene in rows and label else "scene and label must both be given"
-                    raise UsageError("Cannot read labels", where=f"{table}:{reader.line_num}", rule=rule)
-                rows[scene] = label
-    except UnicodeDecodeError as error:
-        raise UsageError("Cannot read labels", where=table, rule=f"it must be UTF-8 ({error})") from error
-    if not rows:
-        raise UsageError("There are no labels", where=table, rule="it has no rows")
-    return rows
+            else:
+                dated[scene.date or ""] = scene
+        site = _with_labels_of_one_date(tuple(dated.values()), settings.label_date)
+        if site and (not need_labels or any(scene.truth is not None for scene in site)):
+            sites.append(site)
+    return sorted(sites, key=lambda site: site[0].product.uri)
 
 
-def _no_labels(uri: str, message: str) -> Reject:
-    return Reject(uri, "plan", "no-labels", message, "Add its labels, or leave it out of the input", Severity.FAILED)
+def _with_labels_of_one_date(site: tuple[Scene, ...], label_date: str | None) -> tuple[Scene, ...]:
+    """Leave labels that are the same for all scenes to the one that they describe: that of a date, or the latest."""
+    truths = [scene.truth for scene in site]
+    if len(site) < 2 or truths[0] is None or any(truth != truths[0] for truth in truths):
+        return site
+    described = [scene for scene in site if label_date is None or (scene.date or "").startswith(label_date)]
+    return tuple(scene if described and scene is described[-1] else replace(scene, truth=None) for scene in site)
+
+
+def _split_rules(
+    sites: Sequence[tuple[Scene, ...]],
+    groups: Mapping[str, str],
+    headers: Mapping[str, SceneHeader],
+    settings: GeotiffSettings,
+    rejects: list[Reject],
+) -> dict[str, SplitRule]:
+    """Say for each site, by the name of its first scene, how its tiles are put into splits."""
+    firsts = [site[0] for site in sites]
+    buffer_px = settings.overlap_px if settings.split_buffer_px is None else settings.split_buffer_px
+    rules = {scene.product.name: SplitRule(groups[scene.product.name], buffer_px=buffer_px) for scene in firsts}
+    match settings.split_by:
+        case "block":
+            blocks = Blocks(_block_side_m(firsts, headers, settings), settings.split_fractions())
+            return {name: replace(rule, blocks=blocks) for name, rule in rules.items()}
+        case "area" if settings.split_areas is not None:
+            areas = read_split_areas(settings.split_areas)
+            return {name: replace(rule, areas=areas) for name, rule in rules.items()}
+        case "date":
+            rejects += [_no_date(scene) for scene in firsts if scene.date is None]
+            # Scenes of one place may lie on both sides of a date: that is what such a split tests. Of a series the last
+            # date counts, so that nothing that is held out is trained on.
+            dates = {site[0].product.name: site[-1].date for site in sites}
+            return {
+                name: replace(rule, group=name, split=_split_of_date(date, settings))
+                for name, rule in rules.items()
+                if (date := dates[name]) is not None
+            }
+    fractions = settings.split_fractions()
+    footprints = {scene.product.name: headers[scene.product.uri].footprint for scene in firsts}
+    taken = taken_ground(footprints, {name: assign_split(rule.group, fractions) for name, rule in rules.items()})
+    return {name: replace(rule, taken=taken[name]) for name, rule in rules.items()}
+
+
+def _split_of_date(date: str, settings: GeotiffSettings) -> Split:
+    if settings.test_from is not None and date >= settings.test_from:
+        return Split.TEST
+    if settings.val_from is not None and date >= settings.val_from:
+        return Split.VAL
+    return Split.TRAIN
+
+
+def _block_side_m(scenes: Sequence[Scene], headers: Mapping[str, SceneHeader], settings: GeotiffSettings) -> float:
+    sides_m = [gsd_m * settings.tile_px for scene in scenes if (gsd_m := headers[scene.product.uri].gsd_m) is not None]
+    if settings.split_block_m is None:
+        if not sides_m:
+            raise UsageError(
+                "Cannot split by blocks",
+                rule="no scene says how large its pixels are on the ground",
+                action="Give the side of a block in --split-block-m, or use --split-by scene",
+            )
+        return float(f"{_BLOCK_TILES * sides_m[0]:.3g}")
+    if sides_m and settings.split_block_m < max(sides_m):
+        raise UsageError(
+            "Cannot split by blocks",
+            rule=f"--split-block-m must be at least the side of a tile, {max(sides_m):g} m, "
+            f"got {settings.split_block_m:g}",
+        )
+    return settings.split_block_m
+
+
+def grid_request(settings: GeotiffSettings) -> GridRequest:
+    """Return what the settings ask of the grid."""
+    snap_px = settings.tile_px - settings.overlap_px if settings.align == "geo" else None
+    return GridRequest(settings.crs, settings.gsd_m, snap_px)
+
+
+def _name_of(site: Sequence[Scene]) -> str:
+    more = f"+{len(site) - 1}" if len(site) > 1 else ""
+    return f"{site[0].product.name}{more}"
+
+
+def _no_date(scene: Scene) -> Reject:
+    return Reject(
+        scene.product.uri,
+        "plan",
+        "no-date",
+        "neither its metadata nor its name says when it was taken",
+        "Put the date into its name as YYYYMMDD",
+    )

@@ -1,175 +1,129 @@
-"""From stored values to 8 bits: one stretch a scene, whose limits are recorded and give the same pixels again."""
+"""From values to 8 bits: one stretch a scene or a data set, never a tile; its limits, recorded, give the pixels again.
+
+Values are physical: what is stored, times the scale and plus the offset of the band. Where both are trivial, they are
+what is stored.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
-from rasterio.windows import Window
 
 from domainvl.errors import ItemError
 
-from .raster import Mask, Pixels, read_window
-from .settings import NodataRule, StretchMode
-
-SAMPLE_PX = 1 << 22
-"""Scenes with more pixels are sampled on a regular lattice of about this many."""
+from .settings import StretchMode
 
 _AUTO = StretchMode("percentile", 2.0, 98.0)
-_CHUNK_PX = 1 << 22
-_CHUNK_WIDTH_PX = 2048
+_TABLE_BITS = 16
+"""Integers of up to so many bits are stretched through a table of all their values."""
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """A linear stretch, the same for all tiles of a scene.
+    """A linear stretch of one band.
 
     Attributes:
-        mode: What was asked for.
-        limits: For each band the stored values that become 0 and 255.
-        statistics: Where the limits come from the pixels: from which.
+        low: Physical value that becomes 0.
+        high: Physical value that becomes 255.
+        scale: Physical value = stored value x scale + offset.
+        offset: See ``scale``.
     """
 
-    mode: StretchMode
-    limits: tuple[tuple[float, float], ...]
-    statistics: str | None = None
+    low: float
+    high: float
+    scale: float = 1.0
+    offset: float = 0.0
 
-    def apply(self, pixels: Pixels) -> npt.NDArray[np.uint8]:
+    def apply(self, stored: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """Return ``round((value - low) / (high - low) * 255)``, clipped to 0..255, in double precision.
 
         Args:
-            pixels: Stored values, shape (bands, height, width); those that are not finite become 0.
+            stored: Stored values of any shape; those that are not finite become 0.
         """
-        if self.mode.kind == "none":
-            return pixels.astype(np.uint8, copy=False)
-        low, high = np.array(self.limits, dtype=np.float64).T[:, :, np.newaxis, np.newaxis]
-        scaled = (np.nan_to_num(pixels.astype(np.float64), posinf=0.0, neginf=0.0) - low) / (high - low)
-        stretched: npt.NDArray[np.uint8] = np.rint(np.clip(scaled, 0.0, 1.0) * 255.0).astype(np.uint8)
+        if stored.dtype == np.uint8 and self.is_identity:
+            return stored
+        if stored.dtype.kind in "ui" and stored.dtype.itemsize * 8 <= _TABLE_BITS:
+            unsigned = stored.view(np.dtype(f"u{stored.dtype.itemsize}"))
+            # clip skips a check of each index, of which none can be out of range.
+            return np.take(_table(self, stored.dtype), unsigned, mode="clip")
+        return self.apply_exactly(stored.astype(np.float64))
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether values of 0 to 255 stay as they are."""
+        return (self.low, self.high, self.scale, self.offset) == (0.0, 255.0, 1.0, 0.0)
+
+    def apply_exactly(self, stored: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+        """Do it by the formula, value by value."""
+        values = np.nan_to_num(stored, posinf=0.0, neginf=0.0)
+        if (self.scale, self.offset) != (1.0, 0.0):
+            values = values * self.scale + self.offset
+        scaled = np.clip((values - self.low) / (self.high - self.low), 0.0, 1.0)
+        stretched: npt.NDArray[np.uint8] = np.rint(scaled * 255.0).astype(np.uint8)
         return stretched
 
-    def record(self) -> dict[str, Any]:
-        """Return what the sample says about it."""
-        record: dict[str, Any] = {"mode": str(self.mode), "limits": [list(pair) for pair in self.limits]}
-        return record if self.statistics is None else record | {"statistics": self.statistics}
+
+@lru_cache(maxsize=64)
+def _table(stretch: Stretch, dtype: np.dtype[Any]) -> npt.NDArray[np.uint8]:
+    """Return what becomes of each stored value of an integer type, by its bits read as unsigned."""
+    bits = np.arange(1 << (8 * dtype.itemsize), dtype=np.dtype(f"u{dtype.itemsize}"))
+    return stretch.apply_exactly(bits.view(dtype).astype(np.float64))
 
 
-def find_stretch(
-    dataset: rasterio.DatasetReader,
-    bands: Sequence[int],
-    mode: StretchMode | None,
-    *,
-    nodata: NodataRule | None,
-    uri: str,
-) -> Stretch:
-    """Find the stretch of a scene.
+def choose_mode(mode: StretchMode | None, dtypes: Sequence[np.dtype[Any]], *, uri: str) -> StretchMode:
+    """Check that a method suits the stored types, or choose one.
 
     Args:
-        dataset: The open scene.
-        bands: Band numbers from 1.
         mode: The method; where None, none for uint8 and percentiles for other types.
-        nodata: What marks missing pixels instead of the file's own mask.
+        dtypes: Stored types of the bands.
         uri: Name of the scene in messages.
 
     Raises:
-        ItemError: If the method does not suit the scene's type or no pixel is valid.
+        ItemError: If it does not suit them.
     """
-    types = [np.dtype(dataset.dtypes[index - 1]) for index in bands]
-    if any(dtype.kind not in "uif" for dtype in types):
-        raise _unsuitable(uri, f"bands must be integers or floats, got {_list(types)}", "Write its amplitude first")
+    if any(dtype.kind not in "uif" for dtype in dtypes):
+        raise _unsuitable(uri, f"bands must be integers or floats, got {_list(dtypes)}", "Write its amplitude first")
     if mode is None:
-        mode = StretchMode("none") if all(dtype == np.uint8 for dtype in types) else _AUTO
-    match mode.kind:
-        case "none":
-            if any(dtype != np.uint8 for dtype in types):
-                raise _unsuitable(
-                    uri, f"--stretch none is for uint8, got {_list(types)}", "Use --stretch percentile:2,98"
-                )
-            return Stretch(mode, ((0.0, 255.0),) * len(bands))
-        case "fixed":
-            return Stretch(mode, ((mode.low, mode.high),) * len(bands))
-        case "dtype":
-            if any(dtype.kind == "f" for dtype in types):
-                raise _unsuitable(
-                    uri, f"--stretch dtype is for integers, got {_list(types)}", "Use --stretch fixed:LOW,HIGH"
-                )
-            ranges = [np.iinfo(dtype) for dtype in types]
-            return Stretch(mode, tuple((float(info.min), float(info.max)) for info in ranges))
-        case "percentile":
-            return _percentiles(dataset, bands, mode, nodata, uri)
+        return StretchMode("none") if all(dtype == np.uint8 for dtype in dtypes) else _AUTO
+    if mode.kind == "none" and any(dtype != np.uint8 for dtype in dtypes):
+        raise _unsuitable(uri, f"--stretch none is for uint8, got {_list(dtypes)}", "Use --stretch percentile:2,98")
+    if mode.kind == "dtype" and any(dtype.kind == "f" for dtype in dtypes):
+        raise _unsuitable(uri, f"--stretch dtype is for integers, got {_list(dtypes)}", "Use --stretch fixed:LOW,HIGH")
+    return mode
 
 
-def _percentiles(
-    dataset: rasterio.DatasetReader, bands: Sequence[int], mode: StretchMode, nodata: NodataRule | None, uri: str
-) -> Stretch:
-    step_px = math.ceil(math.sqrt(dataset.width * dataset.height / SAMPLE_PX))
-    values: list[Pixels] = []
-    unreadable = 0
-    for window in _chunks(dataset):
-        for part in _readable_parts(dataset, bands, window, nodata, uri):
-            if part is None:
-                unreadable += 1
-                continue
-            pixels, valid, origin = part
-            rows, columns = (slice(-offset % step_px, None, step_px) for offset in origin)
-            values.append(pixels[:, rows, columns][:, valid[rows, columns]])
-    sample = np.concatenate(values, axis=1) if values else np.empty((len(bands), 0))
-    if sample.shape[1] == 0:
-        rule = "none of its blocks can be read" if unreadable else "none of its pixels is valid"
-        raise ItemError(
-            "Cannot stretch a scene",
-            reason="scene-read" if unreadable else "no-valid-pixels",
-            where=uri,
-            rule=rule,
-            action="Fetch the file again" if unreadable else "Check its nodata value, or name another with --nodata",
-        )
-    limits = np.percentile(sample.astype(np.float64, copy=False), [mode.low, mode.high], axis=1).T
-    # A band of one value has no range; with a range of 1 it becomes 0 instead of dividing by zero.
-    pairs = tuple((float(low), float(high) if high > low else float(low) + 1.0) for low, high in limits)
-    lattice = "all pixels" if step_px == 1 else f"a lattice of one pixel in {step_px} x {step_px}"
-    statistics = f"linear percentiles of {lattice}, {sample.shape[1]} of them valid"
-    if unreadable:
-        statistics += f"; {unreadable} damaged blocks left out"
-    return Stretch(mode, pairs, statistics)
+def find_limits(
+    mode: StretchMode, dtype: np.dtype[Any], values: npt.NDArray[np.float64], scale: float, offset: float
+) -> tuple[float, float]:
+    """Find the physical values that become 0 and 255.
 
-
-def _readable_parts(
-    dataset: rasterio.DatasetReader, bands: Sequence[int], window: Window, nodata: NodataRule | None, uri: str
-) -> Iterator[tuple[Pixels, Mask, tuple[int, int]] | None]:
-    """Read a window as a whole or, where a block of it is damaged, block by block.
-
-    Yields:
-        Pixels, mask and (row, column) of the upper left pixel; None for a damaged block. The tiles that it
-        lies in are rejected one by one; here it only lowers the number of pixels.
+    Args:
+        mode: The method.
+        dtype: Stored type of the band.
+        values: Valid physical values, where the method looks at them (:attr:`StretchMode.looks_at_pixels`).
+        scale: Physical value = stored value x scale + offset.
+        offset: See ``scale``.
     """
-    try:
-        yield *read_window(dataset, bands, window, nodata=nodata, uri=uri), (window.row_off, window.col_off)
-    except ItemError:
-        block_height_px, block_width_px = dataset.block_shapes[0]
-        for block in _cut(window, block_width_px, block_height_px):
-            try:
-                yield *read_window(dataset, bands, block, nodata=nodata, uri=uri), (block.row_off, block.col_off)
-            except ItemError:
-                yield None
-
-
-def _chunks(dataset: rasterio.DatasetReader) -> Iterator[Window]:
-    """Cut a scene into windows of whole blocks, for strips and for square blocks alike."""
-    block_height_px, block_width_px = dataset.block_shapes[0]
-    width_px = min(dataset.width, max(1, _CHUNK_WIDTH_PX // block_width_px) * block_width_px)
-    height_px = max(1, _CHUNK_PX // width_px // block_height_px) * block_height_px
-    return _cut(Window(0, 0, dataset.width, dataset.height), width_px, height_px)
-
-
-def _cut(window: Window, width_px: int, height_px: int) -> Iterator[Window]:
-    right_px, bottom_px = window.col_off + window.width, window.row_off + window.height
-    for y_px in range(window.row_off, bottom_px, height_px):
-        for x_px in range(window.col_off, right_px, width_px):
-            yield Window(x_px, y_px, min(width_px, right_px - x_px), min(height_px, bottom_px - y_px))
+    match mode.kind:
+        case "fixed":
+            return mode.low, mode.high
+        case "none":
+            return 0.0, 255.0
+        case "dtype":
+            ends = [float(end) * scale + offset for end in (np.iinfo(dtype).min, np.iinfo(dtype).max)]
+            return min(ends), max(ends)
+        case "stddev":
+            mean, deviation = float(values.mean()), float(values.std())
+            low, high = mean - mode.high * deviation, mean + mode.high * deviation
+        case "percentile":
+            low, high = (float(value) for value in np.percentile(values, [mode.low, mode.high]))
+    # A band of one value has no range; with a range of 1 it becomes 0 instead of dividing by zero.
+    return low, high if high > low else low + 1.0
 
 
 def _unsuitable(uri: str, rule: str, action: str) -> ItemError:

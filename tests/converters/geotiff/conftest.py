@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from converted import Converted
+from PIL import Image as PILImage
 from rasterio.transform import Affine, from_origin
 from rasterio.warp import transform as transform_coordinates
 
@@ -123,3 +125,72 @@ def rejects_of() -> Callable[[ConversionSummary], list[dict[str, Any]]]:
         return [json.loads(line) for line in (summary.out / "rejects.jsonl").read_text().splitlines()]
 
     return read
+
+
+@pytest.fixture
+def write_table(tmp_path) -> Callable[..., Path]:
+    """Write a CSV that gives scenes a label each."""
+
+    def write(**labels: str) -> Path:
+        path = tmp_path / "labels.csv"
+        path.write_text("scene,label\n" + "".join(f"{scene},{label}\n" for scene, label in labels.items()))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def pixels_of() -> Callable[..., np.ndarray]:
+    """Read the pixels of one image of a sample."""
+
+    def read(summary: ConversionSummary, sample: Sample, image: int = 0) -> np.ndarray:
+        with PILImage.open(summary.out / sample.images[image].path) as stored:
+            return np.asarray(stored)
+
+    return read
+
+
+@pytest.fixture
+def tiles_of(samples_of) -> Callable[[ConversionSummary], dict[str, Sample]]:
+    """Read one sample a tile, by the name of the tile."""
+
+    def read(summary: ConversionSummary) -> dict[str, Sample]:
+        return {sample_id.rpartition("/")[0]: sample for sample_id, sample in samples_of(summary).items()}
+
+    return read
+
+
+class ConvertedScenes(Converted):
+    """What came out of scenes: samples by id, one of each tile, pixels, rejects and the manifest."""
+
+    @property
+    def tiles(self) -> dict[str, Sample]:
+        """One sample a tile, by the name of the tile."""
+        return {sample_id.rpartition("/")[0]: sample for sample_id, sample in self.samples.items()}
+
+    def pixels(self, tile: str, image: int = 0) -> np.ndarray:
+        """The pixels of one image of a tile."""
+        with PILImage.open(self.out / self.tiles[tile].images[image].path) as stored:
+            return np.asarray(stored)
+
+    def details(self, tile: str, image: int = 0) -> dict[str, Any]:
+        """What the record says about one image of a tile."""
+        return self.tiles[tile].images[image].source.details
+
+    def questions(self, tile: str) -> dict[str, Sample]:
+        """The samples of a tile by the last part of their id."""
+        return {
+            sample_id.rpartition("/")[2]: sample
+            for sample_id, sample in self.samples.items()
+            if sample_id.rpartition("/")[0] == tile
+        }
+
+
+@pytest.fixture
+def convert_scenes(tmp_path) -> Callable[..., ConvertedScenes]:
+    """Convert into a new folder and read what came out."""
+
+    def run_converter(source: Path, *, out: str = "out", **settings: Any) -> ConvertedScenes:
+        return ConvertedScenes("geotiff", source, tmp_path / out, **settings)
+
+    return run_converter

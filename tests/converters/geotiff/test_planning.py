@@ -1,9 +1,14 @@
+"""Which scenes are converted, what is known of each, which belong together, and in which split they are."""
+
 import numpy as np
 import pytest
+from rasterio.transform import from_origin
 
 from domainvl.converters.geotiff import GeotiffSettings
-from domainvl.converters.geotiff.planning import ObjectLabels, SceneLabel, plan_scenes
+from domainvl.converters.geotiff.labels.truth import SceneLabel, VectorObjects
+from domainvl.converters.geotiff.planning import plan_sites
 from domainvl.errors import InputNotFoundError, NothingToDoError, UsageError
+from domainvl.schema import Split
 
 
 @pytest.fixture
@@ -26,13 +31,13 @@ def table(tmp_path):
 
 
 def plan(source, **settings):
-    return plan_scenes(source, GeotiffSettings(**settings))
+    return plan_sites(source, GeotiffSettings(**settings))
 
 
 def test_scenes_are_found_below_a_folder_and_sorted(folder, table):
     found = plan(folder, labels=table("a,x", "b,y", "c,x"))
     assert [unit.uri for unit in found.units] == ["a.TIFF", "b.tif", "sub/c.tif"]
-    assert [unit.stem for unit in found.units] == ["a", "b", "sub/c"]
+    assert [unit.name for unit in found.units] == ["a", "b", "sub/c"]
     assert sorted(found.sources) == ["a.TIFF", "b.tif", "labels/labels.csv", "sub/c.tif"]
 
 
@@ -43,7 +48,7 @@ def test_a_mask_beside_a_scene_is_a_source(folder, table):
 
 def test_a_table_labels_scenes_by_path_name_or_stem(folder, table):
     found = plan(folder, labels=table("a,oak", "b.tif,pine", "sub/c.tif,oak"))
-    assert [unit.truth for unit in found.units] == [
+    assert [unit.scenes[0].truth for unit in found.units] == [
         SceneLabel("oak", ("oak", "pine")),
         SceneLabel("pine", ("oak", "pine")),
         SceneLabel("oak", ("oak", "pine")),
@@ -85,7 +90,7 @@ def test_a_scene_that_the_table_names_twice_differently_is_rejected(folder, tabl
 
 
 def test_settings_of_vector_labels_do_not_go_with_a_table(folder, table):
-    with pytest.raises(UsageError, match="--label-name is for vector labels"):
+    with pytest.raises(UsageError, match="--label-name means nothing for a CSV of scenes"):
         plan(folder, labels=table("a,oak"), label_name="oak")
 
 
@@ -103,10 +108,10 @@ def test_a_folder_gives_each_scene_its_own_file_and_all_the_same_classes(folder,
     write_boxes(tmp_path / "labels" / "a.geojson", [("oak", 0, 0, 1, 1)])
     write_boxes(tmp_path / "labels" / "c.geojson", [("pine", 0, 0, 1, 1)])
     found = plan(folder, labels=tmp_path / "labels", label_field="class")
-    truths = {unit.uri: unit.truth for unit in found.units}
+    truths = {unit.uri: unit.scenes[0].truth for unit in found.units}
     assert sorted(truths) == ["a.TIFF", "sub/c.tif"]
     for uri, name in (("a.TIFF", "a.geojson"), ("sub/c.tif", "c.geojson")):
-        assert isinstance(truths[uri], ObjectLabels)
+        assert isinstance(truths[uri], VectorObjects)
         assert truths[uri].file.path == tmp_path / "labels" / name
         assert truths[uri].classes == ("oak", "pine")
         assert not truths[uri].shared
@@ -135,8 +140,120 @@ def test_scenes_of_one_name_are_told_apart_or_rejected(folder, table, write_scen
 
 def test_an_empty_folder_and_a_wrong_extension_are_errors(tmp_path, table):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(NothingToDoError, match=r"\.tif or \.tiff"):
+    with pytest.raises(NothingToDoError, match=r"no product and no file that ends in \.tif"):
         plan(tmp_path / "empty", labels=table("a,oak"))
-    (tmp_path / "scene.png").write_bytes(b"")
-    with pytest.raises(UsageError, match=r"got \.png"):
-        plan(tmp_path / "scene.png", labels=table("a,oak"))
+    (tmp_path / "scene.doc").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"scene\.doc"):
+        plan(tmp_path / "scene.doc", labels=table("a,oak"))
+
+
+@pytest.fixture
+def dates(tmp_path, write_scene):
+    """Four scenes of one place, one of them a day late in the alphabet and one without a date, and one far away."""
+    folder = tmp_path / "in"
+    pixels = np.ones((1, 40, 40), np.uint8)
+    for name in ("x_20200501.tif", "z_20100501.tif", "y_20150501.tif", "again_20150501.tif", "undated.tif"):
+        write_scene(folder / name, pixels)
+    write_scene(folder / "far_20120101.tif", pixels, transform=from_origin(600_000, 5_600_000, 10, 10))
+    return folder
+
+
+def test_scenes_of_one_place_are_a_series_in_the_order_of_their_dates(dates, table):
+    labels = table(*(f"{path.stem},x" for path in sorted(dates.glob("*.tif"))))
+    found = plan(dates, labels=labels, series=True)
+    assert [[scene.date for scene in site.scenes] for site in found.units] == [
+        ["2012-01-01"],
+        ["2010-05-01", "2015-05-01", "2020-05-01"],
+    ]
+    assert [site.name for site in found.units] == ["far_20120101", "z_20100501+2"]
+    assert [(reject.input, reject.reason, reject.severity) for reject in found.rejects] == [
+        ("undated.tif", "no-date", "failed"),
+        ("y_20150501.tif", "same-date", "skipped"),
+    ]
+
+
+def test_labels_of_a_shared_file_describe_one_date_of_a_series(dates, tmp_path, write_boxes):
+    labels = write_boxes(tmp_path / "l.geojson", [("oak", 1, 1, 9, 9)])
+
+    def labelled(**settings):
+        found = plan(dates, labels=labels, label_field="class", series=True, **settings)
+        site = next(site for site in found.units if len(site.scenes) == 3)
+        return [scene.date for scene in site.scenes if scene.truth is not None]
+
+    assert labelled() == ["2020-05-01"]
+    assert labelled(label_date="2015") == ["2015-05-01"]
+
+
+def test_geo_40_scenes_of_one_place_are_one_group_and_others_their_own(dates, table):
+    labels = table(*(f"{path.stem},x" for path in sorted(dates.glob("*.tif"))))
+    groups = {unit.uri: unit.rule.group for unit in plan(dates, labels=labels).units}
+    assert groups.pop("far_20120101.tif") == "far_20120101"
+    assert len(groups) == 5 and set(groups.values()) == {"again_20150501"}
+
+
+def test_geo_40_dates_decide_where_they_are_asked_to(dates, table):
+    labels = table(*(f"{path.stem},x" for path in sorted(dates.glob("*.tif"))))
+    found = plan(dates, labels=labels, split_by="date", val_from="2012-01-02", test_from="2020")
+    assert {unit.uri: (unit.rule.split, unit.rule.group) for unit in found.units} == {
+        "again_20150501.tif": (Split.VAL, "again_20150501"),
+        "far_20120101.tif": (Split.TRAIN, "far_20120101"),
+        "x_20200501.tif": (Split.TEST, "x_20200501"),
+        "y_20150501.tif": (Split.VAL, "y_20150501"),
+        "z_20100501.tif": (Split.TRAIN, "z_20100501"),
+    }
+    assert [(reject.input, reject.reason) for reject in found.rejects] == [("undated.tif", "no-date")]
+
+
+def test_geo_40_a_series_that_shows_a_held_out_date_is_held_out(dates, table):
+    labels = table(*(f"{path.stem},x" for path in sorted(dates.glob("*.tif"))))
+    found = plan(dates, labels=labels, series=True, split_by="date", test_from="2020")
+    assert {site.name: site.rule.split for site in found.units} == {
+        "far_20120101": Split.TRAIN,
+        "z_20100501+2": Split.TEST,
+    }
+
+
+def test_geo_40_blocks_are_no_smaller_than_a_tile(dates, table):
+    labels = table("x_20200501,x")
+    with pytest.raises(UsageError, match="at least the side of a tile, 160 m, got 100"):
+        plan(dates, labels=labels, split_by="block", tile_px=16, split_block_m=100.0)
+    (site,) = plan(dates, labels=labels, split_by="block", tile_px=16).units
+    assert site.rule.blocks.side_m == 640  # four tiles of 16 px of 10 m
+
+
+def test_geo_40_blocks_need_a_size_where_no_scene_has_one(tmp_path, write_scene, table):
+    write_scene(tmp_path / "in" / "a.tif", np.ones((1, 8, 8), np.uint8), crs=None, transform=None)
+    with pytest.raises(UsageError, match="no scene says how large its pixels are.*--split-block-m"):
+        plan(tmp_path / "in", labels=table("a,x"), split_by="block")
+
+
+def test_the_buffer_is_the_overlap_where_nothing_is_said(folder, table):
+    assert plan(folder, labels=table("a,x"), overlap_px=24).units[0].rule.buffer_px == 24
+    assert plan(folder, labels=table("a,x"), overlap_px=24, split_buffer_px=0).units[0].rule.buffer_px == 0
+
+
+def test_the_date_of_one_scene_alone_is_found_too(tmp_path, write_scene, table):
+    import rasterio
+
+    path = write_scene(tmp_path / "in" / "a.tif", np.ones((1, 8, 8), np.uint8))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(TIFFTAG_DATETIME="2018:07:16 06:06:23")
+    (site,) = plan(tmp_path / "in", labels=table("a,x")).units
+    assert site.scenes[0].date == "2018-07-16"
+
+
+def test_a_scene_that_cannot_be_opened_is_left_to_its_unit(folder, table):
+    (folder / "d.tif").write_text("no raster")
+    found = plan(folder, labels=table("a,x", "b,y", "d,x", "c,x"))
+    assert [unit.uri for unit in found.units] == ["a.TIFF", "b.tif", "d.tif", "sub/c.tif"]
+
+
+def test_an_unknown_sensor_is_refused(folder, table):
+    with pytest.raises(UsageError, match=r"no sensor 'sputnik'.*sentinel-2"):
+        plan(folder, labels=table("a,x"), sensor="sputnik")
+
+
+def test_a_plan_names_its_files_by_their_place_below_the_input(folder, table):
+    (unit,) = plan(folder, labels=table("a,x")).units
+    assert str(folder) not in unit.scenes[0].product.path
+    assert unit.files()[0] == folder / "a.TIFF"

@@ -1,4 +1,4 @@
-"""Whole conversions: pixels, boxes, questions and records of tiles."""
+"""Whole conversions: which tiles come out, what is shown in them, and what is said of those that do not."""
 
 import json
 import math
@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import rasterio
 from builders import bytes_of
-from PIL import Image
 from rasterio.transform import Affine, from_origin
+from rasterio.windows import Window
 
 from domainvl.converters.geotiff import CONVERTER, GeotiffSettings
 from domainvl.converters.geotiff.generate import generate_scenes
@@ -21,28 +21,8 @@ from domainvl.files import hash_file
 from domainvl.schema import Task
 
 
-def pixels_of(summary, sample):
-    with Image.open(summary.out / sample.images[0].path) as image:
-        return np.asarray(image)
-
-
-def by_tile(samples):
-    """One sample a tile, by the tile's name."""
-    return {sample_id.rpartition("/")[0]: sample for sample_id, sample in samples.items()}
-
-
 def noise(shape, dtype="uint16", seed=0):
     return np.random.default_rng(seed).integers(1, 4000, shape).astype(dtype)
-
-
-@pytest.fixture
-def table(tmp_path):
-    def write(**labels):
-        path = tmp_path / "labels.csv"
-        path.write_text("scene,label\n" + "".join(f"{scene},{label}\n" for scene, label in labels.items()))
-        return path
-
-    return write
 
 
 def test_a_known_box_comes_back_through_longitude_and_latitude(tmp_path, write_scene, write_boxes, run, samples_of):
@@ -75,66 +55,63 @@ def test_all_classes_of_the_file_are_asked_about(tmp_path, write_scene, write_bo
 
 def recreate(details, scene):
     """Make a tile again from its record alone, without any code of the converter."""
-    window = details["window"]
-    side_px = details_side(details)
+    window, channels = details["window"], details["view"]["channels"]
+    tile = np.full((details["tile_px"], details["tile_px"], len(channels)), details["fill_grey"], dtype=np.uint8)
     with rasterio.open(scene) as dataset:
-        box = rasterio.windows.Window(window["col"], window["row"], window["width"], window["height"])
-        stored = dataset.read(details["bands"], window=box)
+        box = Window(window["col"], window["row"], window["width"], window["height"])
+        stored = dataset.read([channel["bands"][0]["number"] for channel in channels], window=box)
         valid = dataset.dataset_mask(window=box) > 0
-    tile = np.full((side_px, side_px, len(stored)), details["fill_grey"], dtype=np.uint8)
-    for index, (low, high) in enumerate(details["stretch"]["limits"]):
-        shown = np.rint(np.clip((stored[index].astype(float) - low) / (high - low), 0, 1) * 255)
+    for index, channel in enumerate(channels):
+        values = stored[index].astype(float) * channel["scale"] + channel["offset"]
+        low, high = channel["limits"]
+        shown = np.rint(np.clip((values - low) / (high - low), 0, 1) * 255)
         tile[: window["height"], : window["width"], index][valid] = shown[valid]
     return tile
 
 
-def details_side(details):
-    return details["tile_px"]
-
-
-def test_a_tile_is_made_again_from_its_record_alone(tmp_path, write_scene, write_boxes, run, samples_of):
+def test_geo_02_a_tile_is_made_again_from_its_record_alone(tmp_path, write_scene, write_boxes, run, tiles_of, pixels_of):
     pixels = noise((4, 150, 170))
     pixels[:, 100:, 130:140] = 0
     path = write_scene(tmp_path / "s2.tif", pixels, nodata=0, descriptions=("B02", "B03", "B04", "B08"))
     labels = write_boxes(tmp_path / "l.geojson", [("barn", 10, 10, 150, 140)])
     summary = run(path, labels=labels, label_field="class", tile_px=64, min_visible=0)
-    tiles = by_tile(samples_of(summary))
+    tiles = tiles_of(summary)
     assert len(tiles) == 9
     for sample in tiles.values():
         assert (pixels_of(summary, sample) == recreate(sample.images[0].source.details, path)).all()
 
 
-def test_the_record_leads_back_to_the_ground(tmp_path, write_scene, write_boxes, run, samples_of):
+def test_the_record_leads_back_to_the_ground(tmp_path, write_scene, write_boxes, run, tiles_of):
     path = write_scene(tmp_path / "scene.tif", noise((3, 100, 100)))
     labels = write_boxes(tmp_path / "l.geojson", [("barn", 70, 70, 80, 80)])
-    samples = samples_of(run(path, labels=labels, label_field="class", tile_px=64))
-    source = by_tile(samples)["scene/r1c1"].images[0].source
+    tiles = tiles_of(run(path, labels=labels, label_field="class", tile_px=64))
+    source = tiles["scene/r1c1"].images[0].source
     assert (source.uri, source.sha256, source.size_bytes) == ("scene.tif", hash_file(path), path.stat().st_size)
     details = source.details
     assert details["window"] == {"col": 64, "row": 64, "width": 36, "height": 36}
     assert details["transform"] == [10, 0, 400_640, 0, -10, 5_599_360]
     assert details["crs"] == "EPSG:32633"
     assert details["gsd_m"] == 10
-    assert details["bands"] == [1, 2, 3]
+    assert [channel["bands"][0]["number"] for channel in details["view"]["channels"]] == [1, 2, 3]
     assert details["valid_fraction"] == 1
 
 
-def test_one_stretch_for_the_scene_makes_overlaps_equal(tmp_path, write_scene, table, run, samples_of):
+def test_geo_02_one_stretch_for_the_scene_makes_overlaps_equal(tmp_path, write_scene, write_table, run, tiles_of, pixels_of):
     # A gradient: a stretch of each tile by itself would give every tile other bytes.
     pixels = np.tile(np.arange(0, 4000, 20, dtype=np.uint16), (1, 100, 1))
     path = write_scene(tmp_path / "a.tif", pixels)
-    summary = run(path, labels=table(a="x"), tile_px=100, overlap_px=50)
-    tiles = by_tile(samples_of(summary))
+    summary = run(path, labels=write_table(a="x"), tile_px=100, overlap_px=50)
+    tiles = tiles_of(summary)
     left, middle = (pixels_of(summary, tiles[f"a/r0c{column}"]) for column in (0, 1))
     assert (left[:, 50:] == middle[:, :50]).all()
-    assert len({json.dumps(tile.images[0].source.details["stretch"]) for tile in tiles.values()}) == 1
+    assert len({json.dumps(tile.images[0].source.details["view"]) for tile in tiles.values()}) == 1
 
 
-def test_missing_and_padded_pixels_have_the_fill_colour(tmp_path, write_scene, table, run, samples_of):
+def test_geo_05_missing_and_padded_pixels_have_the_fill_colour(tmp_path, write_scene, write_table, run, samples_of, pixels_of):
     pixels = np.full((1, 40, 50), 200, np.uint8)
     pixels[0, 10:20, 30:50] = 0
     path = write_scene(tmp_path / "a.tif", pixels, nodata=0)
-    summary = run(path, labels=table(a="x"), tile_px=64, fill_grey=77)
+    summary = run(path, labels=write_table(a="x"), tile_px=64, fill_grey=77)
     (sample,) = samples_of(summary).values()
     shown = pixels_of(summary, sample)
     assert shown.shape == (64, 64)
@@ -145,29 +122,31 @@ def test_missing_and_padded_pixels_have_the_fill_colour(tmp_path, write_scene, t
     assert sample.images[0].source.details["valid_fraction"] == 1 - 200 / 2000
 
 
-def test_tiles_with_too_little_data_are_left_out_and_counted(tmp_path, write_scene, table, run, samples_of, rejects_of):
+def test_geo_06_tiles_with_too_little_data_are_left_out_and_counted(
+    tmp_path, write_scene, write_table, run, tiles_of, rejects_of
+):
     pixels = np.zeros((1, 20, 80), np.uint8)
     pixels[:, :, :50] = 9  # tiles of 20 columns: full, full, half, empty
     path = write_scene(tmp_path / "a.tif", pixels, nodata=0)
-    summary = run(path, labels=table(a="x"), tile_px=20)
-    assert sorted(by_tile(samples_of(summary))) == ["a/r0c0", "a/r0c1", "a/r0c2"]
+    summary = run(path, labels=write_table(a="x"), tile_px=20)
+    assert sorted(tiles_of(summary)) == ["a/r0c0", "a/r0c1", "a/r0c2"]
     (reject,) = rejects_of(summary)
     assert (reject["input"], reject["reason"], reject["severity"]) == ("a/r0c3", "min-valid", "skipped")
     assert summary.exit_code == ExitCode.DONE
 
 
-def test_dropped_edges_are_counted(tmp_path, write_scene, table, run, rejects_of):
+def test_geo_11_dropped_edges_are_counted(tmp_path, write_scene, write_table, run, rejects_of):
     path = write_scene(tmp_path / "a.tif", np.ones((1, 50, 50), np.uint8))
-    (reject,) = rejects_of(run(path, labels=table(a="x"), tile_px=40, edge="drop"))
+    (reject,) = rejects_of(run(path, labels=write_table(a="x"), tile_px=40, edge="drop"))
     assert reject["reason"] == "edge-dropped"
     assert reject["message"].startswith("900 pixels")  # 50 x 50 - 40 x 40
 
 
-def test_a_shifted_tile_stays_in_the_scene(tmp_path, write_scene, write_boxes, run, samples_of):
+def test_geo_11_a_shifted_tile_stays_in_the_scene(tmp_path, write_scene, write_boxes, run, tiles_of):
     path = write_scene(tmp_path / "a.tif", noise((1, 64, 100)))
     labels = write_boxes(tmp_path / "l.geojson", [("barn", 90, 10, 100, 20)])
     summary = run(path, labels=labels, label_field="class", tile_px=64, edge="shift")
-    tile = by_tile(samples_of(summary))["a/r0c1"]
+    tile = tiles_of(summary)["a/r0c1"]
     assert tile.objects[0].box_px == pytest.approx((54, 10, 64, 20), abs=1e-2)
     assert tile.images[0].source.details["window"]["col"] == 36
 
@@ -195,12 +174,12 @@ def test_a_tile_with_nothing_to_ask_is_counted(tmp_path, write_scene, write_boxe
 
 
 def test_an_empty_tile_outside_all_labels_is_no_proof_of_absence(
-    tmp_path, write_scene, write_boxes, run, samples_of, rejects_of
+    tmp_path, write_scene, write_boxes, run, tiles_of, rejects_of
 ):
     path = write_scene(tmp_path / "a.tif", noise((1, 64, 256)))
     labels = write_boxes(tmp_path / "l.geojson", [("barn", 10, 10, 20, 20), ("barn", 130, 10, 140, 20)])
     summary = run(path, labels=labels, label_field="class", tile_px=64)
-    assert sorted(by_tile(samples_of(summary))) == ["a/r0c0", "a/r0c1", "a/r0c2"]
+    assert sorted(tiles_of(summary)) == ["a/r0c0", "a/r0c1", "a/r0c2"]
     (reject,) = rejects_of(summary)
     assert (reject["input"], reject["reason"], reject["severity"]) == ("a/r0c3", "outside-labels", "skipped")
 
@@ -237,11 +216,13 @@ def test_repaired_rings_are_told_in_the_sample(tmp_path, write_scene, write_geoj
     }
 
 
-def test_a_scene_label_makes_a_classification_question_for_each_tile(tmp_path, real_data, table, run, samples_of):
+def test_a_scene_label_makes_a_classification_question_for_each_tile(
+    real_data, write_table, run, samples_of, pixels_of
+):
     naip = real_data / "remote_sensing/opengeos__data/naip"
     years = {path.stem: path.stem[-8:-4] for path in naip.glob("*.tif")}
     assert sorted(years.values()) == ["2010", "2016", "2020"]
-    summary = run(naip, labels=table(**years))
+    summary = run(naip, labels=write_table(**years))
     samples = samples_of(summary)
     assert len(samples) == 3 * 4  # 934 x 723 px in tiles of 512
     sample = samples["m_4709963_se_14_1_20160816/r0c1/class"]
@@ -251,22 +232,22 @@ def test_a_scene_label_makes_a_classification_question_for_each_tile(tmp_path, r
     assert len({s.split for s in samples.values() if s.group == sample.group}) == 1
     # uint8 is shown as it is, the first three of four bands
     with rasterio.open(naip / "m_4709963_se_14_1_20160816.tif") as dataset:
-        stored = dataset.read([1, 2, 3], window=rasterio.windows.Window(512, 0, 422, 512)).transpose(1, 2, 0)
-        valid = dataset.dataset_mask(window=rasterio.windows.Window(512, 0, 422, 512)) > 0
+        stored = dataset.read([1, 2, 3], window=Window(512, 0, 422, 512)).transpose(1, 2, 0)
+        valid = dataset.dataset_mask(window=Window(512, 0, 422, 512)) > 0
     assert (pixels_of(summary, sample)[:, :422][valid] == stored[valid]).all()
 
 
-def test_a_palette_is_expanded_to_its_colours(tmp_path, write_scene, table, run, samples_of):
+def test_geo_07_a_palette_is_expanded_to_its_colours(tmp_path, write_scene, write_table, run, samples_of, pixels_of):
     path = write_scene(tmp_path / "cover.tif", np.array([[[1, 2], [3, 0]]], dtype=np.uint8), nodata=0)
     with rasterio.open(path, "r+") as dataset:
         dataset.write_colormap(1, {1: (10, 20, 30), 2: (200, 100, 50), 3: (0, 0, 255)})
-    summary = run(path, labels=table(cover="x"), tile_px=16, fill_grey=9)
+    summary = run(path, labels=write_table(cover="x"), tile_px=16, fill_grey=9)
     (sample,) = samples_of(summary).values()
     assert pixels_of(summary, sample)[:2, :2].tolist() == [[[10, 20, 30], [200, 100, 50]], [[0, 0, 255], [9, 9, 9]]]
 
 
 def test_a_damaged_scene_is_rejected_tile_by_tile_and_others_go_on(
-    tmp_path, real_data, write_scene, table, run, samples_of, rejects_of
+    tmp_path, real_data, write_scene, write_table, run, tiles_of, rejects_of
 ):
     folder = tmp_path / "in"
     write_scene(folder / "good.tif", noise((3, 64, 64)))
@@ -276,15 +257,15 @@ def test_a_damaged_scene_is_rejected_tile_by_tile_and_others_go_on(
     with rasterio.open(folder / "corrupt.tif") as dataset:
         for row in range(2):
             for column in range(2):
-                window = rasterio.windows.Window(512 * column, 512 * row, 512, 512)
+                window = Window(512 * column, 512 * row, 512, 512)
                 try:
                     dataset.read(window=window), dataset.dataset_mask(window=window)
                     readable.add(f"corrupt/r{row}c{column}")
                 except rasterio.errors.RasterioIOError:
                     continue
     assert 0 < len(readable) < 4
-    summary = run(folder, labels=table(good="x", corrupt="y", text="z"))
-    assert set(by_tile(samples_of(summary))) == readable | {"good/r0c0"}
+    summary = run(folder, labels=write_table(good="x", corrupt="y", text="z"))
+    assert set(tiles_of(summary)) == readable | {"good/r0c0"}
     rejects = rejects_of(summary)
     assert [(reject["input"], reject["reason"]) for reject in rejects if reject["stage"] == "convert"] == [
         ("text.tif", "scene-open")
@@ -295,7 +276,7 @@ def test_a_damaged_scene_is_rejected_tile_by_tile_and_others_go_on(
     assert str(tmp_path) not in (summary.out / "rejects.jsonl").read_text()
 
 
-def test_a_damaged_block_does_not_spoil_the_statistics(tmp_path, write_scene, table, run, samples_of, rejects_of):
+def test_a_damaged_block_does_not_spoil_the_statistics(tmp_path, write_scene, write_table, run, tiles_of, rejects_of):
     pixels = noise((1, 4096, 64))
     path = write_scene(tmp_path / "a.tif", pixels, tiled=True, blockxsize=64, blockysize=64, compress="deflate")
     with rasterio.open(path) as dataset:
@@ -303,14 +284,14 @@ def test_a_damaged_block_does_not_spoil_the_statistics(tmp_path, write_scene, ta
     content = bytearray(path.read_bytes())
     content[offset : offset + 64] = b"\xff" * 64
     path.write_bytes(content)
-    summary = run(path, labels=table(a="x"), tile_px=64)
-    assert "a/r1c0" not in by_tile(samples_of(summary))
+    summary = run(path, labels=write_table(a="x"), tile_px=64)
+    assert "a/r1c0" not in tiles_of(summary)
     assert [reject["input"] for reject in rejects_of(summary)] == ["a/r1c0"]
-    sample = by_tile(samples_of(summary))["a/r0c0"]
-    statistics = sample.images[0].source.details["stretch"]["statistics"]
-    assert statistics == f"linear percentiles of all pixels, {63 * 64 * 64} of them valid; 1 damaged blocks left out"
+    sample = tiles_of(summary)["a/r0c0"]
+    view = sample.images[0].source.details["view"]
+    assert view["statistics"] == f"all pixels, {63 * 64 * 64} of them valid; 1 damaged blocks left out"
     kept = np.delete(pixels[0], slice(64, 128), axis=0)
-    assert sample.images[0].source.details["stretch"]["limits"][0] == pytest.approx(np.percentile(kept, [2, 98]))
+    assert view["channels"][0]["limits"] == pytest.approx(np.percentile(kept, [2, 98]))
 
 
 def test_nothing_converted_says_why(tmp_path, write_scene, write_boxes, run):
@@ -320,22 +301,22 @@ def test_nothing_converted_says_why(tmp_path, write_scene, write_boxes, run):
         run(scene, labels=labels, label_field="class")
 
 
-def test_a_scene_without_crs_can_have_a_scene_label(tmp_path, write_scene, table, run, samples_of):
+def test_geo_17_a_scene_without_crs_can_have_a_scene_label(tmp_path, write_scene, write_table, run, samples_of):
     scene = write_scene(tmp_path / "bare.tif", noise((1, 64, 64)), crs=None, transform=None)
-    (sample,) = samples_of(run(scene, labels=table(bare="x"))).values()
+    (sample,) = samples_of(run(scene, labels=write_table(bare="x"))).values()
     assert "crs" not in sample.images[0].source.details
 
 
-def test_the_gsd_is_the_side_of_a_pixel_of_equal_area(tmp_path, write_scene, table, run, samples_of):
+def test_geo_38_the_gsd_is_the_side_of_a_pixel_of_equal_area(tmp_path, write_scene, write_table, run, samples_of):
     angle = math.radians(30)
     transform = Affine(4 * math.cos(angle), math.sin(angle), 0, 4 * math.sin(angle), -math.cos(angle), 0)
     scene = write_scene(tmp_path / "a.tif", noise((1, 64, 64)), transform=transform)
-    (sample,) = samples_of(run(scene, labels=table(a="x"))).values()
+    (sample,) = samples_of(run(scene, labels=write_table(a="x"))).values()
     assert sample.images[0].source.details["gsd_m"] == pytest.approx(2.0)  # 4 m x 1 m
 
 
 @pytest.mark.slow
-def test_memory_does_not_grow_with_the_scene(tmp_path):
+def test_geo_10_memory_does_not_grow_with_the_scene(tmp_path):
     """A scene of 0.9 GB, written sparse, in a process of its own whose peak memory is read at the end."""
     script = """
 import re, sys
@@ -386,7 +367,7 @@ def test_a_scene_gives_the_same_in_bands_and_at_once(tmp_path, run, monkeypatch)
     assert found[0] == found[1] == found[2] == found[3]
 
 
-def test_bands_take_about_as_many_tiles_as_are_worth_it(write_scene, write_boxes, tmp_path):
+def test_bands_take_about_as_many_tiles_as_are_worth_it(tmp_path, write_scene, write_boxes):
     write_scene(tmp_path / "in" / "scene.tif", np.ones((1, 1000, 100), np.uint8))
     settings = GeotiffSettings(labels=write_boxes(tmp_path / "l.geojson", [("a", 5, 5, 20, 20)]), tile_px=20)
     (scene,) = CONVERTER.plan(tmp_path / "in", settings).units

@@ -1,106 +1,90 @@
+"""From values to 8 bits, by formula."""
+
 import numpy as np
 import pytest
 
-from domainvl.converters.geotiff.raster import open_scene
 from domainvl.converters.geotiff.settings import StretchMode
-from domainvl.converters.geotiff.stretch import SAMPLE_PX, Stretch, find_stretch
+from domainvl.converters.geotiff.stretch import Stretch, choose_mode, find_limits
 from domainvl.errors import ItemError
 
-PERCENTILE = StretchMode("percentile", 2.0, 98.0)
+FLOAT, UINT8, UINT16, INT16 = (np.dtype(name) for name in ("float32", "uint8", "uint16", "int16"))
 
 
-def stretch_of(path, mode=None, bands=(1,)):
-    with open_scene(path, path.name) as dataset:
-        return find_stretch(dataset, bands, mode, nodata=None, uri=path.name)
+def limits_of(mode, values, dtype=FLOAT, scale=1.0, offset=0.0):
+    return find_limits(mode, dtype, np.asarray(values, dtype=np.float64), scale, offset)
 
 
 def test_fixed_limits_give_hand_computed_bytes():
-    # (value - 100) / 400 * 255: 0, 0, 63.75, 127.5 (to even: 128), 255, 255
-    pixels = np.array([[[0, 100, 200, 300, 500, 65535]]], dtype=np.uint16)
-    stretch = Stretch(StretchMode("fixed", 100, 500), ((100.0, 500.0),))
-    assert stretch.apply(pixels).tolist() == [[[0, 0, 64, 128, 255, 255]]]
+    # (value - 100) / 400 * 255: below 0, 0, 63.75, 127.5 (to even: 128), 255, above 255
+    pixels = np.array([0, 100, 200, 300, 500, 65535], dtype=np.uint16)
+    assert Stretch(100.0, 500.0).apply(pixels).tolist() == [0, 0, 64, 128, 255, 255]
 
 
-def test_each_band_has_its_own_limits():
-    pixels = np.array([[[50.0]], [[50.0]]], dtype=np.float32)
-    stretch = Stretch(PERCENTILE, ((0.0, 100.0), (0.0, 50.0)))
-    assert stretch.apply(pixels).ravel().tolist() == [128, 255]
+def test_geo_04_scale_and_offset_give_hand_computed_bytes():
+    # DN * 1e-4 - 0.1 is 0, 0.1, 0.15, 0.3, 0.4; of 0..0.3 that is 0, 85, 127.5 (128), 255, above
+    stretch = Stretch(0.0, 0.3, scale=1e-4, offset=-0.1)
+    pixels = np.array([1000, 2000, 2500, 4000, 5000], dtype=np.uint16)
+    assert stretch.apply(pixels).tolist() == [0, 85, 128, 255, 255]
+    assert stretch.apply(pixels.astype(np.float64)).tolist() == [0, 85, 128, 255, 255]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16"])
+def test_the_table_of_an_integer_type_gives_what_the_formula_does(dtype):
+    """Each value of the type, negative ones too."""
+    info = np.iinfo(dtype)
+    pixels = np.arange(info.min, info.max + 1).astype(dtype).reshape(16, -1)
+    stretch = Stretch(-20.0, 90.0, scale=0.5, offset=3.0)
+    expected = np.rint(np.clip((pixels.astype(float) * 0.5 + 3.0 + 20.0) / 110.0, 0, 1) * 255)
+    assert (stretch.apply(pixels) == expected).all()
 
 
 def test_values_that_are_not_finite_give_no_warning_and_a_byte():
-    pixels = np.array([[[np.nan, np.inf, -np.inf]]])
     with np.errstate(all="raise"):
-        assert Stretch(PERCENTILE, ((0.0, 1.0),)).apply(pixels).tolist() == [[[0, 0, 0]]]
+        assert Stretch(0.0, 1.0).apply(np.array([np.nan, np.inf, -np.inf])).tolist() == [0, 0, 0]
 
 
-def test_uint8_is_left_alone_by_default(tmp_path, write_scene):
-    pixels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
-    stretch = stretch_of(write_scene(tmp_path / "a.tif", pixels))
-    assert stretch.mode.kind == "none"
-    assert (stretch.apply(pixels) == pixels).all()
+def test_uint8_is_left_alone_by_default():
+    assert choose_mode(None, [UINT8, UINT8], uri="a.tif") == StretchMode("none")
+    pixels = np.arange(256, dtype=np.uint8)
+    assert (Stretch(*limits_of(StretchMode("none"), [], UINT8)).apply(pixels) == pixels).all()
 
 
-def test_dtype_takes_the_whole_range_of_the_type(tmp_path, write_scene):
-    path = write_scene(tmp_path / "a.tif", np.zeros((1, 4, 4), np.int16))
-    assert stretch_of(path, StretchMode("dtype")).limits == ((-32768.0, 32767.0),)
+def test_other_types_are_stretched_between_percentiles_by_default():
+    assert choose_mode(None, [UINT8, UINT16], uri="a.tif") == StretchMode("percentile", 2.0, 98.0)
 
 
-@pytest.mark.parametrize(("dtype", "kind"), [("uint16", "none"), ("float32", "none"), ("float32", "dtype")])
-def test_a_method_that_does_not_suit_the_type_is_refused(tmp_path, write_scene, dtype, kind):
-    path = write_scene(tmp_path / "a.tif", np.zeros((1, 4, 4), dtype))
-    with pytest.raises(ItemError, match=dtype) as error:
-        stretch_of(path, StretchMode(kind))
+def test_dtype_takes_the_whole_range_of_the_type():
+    assert limits_of(StretchMode("dtype"), [], INT16) == (-32768.0, 32767.0)
+    # A negative scale turns it round.
+    assert limits_of(StretchMode("dtype"), [], UINT8, scale=-2.0, offset=10.0) == (-500.0, 10.0)
+
+
+def test_geo_02_stddev_is_the_mean_and_so_many_deviations():
+    # Mean 4, deviation sqrt((9 + 1 + 1 + 9) / 4) = sqrt(5).
+    low, high = limits_of(StretchMode("stddev", 0.0, 2.0), [1.0, 3.0, 5.0, 7.0])
+    assert (low, high) == pytest.approx((4 - 2 * 5**0.5, 4 + 2 * 5**0.5), abs=1e-12)
+
+
+def test_percentiles_are_those_of_the_definition():
+    # Of 0..100 the percentile of p is p.
+    assert limits_of(StretchMode("percentile", 2.0, 98.0), np.arange(101)) == pytest.approx((2.0, 98.0))
+
+
+@pytest.mark.parametrize("mode", [StretchMode("percentile", 2.0, 98.0), StretchMode("stddev", 0.0, 2.0)])
+def test_one_value_does_not_divide_by_zero(mode):
+    low, high = limits_of(mode, np.full(50, 700.0))
+    with np.errstate(all="raise"):
+        assert Stretch(low, high).apply(np.full(3, 700, np.uint16)).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [(UINT16, "none"), (FLOAT, "none"), (FLOAT, "dtype")])
+def test_a_method_that_does_not_suit_the_type_is_refused(dtype, kind):
+    with pytest.raises(ItemError, match=rf"in a\.tif.*{dtype.name}.*Use --stretch") as error:
+        choose_mode(StretchMode(kind), [dtype], uri="a.tif")
     assert error.value.reason == "pixel-type"
 
 
-def test_complex_pixels_are_refused(tmp_path, write_scene):
-    path = write_scene(tmp_path / "slc.tif", np.ones((1, 4, 4), np.complex64))
-    with pytest.raises(ItemError, match="complex64"):
-        stretch_of(path)
-
-
-def test_limits_are_those_of_numpy_over_the_whole_scene(tmp_path, write_scene):
-    pixels = np.random.default_rng(0).integers(1, 5000, (2, 300, 500), dtype=np.uint16)
-    stretch = stretch_of(write_scene(tmp_path / "a.tif", pixels), bands=(2,))
-    assert stretch.limits[0] == pytest.approx(np.percentile(pixels[1], [2, 98]), abs=1e-9)
-    assert stretch.statistics == "linear percentiles of all pixels, 150000 of them valid"
-
-
-def test_missing_pixels_do_not_move_the_limits(tmp_path, write_scene):
-    # Every row holds the same values, so that rows can be taken out without changing the distribution.
-    rows = np.tile(np.random.default_rng(1).permutation(np.arange(1000.0, 1500.0)), (100, 1))[np.newaxis]
-    clean = stretch_of(write_scene(tmp_path / "clean.tif", rows.astype(np.float32)))
-    holed = rows.astype(np.float32)
-    holed[:, :40] = -9999.0
-    holed[:, 50] = np.nan
-    holed[:, 51] = np.inf
-    holed[:, 52] = -np.inf
-    path = write_scene(tmp_path / "holed.tif", holed, nodata=-9999.0)
-    assert stretch_of(path).limits[0] == pytest.approx(clean.limits[0], abs=1.0)
-    assert stretch_of(path) == stretch_of(path)
-    assert "28500 of them valid" in stretch_of(path).statistics  # 57 rows of 500
-
-
-def test_a_large_scene_is_sampled_on_a_lattice_and_says_so(tmp_path, write_scene):
-    side_px = 2201  # read in parts of 1905 rows: an odd number, so that the lattice must go on over the seam
-    assert side_px**2 > SAMPLE_PX
-    pixels = np.random.default_rng(2).uniform(200, 4200, (1, side_px, side_px)).astype(np.float32)
-    stretch = stretch_of(write_scene(tmp_path / "a.tif", pixels, blockysize=1))
-    lattice = pixels[0, ::2, ::2]
-    assert stretch.limits[0] == pytest.approx(np.percentile(lattice, [2, 98]), abs=1e-9)
-    assert stretch.limits[0] == pytest.approx(np.percentile(pixels, [2, 98]), abs=3)
-    assert "one pixel in 2 x 2" in stretch.statistics
-
-
-def test_a_scene_of_one_value_does_not_divide_by_zero(tmp_path, write_scene):
-    pixels = np.full((1, 8, 8), 700, np.uint16)
-    stretch = stretch_of(write_scene(tmp_path / "a.tif", pixels))
-    with np.errstate(all="raise"):
-        assert (stretch.apply(pixels) == 0).all()
-
-
-def test_a_scene_without_valid_pixels_is_refused(real_data):
-    path = real_data / "remote_sensing/rasterio__rasterio/tests/data/all-nodata.tif"
-    with pytest.raises(ItemError, match="none of its pixels is valid") as error:
-        stretch_of(path, bands=(1, 2, 3))
-    assert error.value.reason == "no-valid-pixels"
+def test_complex_pixels_are_refused():
+    with pytest.raises(ItemError, match="complex64") as error:
+        choose_mode(None, [np.dtype("complex64")], uri="slc.tif")
+    assert error.value.reason == "pixel-type"

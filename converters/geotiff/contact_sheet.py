@@ -1,0 +1,94 @@
+"""A sheet of tiles with their boxes and names: what a careful person looks at before converting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from domainvl.schema import Box
+
+_COLUMNS = 4
+_SIDE_PX = 384
+_CAPTION_PX = 18
+_MARGIN_PX = 8
+_PAPER = (255, 255, 255)
+_INK = (30, 30, 30)
+_IGNORED = (150, 150, 150)
+# Okabe and Ito, Color Universal Design (2008): told apart by colour-blind readers too.
+_COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178))
+
+
+@dataclass(frozen=True)
+class SheetTile:
+    """One tile of a sheet.
+
+    Attributes:
+        name: Its name.
+        pixels: uint8 of shape (side, side) or (side, side, 3).
+        boxes: Box in pixels of the tile, class, and whether it would be ignored.
+    """
+
+    name: str
+    pixels: npt.NDArray[np.uint8]
+    boxes: Sequence[tuple[Box, str, bool]]
+
+
+def draw_sheet(tiles: Sequence[SheetTile]) -> npt.NDArray[np.uint8]:
+    """Draw tiles in rows of four, with a colour a class; ignored objects are grey.
+
+    Args:
+        tiles: At least one.
+
+    Returns:
+        uint8 of shape (height, width, 3).
+    """
+    labels = sorted({label for tile in tiles for _, label, _ in tile.boxes})
+    colours = {label: _COLOURS[index % len(_COLOURS)] for index, label in enumerate(labels)}
+    columns = min(_COLUMNS, len(tiles))
+    rows = -(-len(tiles) // columns)
+    cell_px = (_SIDE_PX + _MARGIN_PX, _SIDE_PX + _CAPTION_PX + _MARGIN_PX)
+    legend_px = _CAPTION_PX + _MARGIN_PX if labels else 0
+    sheet = Image.new("RGB", (columns * cell_px[0] + _MARGIN_PX, rows * cell_px[1] + _MARGIN_PX + legend_px), _PAPER)
+    for index, tile in enumerate(tiles):
+        row, column = divmod(index, columns)
+        origin = (_MARGIN_PX + column * cell_px[0], _MARGIN_PX + row * cell_px[1])
+        _draw_tile(sheet, tile, origin, colours)
+    _draw_legend(sheet, colours, rows * cell_px[1] + _MARGIN_PX)
+    return np.asarray(sheet)
+
+
+def _draw_tile(
+    sheet: Image.Image, tile: SheetTile, origin: tuple[int, int], colours: dict[str, tuple[int, int, int]]
+) -> None:
+    side_px = tile.pixels.shape[0]
+    scale = _SIDE_PX / side_px
+    shown = Image.fromarray(tile.pixels).convert("RGB").resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BICUBIC)
+    pen = ImageDraw.Draw(shown)
+    # Ignored ones first, so that none covers what is asked about.
+    for box_px, label, ignored in sorted(tile.boxes, key=lambda box: not box[2]):
+        corners = [value * scale for value in box_px]
+        pen.rectangle(corners, outline=_IGNORED if ignored else colours[label], width=2)
+    sheet.paste(shown, origin)
+    caption = f"{tile.name}, {sum(not ignored for _, _, ignored in tile.boxes)} objects"
+    ImageDraw.Draw(sheet).text((origin[0], origin[1] + _SIDE_PX + 2), caption, _INK, font=_font())
+
+
+def _draw_legend(sheet: Image.Image, colours: dict[str, tuple[int, int, int]], top_px: int) -> None:
+    pen = ImageDraw.Draw(sheet)
+    x = _MARGIN_PX
+    for label, colour in colours.items():
+        width_px = int(pen.textlength(label, font=_font())) + _CAPTION_PX + _MARGIN_PX
+        if x + width_px > sheet.width:
+            pen.text((x, top_px), "...", _INK, font=_font())
+            return
+        pen.rectangle((x, top_px + 3, x + 12, top_px + 15), outline=colour, width=3)
+        pen.text((x + _CAPTION_PX, top_px), label, _INK, font=_font())
+        x += width_px + _MARGIN_PX
+
+
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(13)

@@ -1,0 +1,258 @@
+"""Rasters of class numbers: what their numbers mean, and which class covers what of a scene."""
+
+from __future__ import annotations
+
+import csv
+import io
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from affine import Affine
+from rasterio.enums import ColorInterp, Resampling
+from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+from rasterio.windows import Window
+
+from domainvl.errors import ItemError, UsageError
+
+from ..georeference import SceneGrid
+from ..products import Band, Product
+from ..products.metadata import parse_xml
+from ..reading import GridReader, Mask, open_product
+from .text_files import read_text
+
+ClassNumbers = npt.NDArray[np.integer]
+"""Class numbers, shape (height, width)."""
+
+_COLUMNS = ("value", "name")
+_MAX_NUMBER = 1 << 24
+"""Pixels are counted in a list with a place for each number; a larger one is no class but an identifier."""
+
+_PAM_SUFFIX = ".aux.xml"
+_RAT_NAME, _RAT_MIN, _RAT_MIN_MAX = "2", "3", "5"
+"""What a column of a raster attribute table is for: GFU_Name, GFU_Min and GFU_MinMax of GDAL's GDALRATFieldUsage."""
+
+
+@dataclass(frozen=True)
+class ClassRaster:
+    """A raster of class numbers, looked at but not read.
+
+    Attributes:
+        path: The file.
+        uri: The name by which it may be mentioned.
+        names: Class of each number; pixels with another number are unknown.
+    """
+
+    path: Path
+    uri: str
+    names: Mapping[int, str]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """All classes, sorted."""
+        return tuple(sorted(set(self.names.values())))
+
+
+def read_class_names(path: Path) -> dict[int, str]:
+    """Read what class numbers mean, from a CSV with the columns ``value,name``; several numbers may be of one class.
+
+    Args:
+        path: The file.
+
+    Raises:
+        UsageError: If it is no such table.
+    """
+    try:
+        reader = csv.DictReader(io.StringIO(read_text(path, path.name), newline=""), skipinitialspace=True)
+    except ItemError as error:
+        raise UsageError(
+            "Cannot read the names of classes", where=path, rule=error.rule, action=error.action
+        ) from error
+    missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
+    if missing:
+        rule = f"the first line must name the columns value,name; there is no {' and no '.join(missing)}"
+        raise UsageError("Cannot read the names of classes", where=path, rule=rule)
+    names: dict[int, str] = {}
+    for row in reader:
+        value, name = ((row[column] or "").strip() for column in _COLUMNS)
+        broken = _broken_rule(value, name, names)
+        if broken is not None:
+            raise UsageError("Cannot read the names of classes", where=f"{path}:{reader.line_num}", rule=broken)
+        names[int(value)] = name
+    if not names:
+        raise UsageError("Cannot read the names of classes", where=path, rule="it has no rows")
+    return names
+
+
+def look_at_class_raster(path: Path, uri: str, *, class_names: Path | None = None) -> ClassRaster:
+    """Find out what a raster of class numbers holds.
+
+    Args:
+        path: The file.
+        uri: The name by which it may be mentioned.
+        class_names: CSV with the columns ``value,name``; what the raster's own ``.aux.xml`` says where None.
+
+    Raises:
+        UsageError: If it cannot be read, is no raster of whole numbers in one band, or its numbers have no names.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(path) as dataset:
+                kinds = [np.dtype(dtype).kind for dtype in dataset.dtypes]
+                bands = [
+                    kind for kind, role in zip(kinds, dataset.colorinterp, strict=True) if role != ColorInterp.alpha
+                ]
+    except RasterioIOError as error:
+        raise UsageError("Cannot read a raster of classes", where=path, rule=str(error.__cause__ or error)) from error
+    if len(bands) != 1 or bands[0] not in "iu":
+        seen = f"{len(bands)} bands" if len(bands) != 1 else f"values of type {dataset.dtypes[0]}"
+        raise UsageError(
+            "Cannot use a raster of classes",
+            where=path,
+            rule=f"it must have one band of whole numbers, one a class; it has {seen}",
+            action="Convert it, with gdal_translate -b 1 -ot Byte for one",
+        )
+    names = _own_names(path) if class_names is None else read_class_names(class_names)
+    if not names:
+        raise UsageError(
+            "Cannot use a raster of classes",
+            where=path,
+            rule="nothing says what its numbers mean",
+            action="Name a CSV with the columns value,name in --class-names",
+        )
+    largest = max(names, key=abs)
+    if abs(largest) > _MAX_NUMBER:
+        rule = f"no class number may be beyond {_MAX_NUMBER} or -{_MAX_NUMBER}, {names[largest]} has {largest}"
+        raise UsageError("Cannot use a raster of classes", where=path, rule=rule)
+    return ClassRaster(path, uri, names)
+
+
+class Cover:
+    """A raster of classes, open on the grid of a scene.
+
+    Args:
+        raster: The raster.
+        reader: Reads it on the grid.
+    """
+
+    def __init__(self, raster: ClassRaster, reader: GridReader) -> None:
+        self._bands = _product(raster).bands
+        self._numbers = np.array(sorted(raster.names))
+        self._reader = reader
+
+    def read(self, window: Window) -> tuple[ClassNumbers, Mask]:
+        """Read class numbers of a window of the grid.
+
+        Args:
+            window: Columns and rows of the grid.
+
+        Returns:
+            The numbers, each as it is stored somewhere, never a mean; and where they are known: not nodata, inside the
+            raster, and a number with a name.
+
+        Raises:
+            ItemError: If a block cannot be decoded.
+        """
+        (numbers,), valid = self._reader.read(self._bands, window)
+        return numbers, valid & np.isin(numbers, self._numbers)
+
+
+@contextmanager
+def open_cover(raster: ClassRaster, grid: SceneGrid) -> Iterator[Cover]:
+    """Open a raster of classes on the grid of a scene; where pixels do not coincide, the nearest one counts.
+
+    A raster without georeference that is as large as the scene is taken to lie on its stored pixels.
+
+    Args:
+        raster: The raster, in any CRS.
+        grid: The scene's grid.
+
+    Raises:
+        ItemError: If it cannot be opened.
+    """
+    with open_product(_product(raster)) as opened:
+        own = opened.stored_pixels(str(raster.path))
+        if own.crs is None and grid.stored_to_grid == Affine.identity():
+            grid = replace(grid, crs=None, transform=None)
+        yield Cover(raster, opened.reader(grid, nodata=None, resampling=Resampling.nearest))
+
+
+def read_cover(raster: ClassRaster, grid: SceneGrid, window: Window) -> tuple[ClassNumbers, Mask]:
+    """Read class numbers of one window; for several, see :func:`open_cover`.
+
+    Raises:
+        ItemError: If it cannot be opened or a block cannot be decoded.
+    """
+    with open_cover(raster, grid) as cover:
+        return cover.read(window)
+
+
+def shares(numbers: ClassNumbers, known: Mask, names: Mapping[int, str]) -> dict[str, float]:
+    """Return the share of each class in the known pixels.
+
+    Args:
+        numbers: Class numbers, shape (height, width).
+        known: Where they are known, and have a name.
+        names: Class of each number.
+
+    Returns:
+        All classes, sorted; the shares add up to 1, or are all 0 where no pixel is known.
+    """
+    lowest, highest = min(names), max(names)
+    counts = np.bincount(numbers[known].astype(np.int64) - lowest, minlength=highest - lowest + 1)
+    total = max(int(counts.sum()), 1)
+    pixels = dict.fromkeys(sorted(set(names.values())), 0)
+    for number, name in names.items():
+        pixels[name] += int(counts[number - lowest])
+    return {name: count / total for name, count in pixels.items()}
+
+
+def _broken_rule(value: str, name: str, names: Mapping[int, str]) -> str | None:
+    try:
+        number = int(value)
+    except ValueError:
+        return f"value must be a whole number, got {value!r}"
+    if not name:
+        return f"{value} has no name"
+    return f"{value} is there twice" if number in names else None
+
+
+def _product(raster: ClassRaster) -> Product:
+    path = str(raster.path)
+    return Product(raster.uri, raster.uri, "file", path, ((raster.uri, path),), (Band("class", None, path, 1),))
+
+
+def _own_names(path: Path) -> dict[int, str]:
+    """Read names from the file beside a raster in which GDAL keeps what the format has no place for."""
+    beside = path.with_name(path.name + _PAM_SUFFIX)
+    if not beside.is_file():
+        return {}
+    try:
+        root = parse_xml(beside.read_bytes(), beside.name)
+    except ItemError as error:
+        raise UsageError("Cannot read the names of classes", where=beside, rule=error.rule) from error
+    table = root.find("PAMRasterBand/GDALRasterAttributeTable")
+    if table is not None:
+        return _names_in_table(table)
+    categories = [(element.text or "").strip() for element in root.findall("PAMRasterBand/CategoryNames/Category")]
+    return {number: name for number, name in enumerate(categories) if name}
+
+
+def _names_in_table(table: ElementTree.Element) -> dict[int, str]:
+    usages = [field.findtext("Usage", "") for field in table.findall("FieldDefn")]
+    value = next((usages.index(usage) for usage in (_RAT_MIN_MAX, _RAT_MIN) if usage in usages), None)
+    if value is None or _RAT_NAME not in usages:
+        return {}
+    rows = [[(cell.text or "").strip() for cell in row.findall("F")] for row in table.findall("Row")]
+    names = {}
+    for row in rows:
+        if len(row) == len(usages) and row[usages.index(_RAT_NAME)]:
+            names[round(float(row[value]))] = row[usages.index(_RAT_NAME)]
+    return names

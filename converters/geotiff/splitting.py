@@ -1,0 +1,340 @@
+"""Which split a tile belongs to, decided before anything is cut, so that no ground lies in two splits.
+
+A tile belongs to a split only if all the ground that it shows, and a buffer around it, does; else it is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import shapely
+from rasterio.crs import CRS
+from rasterio.warp import transform as transform_coordinates
+from shapely import STRtree
+from shapely.geometry.base import BaseGeometry
+
+from domainvl.errors import ItemError, UsageError
+from domainvl.schema import Box, Split, SplitFractions, assign_split
+
+from .georeference import LONLAT, Points, SceneGrid
+from .grid import Tile
+from .headers import footprint, outline_in
+
+EQUAL_AREA = CRS.from_epsg(6933)
+"""EASE-Grid 2.0 Global, in metres of equal area: blocks of ground that scenes of all CRSs share."""
+
+_HALF_GIRTH_M = 17_367_530.45
+"""Easting of the antimeridian there (Brodzik et al., EASE-Grid 2.0, 2012, table 1: map extent)."""
+
+SAME_PLACE = 0.5
+"""Scenes of which the smaller is covered to this share by the other show one place, and are never divided."""
+
+_TOUCH = 1e-3
+"""Scenes that overlap by a smaller share of the smaller one only touch."""
+
+_SPLIT_FIELD = "split"
+_RANK = {Split.TRAIN: 0, Split.VAL: 1, Split.TEST: 2}
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Squares of ground, each drawn into a split by its name.
+
+    Attributes:
+        side_m: Their side.
+        fractions: Shares of the splits.
+    """
+
+    side_m: float
+    fractions: SplitFractions
+
+
+@dataclass(frozen=True)
+class SplitArea:
+    """Ground of one split.
+
+    Attributes:
+        name: Names it as a group.
+        split: Its split.
+        wkb: Its outline, as well-known binary in longitude and latitude.
+    """
+
+    name: str
+    split: Split
+    wkb: bytes
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """How the tiles of a scene are put into splits; plain values, so that it can stand in a unit of work.
+
+    Attributes:
+        group: The group of all its tiles, unless they are divided by ground.
+        split: The split of all its tiles, where it must not be drawn.
+        blocks: Tiles are divided by blocks.
+        areas: Tiles are divided by areas.
+        taken: Ground that a split of a higher rank (test, then val) has: outlines in longitude and latitude.
+        buffer_px: Pixels around a tile that must lie in the same split.
+    """
+
+    group: str
+    split: Split | None = None
+    blocks: Blocks | None = None
+    areas: tuple[SplitArea, ...] = ()
+    taken: tuple[bytes, ...] = ()
+    buffer_px: int = 0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tile belongs."""
+
+    group: str
+    split: Split | None
+
+
+class NoSplitError(Exception):
+    """A tile lies on ground of two splits, or of none.
+
+    Attributes:
+        reason: Stable code.
+        message: Which rule it breaks.
+        action: What the user can do.
+    """
+
+    def __init__(self, reason: str, message: str, action: str) -> None:
+        self.reason, self.message, self.action = reason, message, action
+        super().__init__(message)
+
+
+class Splitter:
+    """Puts the tiles of one scene into splits.
+
+    Args:
+        rule: How.
+        grid: The scene's grid.
+        uri: Name of the scene in messages.
+
+    Raises:
+        ItemError: If the scene has no place on Earth, by which it could be divided.
+    """
+
+    def __init__(self, rule: SplitRule, grid: SceneGrid, *, uri: str) -> None:
+        self._rule = rule
+        self._grid = grid
+        needs_ground = rule.blocks is not None or rule.areas
+        if needs_ground and outline_in(grid, EQUAL_AREA if rule.blocks else LONLAT) is None:
+            raise ItemError(
+                "Cannot split by ground",
+                reason="no-crs",
+                where=uri,
+                rule="the scene has no georeference that leads to a place on Earth",
+                action="Use --split-by scene",
+            )
+        self._areas = [shapely.from_wkb(area.wkb) for area in rule.areas]
+        self._area_tree = STRtree(self._areas)
+        self._taken = [shapely.from_wkb(wkb) for wkb in rule.taken]
+        shapely.prepare(self._taken)
+
+    def place(self, tile: Tile) -> Place:
+        """Return where a tile belongs.
+
+        Raises:
+            NoSplitError: If it lies on ground of two splits, or of none.
+        """
+        buffer_px = self._rule.buffer_px
+        box_px = (
+            tile.x_px - buffer_px,
+            tile.y_px - buffer_px,
+            tile.x_px + tile.width_px + buffer_px,
+            tile.y_px + tile.height_px + buffer_px,
+        )
+        if self._rule.blocks is not None:
+            return self._by_block(self._rule.blocks, box_px)
+        if self._rule.areas:
+            return self._by_area(box_px)
+        if self._taken:
+            outline = footprint(self._grid, box_px)
+            if outline is not None and any(shapely.intersects(self._taken, outline)):
+                raise NoSplitError(
+                    "split-border",
+                    "another scene that is held out shows the same ground",
+                    "Use --split-by block to divide the ground instead of the scenes",
+                )
+        return Place(self._rule.group, self._rule.split)
+
+    def _by_block(self, blocks: Blocks, box_px: Box) -> Place:
+        outline = outline_in(self._grid, EQUAL_AREA, box_px)
+        if outline is None:
+            raise NoSplitError("outside-earth", "its corners have no place on Earth", "Use --split-by scene")
+        side_m = blocks.side_m
+        left, middle, right = _across(outline[:, 0])
+        bottom, top = outline[:, 1].min(), outline[:, 1].max()
+        columns = [column for low, high in _turns(left, right) for column in _numbers(low, high, side_m)]
+        names = [_block(column, row, side_m) for row in _numbers(bottom, top, side_m) for column in columns]
+        splits = {assign_split(name, blocks.fractions) for name in names}
+        if len(splits) > 1:
+            raise NoSplitError(
+                "split-border",
+                f"it, with {self._rule.buffer_px} px around, lies on blocks of {' and '.join(sorted(splits))}",
+                "Larger blocks (--split-block-m) leave out fewer tiles",
+            )
+        column, row = math.floor(middle / side_m), math.floor(outline[:, 1].mean() / side_m)
+        return Place(_block(column, row, side_m), splits.pop())
+
+    def _by_area(self, box_px: Box) -> Place:
+        outline = footprint(self._grid, box_px)
+        found = [] if outline is None else sorted(self._area_tree.query(outline, predicate="intersects"))
+        if outline is None or not found:
+            raise NoSplitError("outside-areas", "it lies in none of --split-areas", "Add an area that holds it")
+        splits = {self._rule.areas[index].split for index in found}
+        if len(splits) > 1 or not shapely.union_all([self._areas[index] for index in found]).covers(outline):
+            raise NoSplitError(
+                "split-border",
+                f"it, with {self._rule.buffer_px} px around, lies on the border of {' and '.join(sorted(splits))}",
+                "Larger areas leave out fewer tiles",
+            )
+        best = max(found, key=lambda index: shapely.intersection(self._areas[index], outline).area)
+        return Place(self._rule.areas[best].name, splits.pop())
+
+
+def _across(xs_m: Points) -> tuple[float, float, float]:
+    """Return the least, the mean and the greatest x of an outline, the last one beyond the antimeridian if need be."""
+    if np.ptp(xs_m) > _HALF_GIRTH_M:
+        xs_m = np.where(xs_m < 0.0, xs_m + 2 * _HALF_GIRTH_M, xs_m)
+    middle = float(xs_m.mean())
+    return float(xs_m.min()), middle - (2 * _HALF_GIRTH_M if middle > _HALF_GIRTH_M else 0.0), float(xs_m.max())
+
+
+def _turns(left_m: float, right_m: float) -> list[tuple[float, float]]:
+    """Divide a span at the antimeridian, where the map ends and begins."""
+    if right_m <= _HALF_GIRTH_M:
+        return [(left_m, right_m)]
+    return [(left_m, _HALF_GIRTH_M), (-_HALF_GIRTH_M, right_m - 2 * _HALF_GIRTH_M)]
+
+
+def _numbers(low_m: float, high_m: float, side_m: float) -> range:
+    """Return the numbers of all rows or columns of blocks that a span meets."""
+    return range(math.floor(low_m / side_m), math.floor(high_m / side_m) + 1)
+
+
+def _block(column: int, row: int, side_m: float) -> str:
+    return f"block/{side_m:g}m/x{column}y{row}"
+
+
+def read_split_areas(path: Path) -> tuple[SplitArea, ...]:
+    """Read ``--split-areas``.
+
+    Raises:
+        UsageError: If it cannot be read, has no CRS or no field ``split`` with the names of splits, or areas of two
+            splits overlap.
+    """
+    import pyogrio
+    from pyogrio.errors import DataSourceError
+
+    try:
+        meta, fids, geometries, fields = pyogrio.raw.read(path, return_fids=True, force_2d=True)
+    except DataSourceError as error:
+        raise UsageError("Cannot read --split-areas", where=path, rule=str(error)) from error
+    names = [str(name) for name in meta["fields"]]
+    if meta["crs"] is None:
+        raise UsageError("Cannot read --split-areas", where=path, rule="it has no coordinate reference system")
+    if _SPLIT_FIELD not in names:
+        raise UsageError("Cannot read --split-areas", where=path, rule=f"it has no field {_SPLIT_FIELD}")
+    areas = []
+    for fid, geometry, value in zip(fids, shapely.from_wkb(geometries), fields[names.index(_SPLIT_FIELD)], strict=True):
+        if value not in tuple(Split):
+            raise UsageError(
+                "Cannot read --split-areas",
+                where=f"{path}, feature {fid}",
+                rule=f"{_SPLIT_FIELD} must be train, val or test, got {value!r}",
+            )
+        placed = _to_lonlat(geometry, CRS.from_user_input(meta["crs"]))
+        areas.append(SplitArea(f"area/{fid}", Split(value), shapely.to_wkb(placed)))
+    _check_apart(path, areas)
+    return tuple(areas)
+
+
+def _to_lonlat(geometry: BaseGeometry, crs: CRS) -> BaseGeometry:
+    if crs == LONLAT:
+        return geometry
+    left, bottom, right, top = geometry.bounds
+    divided = shapely.segmentize(geometry, max(math.hypot(right - left, top - bottom) / 64, 1e-9))
+
+    def bring(points: np.ndarray) -> np.ndarray:
+        return np.column_stack(transform_coordinates(crs, LONLAT, points[:, 0], points[:, 1]))
+
+    placed: BaseGeometry = shapely.transform(divided, bring)
+    return placed
+
+
+def _check_apart(path: Path, areas: Sequence[SplitArea]) -> None:
+    outlines = [shapely.from_wkb(area.wkb) for area in areas]
+    tree = STRtree(outlines)
+    for one, other in sorted(tree.query(outlines, predicate="intersects").T.tolist()):
+        if areas[one].split is not areas[other].split and outlines[one].intersection(outlines[other]).area > 0:
+            raise UsageError(
+                "Cannot split by areas",
+                where=path,
+                rule=f"{areas[one].name} ({areas[one].split}) and {areas[other].name} ({areas[other].split}) overlap",
+                action="Draw them apart",
+            )
+
+
+def group_scenes(footprints: Mapping[str, BaseGeometry | None]) -> dict[str, str]:
+    """Name the group of each scene: that of all scenes of its place, by the first of them.
+
+    Args:
+        footprints: Outline of each scene by its name, sorted; None where it has no place on Earth.
+    """
+    names = [name for name, outline in footprints.items() if outline is not None]
+    outlines = [outline for outline in footprints.values() if outline is not None]
+    group = {name: name for name in footprints}
+
+    def first(name: str) -> str:
+        while group[name] != name:
+            name = group[name]
+        return name
+
+    for one, other in _overlaps(outlines, SAME_PLACE):
+        low, high = sorted((first(names[one]), first(names[other])))
+        group[high] = low
+    return {name: first(name) for name in footprints}
+
+
+def taken_ground(
+    footprints: Mapping[str, BaseGeometry | None], splits: Mapping[str, Split]
+) -> dict[str, tuple[bytes, ...]]:
+    """Return for each scene the ground of scenes that are held out while it is not: its tiles must not show that.
+
+    Of two scenes that overlap, the one of the higher rank keeps its tiles: test, then validation, then training.
+
+    Args:
+        footprints: Outline of each scene by its name.
+        splits: Split of each scene.
+    """
+    names = [name for name, outline in footprints.items() if outline is not None]
+    outlines = [outline for outline in footprints.values() if outline is not None]
+    taken: dict[str, tuple[bytes, ...]] = {name: () for name in footprints}
+    for one, other in _overlaps(outlines, _TOUCH):
+        for loser, winner in ((one, other), (other, one)):
+            if _RANK[splits[names[loser]]] < _RANK[splits[names[winner]]]:
+                taken[names[loser]] += (shapely.to_wkb(outlines[winner]),)
+    return taken
+
+
+def _overlaps(outlines: Sequence[BaseGeometry], share: float) -> list[tuple[int, int]]:
+    """Return pairs whose overlap covers more than a share of the smaller."""
+    pairs = STRtree(outlines).query(outlines, predicate="intersects").T.tolist() if outlines else []
+    found = []
+    for one, other in pairs:
+        if one >= other:
+            continue
+        common = outlines[one].intersection(outlines[other]).area
+        if common > share * min(outlines[one].area, outlines[other].area):
+            found.append((one, other))
+    return sorted(found)
