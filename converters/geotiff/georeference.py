@@ -190,8 +190,9 @@ def metres_per_degree(crs: CRS, latitude_deg: float) -> tuple[float, float]:
 def _ellipsoid(crs: CRS) -> tuple[float, float]:
     """Return the semi-major axis in metres and the inverse flattening, 0 for a sphere."""
     described = crs.to_dict(projjson=True)
-    while "base_crs" in described or "source_crs" in described:
-        described = described.get("base_crs") or described["source_crs"]
+    while not {"datum", "datum_ensemble"} & described.keys():
+        # Projected, bound, or horizontal and vertical together: the first part is the horizontal one.
+        described = described.get("base_crs") or described.get("source_crs") or described["components"][0]
     ellipsoid = (described.get("datum") or described["datum_ensemble"])["ellipsoid"]
     semi_major_m = _length_m(ellipsoid.get("semi_major_axis", ellipsoid.get("radius")))
     if "semi_minor_axis" in ellipsoid:

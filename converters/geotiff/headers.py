@@ -58,12 +58,13 @@ def look_at_header(product: Product, request: GridRequest) -> SceneHeader:
 
 
 def scene_date(opened: OpenProduct) -> str | None:
-    """Return the date of a scene, from its metadata or name, else from the tags of its file."""
+    """Return the date of a scene, from its metadata; of a plain file from its tags, else from its name."""
     product = opened.product
-    if product.date is not None or product.bands:
+    if product.bands:
         return product.date
     dataset = opened.dataset(product.path)
-    return date_from_tags({**dataset.tags(), **dataset.tags(ns="IMAGERY")})
+    tags = dataset.tags() | dataset.tags(ns="IMAGERY")
+    return date_from_tags(tags, written=False) or product.date or date_from_tags(tags)
 
 
 def bands_of(opened: OpenProduct, *, scaling: bool) -> tuple[Band, ...]:
@@ -124,14 +125,38 @@ def footprint(grid: SceneGrid, box_px: Box | None = None) -> BaseGeometry | None
     outline = outline_in(grid, LONLAT, box_px)
     if outline is None:
         return None
-    if np.ptp(outline[:, 0]) > _HALF_TURN and not _is_wide(grid, box_px):  # across the antimeridian
-        outline[outline[:, 0] < 0.0, 0] += 2 * _HALF_TURN
+    if np.ptp(outline[:, 0]) > _HALF_TURN and not _is_wide(grid, box_px):
+        outline = _in_one_piece(grid, outline, box_px)
     polygon = shapely.make_valid(Polygon(outline))
     left, _, right, _ = polygon.bounds
     # What lies beyond 180 degrees is shown where the map has it too.
     turns = [turn for turn, beyond in ((-1, right > _HALF_TURN), (1, left < -_HALF_TURN)) if beyond]
     shown: BaseGeometry = shapely.union_all([polygon, *(translate(polygon, 2 * _HALF_TURN * turn) for turn in turns)])
     return shown
+
+
+def _in_one_piece(grid: SceneGrid, outline: Points, box_px: Box | None) -> Points:
+    """Tell what longitudes that lie far apart mean: ground across the antimeridian, around a pole, or wide ground."""
+    unwrapped = outline.copy()
+    unwrapped[unwrapped[:, 0] < 0.0, 0] += 2 * _HALF_TURN
+    if np.ptp(unwrapped[:, 0]) <= _HALF_TURN:
+        return unwrapped
+    pole = 90.0 if outline[:, 1].mean() > 0.0 else -90.0
+    if not _shows(grid, (0.0, pole), box_px):
+        return outline
+    # Seen from the pole the border goes once around; on the map it goes from one side to the other.
+    border = outline[np.argsort(outline[:, 0])]
+    ends = np.array([(-_HALF_TURN, border[0, 1]), (_HALF_TURN, border[-1, 1]), (_HALF_TURN, pole), (-_HALF_TURN, pole)])
+    return np.vstack([ends[:1], border, ends[1:]])
+
+
+def _shows(grid: SceneGrid, lonlat: tuple[float, float], box_px: Box | None) -> bool:
+    x_min, y_min, x_max, y_max = box_px or (0.0, 0.0, float(grid.width_px), float(grid.height_px))
+    try:
+        ((x, y),) = grid.from_map(np.array([lonlat]), LONLAT)
+    except (CRSError, CPLE_BaseError):
+        return False
+    return bool(x_min <= x <= x_max and y_min <= y <= y_max)
 
 
 def _is_wide(grid: SceneGrid, box_px: Box | None) -> bool:

@@ -101,7 +101,8 @@ def find_knowledge(
                 case ClassCover(raster=raster):
                     scenes.append(KnownCover(stack.enter_context(open_cover(raster, grid)), raster.names))
                 case _:
-                    labels, unusable = _place(scene, scene.truth, grid, part, reader)
+                    may_say_where = settings.location == "keep"
+                    labels, unusable = _place(scene, scene.truth, grid, part, reader, may_say_where=may_say_where)
                     rejects += unusable
                     wanted, tiles = part or ((), ())
                     index = LabelIndex(labels, wanted, assign=settings.assign, all_tiles=tiles)
@@ -116,6 +117,8 @@ def _place(
     grid: SceneGrid,
     part: tuple[Sequence[Tile], Sequence[Tile]] | None,
     reader: LabelReader,
+    *,
+    may_say_where: bool,
 ) -> tuple[PlacedLabels, list[Reject]]:
     if isinstance(truth, PixelObjects):
         labels, unusable = place_pixel_labels(truth.labels, grid)
@@ -129,8 +132,8 @@ def _place(
             "There are no labels for a scene",
             reason="no-labels",
             where=scene.product.uri,
-            rule=f"none of the {truth.file.feature_count} features of {truth.file.uri} meets it: "
-            + where_both_lie(truth.file, grid),
+            rule=f"none of the {truth.file.feature_count} features of {truth.file.uri} meets it"
+            + (f": {where_both_lie(truth.file, grid)}" if may_say_where else ""),
             action="Leave the scene out if nobody labelled it; else check the CRS of both files",
         )
     return labels, unusable

@@ -61,6 +61,8 @@ def grid_of(opened: OpenProduct, views: Sequence[View], request: GridRequest) ->
 def reader_of(opened: OpenProduct, grid: SceneGrid, settings: GeotiffSettings) -> GridReader:
     """Return what reads a scene on a grid, as the settings say."""
     resampling = None if settings.resampling == "auto" else Resampling[settings.resampling]
+    if palette_band(opened) is not None:
+        resampling = Resampling.nearest  # between two indexes lies another colour
     return opened.reader(grid, nodata=parse_nodata(settings.nodata), resampling=resampling)
 
 

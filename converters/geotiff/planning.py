@@ -194,7 +194,8 @@ def _split_rules(
     rules = {scene.product.name: SplitRule(groups[scene.product.name], buffer_px=buffer_px) for scene in firsts}
     match settings.split_by:
         case "block":
-            blocks = Blocks(_block_side_m(firsts, headers, settings), settings.split_fractions())
+            side_m = _block_side_m(firsts, headers, settings)
+            blocks = Blocks(side_m, settings.split_fractions(), hides_place=settings.location != "keep")
             return {name: replace(rule, blocks=blocks) for name, rule in rules.items()}
         case "area" if settings.split_areas is not None:
             areas = read_split_areas(settings.split_areas)

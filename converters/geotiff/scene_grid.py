@@ -93,6 +93,14 @@ def _requested_grid(stored: StoredPixels, request: GridRequest, uri: str) -> Sce
         left, bottom, right, top = own.bounds(crs=crs)
     else:
         left, bottom, right, top = _gcp_bounds(stored, crs)
+    if not all(map(math.isfinite, (left, bottom, right, top, side_x, side_y))):
+        raise ItemError(
+            "Cannot choose the grid of a scene",
+            reason="crs",
+            where=uri,
+            rule=f"a part of it has no place in {request.crs or 'its CRS'}, as of a disk of the whole Earth",
+            action="Name another CRS in --crs, or cut the scene with gdalwarp -te first",
+        )
     if left > right:  # across the antimeridian
         right += 360.0
     if request.snap_px is not None:

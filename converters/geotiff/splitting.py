@@ -47,10 +47,12 @@ class Blocks:
     Attributes:
         side_m: Their side.
         fractions: Shares of the splits.
+        hides_place: Whether groups are named after their place in the scene, not after that on the globe.
     """
 
     side_m: float
     fractions: SplitFractions
+    hides_place: bool = False
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,15 @@ class Splitter:
                 "Larger blocks (--split-block-m) leave out fewer tiles",
             )
         column, row = math.floor(middle / side_m), math.floor(outline[:, 1].mean() / side_m)
-        return Place(_block(column, row, side_m), splits.pop())
+        if not blocks.hides_place:
+            return Place(_block(column, row, side_m), splits.pop())
+        first_column, first_row = self._first_block(blocks)
+        return Place(f"{self._rule.group}/{_block(column - first_column, row - first_row, side_m)}", splits.pop())
+
+    def _first_block(self, blocks: Blocks) -> tuple[int, int]:
+        outline = outline_in(self._grid, EQUAL_AREA)
+        x_m, y_m = (0.0, 0.0) if outline is None else outline.min(axis=0)
+        return math.floor(x_m / blocks.side_m), math.floor(y_m / blocks.side_m)
 
     def _by_area(self, box_px: Box) -> Place:
         outline = footprint(self._grid, box_px)
@@ -253,7 +263,11 @@ def read_split_areas(path: Path) -> tuple[SplitArea, ...]:
                 where=f"{path}, feature {fid}",
                 rule=f"{_SPLIT_FIELD} must be train, val or test, got {value!r}",
             )
-        placed = _to_lonlat(geometry, CRS.from_user_input(meta["crs"]))
+        if geometry is None or geometry.is_empty or shapely.get_dimensions(geometry) != 2:
+            raise UsageError(
+                "Cannot read --split-areas", where=f"{path}, feature {fid}", rule="it must be a polygon, and it is none"
+            )
+        placed = _to_lonlat(shapely.make_valid(geometry), CRS.from_user_input(meta["crs"]))
         areas.append(SplitArea(f"area/{fid}", Split(value), shapely.to_wkb(placed)))
     _check_apart(path, areas)
     return tuple(areas)

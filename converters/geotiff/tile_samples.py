@@ -12,6 +12,7 @@ from rasterio.features import geometry_mask
 from rasterio.windows import Window
 from shapely import Polygon
 
+from domainvl.errors import ItemError
 from domainvl.schema import (
     Box,
     Image,
@@ -136,18 +137,27 @@ def _draw(context: TileContext, tile: Tile, name: str) -> tuple[dict[int, DrawnT
     """Draw the scenes that show enough of a tile, by their number."""
     drawn: dict[int, DrawnTile] = {}
     rejects = []
+    damage: ItemError | None = None
     for number, scene in enumerate(context.scenes):
-        of_scene = scene.draw(tile)
+        of_date = f"{name}{_at(context, number)}"
+        try:
+            of_scene = scene.draw(tile)
+        except ItemError as error:
+            damage = error
+            rejects.append(Reject(of_date, "read", error.reason, str(error), error.action))
+            continue
         valid_fraction = share_of(of_scene.valid)
         if valid_fraction >= context.settings.min_valid:
             drawn[number] = of_scene
             continue
         message = f"{valid_fraction:.3f} of its pixels are valid, less than --min-valid {context.settings.min_valid:g}"
-        left_out = TileLeftOutError(f"{name}{_at(context, number)}", "tile", "min-valid", message)
+        left_out = TileLeftOutError(of_date, "tile", "min-valid", message)
         if len(context.scenes) == 1:
             raise left_out
         rejects.append(left_out.reject)
-    if len(context.scenes) > 1 and len(drawn) < 2:
+    if len(drawn) < min(len(context.scenes), 2):
+        if damage is not None:  # it is to blame rather than what the others lack
+            raise damage
         message = f"only {len(drawn)} of {len(context.scenes)} dates show enough of it"
         raise TileLeftOutError(name, "tile", "too-few-dates", message)
     return drawn, rejects
@@ -276,8 +286,9 @@ def _ground(context: TileContext, tile: Tile) -> dict[str, JsonValue]:
     ground["transform"] = list((grid.transform @ Affine.translation(tile.x_px, tile.y_px))[:6])
     if context.crs_name is not None:
         ground["crs"] = context.crs_name
-    if settings.align == "geo":
-        step_px = settings.tile_px - settings.overlap_px
+    step_px = settings.tile_px - settings.overlap_px
+    # A tile that --edge shift moved lies beside the common tiles, so it has no key.
+    if settings.align == "geo" and (tile.x_px, tile.y_px) == (tile.col * step_px, tile.row * step_px):
         ground["grid_key"] = [
             round(grid.transform.f / (grid.transform.e * step_px)) + tile.row,
             round(grid.transform.c / (grid.transform.a * step_px)) + tile.col,

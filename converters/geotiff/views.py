@@ -62,6 +62,11 @@ class Channel:
         """Pixels around a tile that it needs."""
         return 1 if self.kind == "relief" else 0
 
+    def record_band(self, band: Band) -> dict[str, Any]:
+        """Return what the sample says about one of its bands; the stretch scales a band that is shown as it is."""
+        record = {"name": band.name, "role": band.role, "number": band.number}
+        return record if self.kind in ("band", "palette") else record | {"scale": band.scale, "offset": band.offset}
+
 
 @dataclass(frozen=True)
 class View:
@@ -114,7 +119,7 @@ class View:
         channels = [
             {
                 "kind": channel.kind,
-                "bands": [{"name": band.name, "role": band.role, "number": band.number} for band in channel.bands],
+                "bands": [channel.record_band(band) for band in channel.bands],
                 "limits": [channel.stretch.low, channel.stretch.high],
                 "scale": channel.stretch.scale,
                 "offset": channel.stretch.offset,
@@ -169,6 +174,14 @@ class BandChooser:
             "the scene",
         )
 
+    def find_or_only(self, role: str) -> Band:
+        """Return the band of a role; of a scene with one band that one, whatever it is called.
+
+        Raises:
+            ItemError: If there is none.
+        """
+        return self._bands[0] if len(self._bands) == 1 else self.find(role)
+
     def default(self, *, palette: bool) -> View:
         """Choose what to show where nothing is said: red, green and blue by role, else the first bands.
 
@@ -185,7 +198,11 @@ class BandChooser:
         if self.has(*COMPOSITES["true-colour"]):
             return band_view("true-colour", [self.find(role) for role in COMPOSITES["true-colour"]])
         if len(shown) < 3:
-            warning = None if len(shown) == 1 else "two bands without a role: the first is shown as grey"
+            warning = (
+                None
+                if len(shown) == 1
+                else "it has two bands, which are no red, green and blue: the first is shown as grey"
+            )
             return replace(band_view("grey", shown[:1]), warning=warning)
         warning = "no band has a role: the first three are shown as red, green, blue"
         return replace(band_view("bands", shown[:3]), warning=warning)
@@ -218,8 +235,7 @@ def choose_view(request: ViewRequest, chooser: BandChooser, *, palette_band: int
     if name in INDICES:
         return View(name, (Channel("index", tuple(chooser.find(role) for role in INDICES[name]), _FIXED["index"]),))
     if name == "hillshade":
-        height = "height" if chooser.has("height") else "1"
-        return View(name, (Channel("relief", (chooser.find(height),), _FIXED["relief"]),))
+        return View(name, (Channel("relief", (chooser.find_or_only("height"),), _FIXED["relief"]),))
     known = ", ".join([*COMPOSITES, *INDICES, "sar-db", "hillshade"])
     raise ItemError(
         f"There is no view {name!r}",
@@ -239,8 +255,8 @@ def _sar_channels(chooser: BandChooser) -> tuple[Channel, ...]:
             Channel("decibel", (cross,), _FIXED["decibel"]),
             Channel("decibel-difference", (like, cross), _FIXED["decibel-difference"]),
         )
-    single = next((role for role in ("vv", "vh", "hh", "hv") if chooser.has(role)), "1")
-    return (Channel("decibel", (chooser.find(single),), _FIXED["decibel"]),)
+    single = next((role for role in ("vv", "vh", "hh", "hv") if chooser.has(role)), "vv")
+    return (Channel("decibel", (chooser.find_or_only(single),), _FIXED["decibel"]),)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,13 @@ def test_geo_38_a_degree_on_a_sphere_is_a_360th_of_its_girth():
     assert metres_per_degree(sphere, 60) == pytest.approx((math.pi * 1e6 / 180 / 2, math.pi * 1e6 / 180), rel=1e-9)
 
 
+@pytest.mark.parametrize("crs", ["EPSG:9707", "EPSG:4979", "EPSG:4269", "EPSG:4937"])
+def test_geo_38_heights_in_a_crs_do_not_change_its_ellipsoid(crs):
+    """Height models have compound or three-dimensional CRSs, of WGS 84 or GRS 1980, which differ by a tenth of a mm."""
+    expected = metres_per_degree(CRS.from_epsg(4326), 50.0)
+    assert metres_per_degree(CRS.from_user_input(crs), 50.0) == pytest.approx(expected, abs=1e-3)
+
+
 def test_geo_38_the_gsd_is_in_metres_in_any_unit():
     # EPSG:2263 is in US survey feet of 1200/3937 m.
     assert grid_of(from_origin(0, 100, 2, 2), "EPSG:2263").gsd_m() == pytest.approx(2 * 1200 / 3937, rel=1e-9)

@@ -68,7 +68,7 @@ def windows(side_px: int, size_px: int, stride_px: int) -> set[tuple[int, int, i
 
 
 # Side of the scene, size and stride of the windows, and where they start along each side: azavea/raster-vision,
-# tests/core/test_box.py, test_get_windows, those whose windows start at the border (its default, and padding at the end).
+# tests/core/test_box.py, test_get_windows, those whose windows start at the border.
 RASTER_VISION = [
     (20, 10, 10, (0, 10)),
     (10, 6, 6, (0, 6)),
@@ -84,7 +84,7 @@ def test_geo_11_windows_are_those_of_raster_vision(side_px, size_px, stride_px, 
 
 
 def test_geo_11_no_window_shows_only_padding_and_what_the_last_one_shows():
-    """raster-vision, whose last window at stride 5 and size 10 starts at 95 of 100, repeats what the one at 90 shows."""
+    """raster-vision has one more, which starts at 95 of 100 and repeats what the one at 90 shows."""
     starts_px = {x for _, x, _, _ in windows(100, 10, 5)}
     assert starts_px == set(range(0, 95, 5))
 
@@ -105,9 +105,7 @@ TORCHGEO = [
 
 @pytest.mark.parametrize(("size_px", "stride_px", "count"), TORCHGEO)
 def test_geo_11_there_are_as_many_tiles_as_torchgeo_has_chips(size_px, stride_px, count):
-    found = tuple(
-        len(starts(10, side, side - stride, "pad")) for side, stride in zip(size_px, stride_px, strict=True)
-    )
+    found = tuple(len(starts(10, side, side - stride, "pad")) for side, stride in zip(size_px, stride_px, strict=True))
     assert found == count
 
 

@@ -43,6 +43,14 @@ def test_dates_come_from_tags_where_the_name_has_none(tmp_path, write_scene, rea
     with rasterio.open(path, "r+") as dataset:
         dataset.update_tags(TIFFTAG_DATETIME="2018:07:16 06:06:23")
     assert look(path).date == "2018-07-16"
+    # The day on which a file was written says less than its name, that of acquisition more.
+    named = write_scene(tmp_path / "a_20150301.tif", np.ones((1, 4, 4), np.uint8))
+    with rasterio.open(named, "r+") as dataset:
+        dataset.update_tags(TIFFTAG_DATETIME="2018:07:16 06:06:23")
+    assert look(named).date == "2015-03-01"
+    with rasterio.open(named, "r+") as dataset:
+        dataset.update_tags(ns="IMAGERY", ACQUISITIONDATETIME="2014-12-31T10:00:00Z")
+    assert look(named).date == "2014-12-31"
     assert look(real_data / "remote_sensing/cogeotiff__rio-tiler/tests/fixtures/cog_gcps.tif").date == "2018-07-16"
 
 
@@ -74,6 +82,26 @@ def test_geo_16_a_scene_around_the_globe_is_not_taken_to_cross_the_antimeridian(
     outline = look(real_data / "remote_sensing/rasterio__rasterio/tests/data/world.byte.tif").footprint
     assert outline.bounds == pytest.approx((-180, -75, 180, 75))
     assert outline.area == pytest.approx(360 * 150)
+
+
+@pytest.mark.parametrize(("crs", "sign"), [("EPSG:3413", 1), ("EPSG:3031", -1)])
+def test_geo_40_a_scene_around_a_pole_is_all_that_lies_poleward(crs, sign):
+    """400 km x 300 km of which the pole is not the middle: its sides are 100 km to 300 km away."""
+    outline = footprint(grid_of(from_origin(-100_000, 150_000, 1000, 1000), crs, 400, 300))
+    for longitude in range(-180, 181, 15):
+        assert outline.covers(Point(longitude, sign * 89.2))  # 89 km from the pole
+        assert not outline.intersects(Point(longitude, sign * 86.0))
+    beside = footprint(grid_of(from_origin(-400_000, 150_000, 1000, 1000), crs, 290, 300))
+    assert not outline.intersects(beside)
+    over = footprint(grid_of(from_origin(-400_000, 150_000, 1000, 1000), crs, 330, 300))
+    assert outline.intersection(over).area > 0
+
+
+def test_geo_16_the_world_in_mercator_is_no_ground_around_a_pole():
+    side_m = 2 * 20_037_508.34
+    outline = footprint(grid_of(from_origin(-side_m / 2, side_m / 2, side_m / 64, side_m / 64), "EPSG:3857", 64, 64))
+    assert outline.contains(Point(10, 0)) and outline.contains(Point(-170, -70))
+    assert outline.area == pytest.approx(360 * 2 * 85.05, rel=1e-3)
 
 
 @pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:4269"])

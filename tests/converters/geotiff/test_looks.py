@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import rasterio
 from scene_layouts import write_safe
 
 from domainvl.converters.geotiff import GeotiffSettings
@@ -57,8 +58,6 @@ def test_geo_03_missing_pixels_do_not_move_the_limits(tmp_path, write_scene):
 
 def test_geo_03_a_real_scene_is_stretched_by_its_valid_pixels(real_data):
     path = real_data / "remote_sensing/opengeos__data/elevation/dsm.tif"
-    import rasterio
-
     with rasterio.open(path) as dataset:
         heights = dataset.read(1)
     expected = np.percentile(heights[heights != -9999].astype(float), [2, 98])
@@ -66,8 +65,6 @@ def test_geo_03_a_real_scene_is_stretched_by_its_valid_pixels(real_data):
 
 
 def test_geo_04_limits_are_of_physical_values(tmp_path, write_scene):
-    import rasterio
-
     stored = np.random.default_rng(3).integers(1000, 5000, (1, 80, 90)).astype(np.uint16)
     path = write_scene(tmp_path / "a.tif", stored)
     with rasterio.open(path, "r+") as dataset:
@@ -105,7 +102,7 @@ def test_geo_04_the_offset_of_sentinel_2_comes_from_its_metadata(tmp_path):
 
 
 def test_geo_02_limits_of_a_data_set_do_not_depend_on_the_size_of_its_scenes(tmp_path, write_scene):
-    """Values 0 to 1000 in one scene, 1000 to 2000 in one sixteen times as large: 2 % and 98 % of both are 40 and 1960."""
+    """0 to 1000 in one scene, 1000 to 2000 in one sixteen times as large: 2 % and 98 % of both are 40 and 1960."""
     rng = np.random.default_rng(5)
     write_scene(tmp_path / "small.tif", rng.uniform(0, 1000, (1, 100, 100)).astype(np.float32))
     write_scene(tmp_path / "large.tif", rng.uniform(1000, 2000, (1, 400, 400)).astype(np.float32))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import rasterio
 from rasterio.transform import from_origin
 
 from domainvl.converters.geotiff import GeotiffSettings
@@ -193,7 +194,7 @@ def test_geo_40_scenes_of_one_place_are_one_group_and_others_their_own(dates, ta
 
 def test_geo_40_dates_decide_where_they_are_asked_to(dates, table):
     labels = table(*(f"{path.stem},x" for path in sorted(dates.glob("*.tif"))))
-    found = plan(dates, labels=labels, split_by="date", val_from="2012-01-02", test_from="2020")
+    found = plan(dates, labels=labels, split_by="date", val_from="2015-05-01", test_from="2020")
     assert {unit.uri: (unit.rule.split, unit.rule.group) for unit in found.units} == {
         "again_20150501.tif": (Split.VAL, "again_20150501"),
         "far_20120101.tif": (Split.TRAIN, "far_20120101"),
@@ -233,8 +234,6 @@ def test_the_buffer_is_the_overlap_where_nothing_is_said(folder, table):
 
 
 def test_the_date_of_one_scene_alone_is_found_too(tmp_path, write_scene, table):
-    import rasterio
-
     path = write_scene(tmp_path / "in" / "a.tif", np.ones((1, 8, 8), np.uint8))
     with rasterio.open(path, "r+") as dataset:
         dataset.update_tags(TIFFTAG_DATETIME="2018:07:16 06:06:23")

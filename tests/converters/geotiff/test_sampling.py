@@ -71,6 +71,15 @@ def test_geo_03_more_values_than_wanted_are_thinned_on_one_lattice_through_all_b
     assert sample.method == f"all pixels, one pixel in 2 x 2, {65 * 45} of them valid"
 
 
+def test_geo_03_the_lattice_goes_on_over_the_seam_of_cells():
+    """Strips of 2201 px: cells of 119 of them, an odd number."""
+    reader = Gradient(2201, 500)
+    (values,) = sample_bands(reader, [BAND], (1, 2201), uri="a.tif", max_values=2201 * 500 // 4).stored
+    assert {window.row_off % 119 for window in reader.windows} == {0} and len(reader.windows) == 5
+    expected = np.arange(0, 2201, 2) / 2201 + np.arange(0, 500, 2)[:, np.newaxis] / 500_000
+    assert np.allclose(np.sort(values), np.sort(expected.ravel()))
+
+
 def test_geo_03_only_valid_pixels_count():
     reader = Gradient(100, 40, valid=lambda columns, rows: columns >= 60)
     sample = sample_bands(reader, [BAND], (40, 100), uri="a.tif")

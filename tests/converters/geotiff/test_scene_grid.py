@@ -72,6 +72,7 @@ def test_geo_17_without_georeference_there_are_only_pixels(pixels):
     grid = plan(pixels)
     assert not grid.is_georeferenced
     assert (grid.crs, grid.transform, grid.gsd_m()) == (None, None, None)
+    assert (grid.width_px, grid.height_px) == (60, 40)
     assert grid.from_stored(np.array([(3.0, 4.0)])).tolist() == [[3.0, 4.0]]
 
 
@@ -180,3 +181,13 @@ def test_a_rotated_scene_is_warped_with_its_own_area_of_a_pixel():
     grid = plan(stored(turned), snap_px=32)
     assert grid.transform.a == pytest.approx(2.0)  # 4 m x 1 m
     assert grid.transform.b == grid.transform.d == 0
+
+
+@pytest.mark.parametrize("request_", [{"crs": "EPSG:4326"}, {"crs": "EPSG:3857", "gsd_m": 50_000.0}])
+def test_a_disk_of_the_whole_earth_is_not_warped_as_a_whole(real_data, request_):
+    """The corners of a geostationary image look past the Earth."""
+    path = real_data / "remote_sensing/rasterio__rasterio/tests/data/goes.tif"
+    with pytest.raises(ItemError, match=r"goes\.tif: a part of it has no place in EPSG") as error:
+        plan_file(path, **request_)
+    assert error.value.reason == "crs"
+    assert plan_file(path).width_px == 542

@@ -22,7 +22,7 @@ from domainvl.converters.geotiff.splitting import (
     taken_ground,
 )
 from domainvl.errors import ItemError, UsageError
-from domainvl.schema import Split, SplitFractions
+from domainvl.schema import Split, SplitFractions, assign_split
 
 TILE_PX = 32
 THIRDS = SplitFractions(val=1 / 3, test=1 / 3)
@@ -121,6 +121,32 @@ def test_geo_40_a_buffer_keeps_tiles_of_two_splits_apart():
         one.distance(other) for split, _, one in bare for other_split, _, other in bare if split != other_split
     ]
     assert min(distances) > 2 * 12 * 10 * 0.9
+
+
+def lone_block():
+    """Column and row of a block in another split than all around it."""
+    for column in range(1000):
+        splits = {
+            (right, up): assign_split(f"block/1000m/x{column + right}y{up}", THIRDS)
+            for right in (-1, 0, 1)
+            for up in (-1, 0, 1)
+        }
+        if splits.pop((0, 0)) not in splits.values():
+            return column
+    raise LookupError
+
+
+@pytest.mark.parametrize("side", ["left", "right", "upper", "lower"])
+@pytest.mark.parametrize(("distance_px", "is_kept"), [(13, True), (11, False)])
+def test_geo_40_the_buffer_is_kept_on_every_side(side, distance_px, is_kept):
+    """A tile of 32 px of 10 m in a block of 100 px, so many pixels from one of its sides."""
+    middle_px, far_px = (100 - TILE_PX) // 2, 100 - TILE_PX - distance_px
+    from_left_px = {"left": distance_px, "right": far_px}.get(side, middle_px)
+    from_top_px = {"upper": distance_px, "lower": far_px}.get(side, middle_px)
+    left, top = 1000 * lone_block() + 10 * from_left_px, 1000 - 10 * from_top_px
+    grid = grid_of(left, top, crs="EPSG:6933", side_px=TILE_PX)
+    placed, reasons = place_all(grid, SplitRule("scene", blocks=BLOCKS.blocks, buffer_px=12))
+    assert (len(placed), reasons) == ((1, []) if is_kept else (0, ["split-border"]))
 
 
 def test_geo_40_a_block_has_one_split_in_every_scene_and_one_group():
@@ -295,6 +321,13 @@ def test_geo_40_areas_in_another_crs_are_brought_to_degrees(tmp_path, write_geoj
 def test_geo_40_wrong_areas_are_refused(tmp_path, write_geojson, areas, rule):
     with pytest.raises(UsageError, match=rf"a\.geojson.*{rule}"):
         read_split_areas(write_areas(tmp_path / "a.geojson", write_geojson, *areas))
+
+
+@pytest.mark.parametrize("geometry", [None, {"type": "Point", "coordinates": [1, 2]}])
+def test_geo_40_areas_are_polygons(tmp_path, write_geojson, geometry):
+    path = write_geojson(tmp_path / "a.geojson", [({"split": "val"}, geometry)])
+    with pytest.raises(UsageError, match="feature 0: it must be a polygon"):
+        read_split_areas(path)
 
 
 def test_a_file_of_areas_that_cannot_be_read_is_refused(tmp_path):

@@ -1,6 +1,7 @@
 """Bands by number, role and name, and what views make of them."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,8 +61,6 @@ def test_geo_01_a_missing_band_is_an_error_that_names_it_and_what_there_is(senti
 def test_geo_01_a_sensor_gives_bands_without_names_their_roles(tmp_path, write_scene):
     path = write_scene(tmp_path / "planet.tif", np.ones((4, 4, 4), np.uint16))
     assert numbers_of(path) == (1, 2, 3)
-    from dataclasses import replace
-
     (product,) = find_products(path).products
     stated = replace(product, sensor="planetscope", is_sensor_stated=True)
     with open_product(stated) as opened:
@@ -203,11 +202,24 @@ def test_an_index_is_the_normalised_difference_of_its_bands(name, roles, values,
     assert shown.tolist() == [[True, False]] and pixels[0, 1] == 128
 
 
+@pytest.mark.parametrize(("name", "role"), [("hillshade", "height"), ("sar-db", "vv")])
+def test_geo_07_one_band_needs_no_role_but_one_of_several_does(name, role):
+    """The red band of a photograph is no height model."""
+    one = [Band("1", None, "a.tif", 1)]
+    view = choose_view(ViewRequest(name), BandChooser(one, uri="a.tif"), palette_band=None)
+    assert view.bands == tuple(one)
+    with pytest.raises(ItemError, match=f"There is no band '{role}' in a.tif") as error:
+        choose_view(ViewRequest(name), BandChooser(bands_with("red", "green", "blue"), uri="a.tif"), palette_band=None)
+    assert error.value.reason == "missing-band"
+
+
 def test_an_index_is_of_physical_values():
     red, nir = (Band(role, role, "a.tif", number, scale=1e-4, offset=-0.1) for number, role in ((1, "red"), (2, "nir")))
     view = choose_view(ViewRequest("ndvi"), BandChooser([red, nir], uri="a.tif"), palette_band=None)
     planes = {red: np.array([[2000]], np.uint16), nir: np.array([[4000]], np.uint16)}
     pixels, _ = render(view, planes, np.ones((1, 1), bool), GROUND, 0)
+    (channel,) = view.record()["channels"]
+    assert [(band["scale"], band["offset"]) for band in channel["bands"]] == [(1e-4, -0.1)] * 2
     # (0.3 - 0.1) / 0.4 = 0.5, where the stored values would give a third
     assert pixels.tolist() == [[191]]  # 1.5 / 2 x 255 = 191.25
 
