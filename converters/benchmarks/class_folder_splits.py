@@ -53,7 +53,7 @@ class SplitLists:
     def _read(self, file: Path, split: Split, by_name: Mapping[str, Sequence[Path]], rejects: list[Reject]) -> None:
         """Read one list; a name may be given with or without its class and its ending."""
         try:
-            lines = file.read_text(encoding="utf-8").splitlines()
+            lines = file.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise InputNotFoundError(
                 "Cannot read a list of images", where=file, rule=f"it must be a text file ({error})"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -45,8 +45,10 @@ class ClassFoldersSettings(ConverterSettings):
     options: int | None = Field(
         default=None, ge=2, le=4, description="Ask also for a letter among so many classes, drawn for each image."
     )
-    varied: bool = Field(default=False, description="Draw a phrase for each question instead of always the same.")
-    seed: int = Field(default=0, description="Another seed draws other phrases and options.")
+    phrasing: Literal["published", "varied"] = Field(
+        default="published", description="Ask in the published words only, or in varied ones."
+    )
+    phrasing_seed: int = Field(default=0, description="Another seed draws other words and other options.")
 
     def public(self) -> dict[str, Any]:
         """Return the settings for the manifest, without the local folders of the lists."""
@@ -140,7 +142,7 @@ def _samples(
     settings: ClassFoldersSettings,
     provenance: Provenance,
 ) -> Iterator[Sample]:
-    key = f"{settings.seed}/{class_uri(path)}"
+    key = f"{settings.phrasing_seed}/{class_uri(path)}"
     questions = [ask_for_class(unit.label, unit.classes, key=key)]
     if settings.options is not None:
         choice = ClassQuestions(options=settings.options)
@@ -156,7 +158,7 @@ def _samples(
         fixed_split=split,
         group=class_uri(path),
         provenance=provenance,
-        phrasing=Phrasing(varied=settings.varied, seed=settings.seed),
+        phrasing=Phrasing(varied=settings.phrasing == "varied", seed=settings.phrasing_seed),
     )
 
 

@@ -109,7 +109,7 @@ def convert_unit(
             rejects.append(reject_of(row.name, error, "convert"))
         else:
             image = _image_of(stored, source, row)
-            samples += _samples(unit, row, rounds, marks.objects, image, prefix, provenance)
+            samples += _samples(unit, row, rounds, marks, image, prefix, provenance)
     return UnitResult(samples, rejects)
 
 
@@ -124,24 +124,24 @@ def _samples(
     unit: ImageUnit,
     row: Row,
     rounds: Sequence[Round],
-    objects: Sequence[Object],
+    marks: MarkedText,
     image: Image,
     prefix: str,
     provenance: Provenance,
 ) -> Iterator[Sample]:
     *before, last = rounds
-    earlier = tuple(turn for said in before for turn in _turns(said, objects, image))
+    earlier = tuple(turn for said in before for turn in _turns(said, marks.objects, image))
     return samples_from_questions(
         [Question(str(row.number), last.task, last.question, last.answer, earlier=earlier)],
         id_prefix=f"{prefix}/{Path(row.file).stem}",
         domain=DOMAIN,
         images=[image],
-        objects=objects,
+        objects=marks.objects,
         group=unit.group,
         provenance=provenance,
         # What the makers train on is divided further; what they test on is not trained on.
         fixed_split=Split.TEST if row.official_split == TEST else None,
-        warnings=unit.warnings,
+        warnings=[*unit.warnings, *marks.warnings],
     )
 
 

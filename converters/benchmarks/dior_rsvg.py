@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from domainvl.conversion import ConverterSettings, Plan, UnitResult
+from domainvl.conversion import Plan, UnitResult
 from domainvl.errors import ItemError, NothingToDoError
 from domainvl.schema.boxes import Box, clip_box
 from domainvl.schema.images import ImageStore, StoredImage
@@ -30,6 +30,7 @@ from domainvl.schema.writer import Reject
 from .dior_rsvg_files import ANNOTATIONS, SPLITS, DiorRsvgRow, annotations_of, read_rows, read_splits
 from .reading import (
     Leakage,
+    OfficialSplitSettings,
     check_input,
     group_of,
     image_rejected,
@@ -46,13 +47,11 @@ _IMAGES = "JPEGImages"
 _CUT_WARNING = "The annotated box reached beyond the image and was cut"
 
 
-class DiorRsvgSettings(ConverterSettings):
+class DiorRsvgSettings(OfficialSplitSettings):
     """Settings of the DIOR-RSVG converter."""
 
     plan_fields = frozenset({"leakage"})
 
-    val_fraction: float = Field(default=0.0, ge=0.0, le=0.0, description="Always 0: the splits are the official ones.")
-    test_fraction: float = Field(default=0.0, ge=0.0, le=0.0, description="Always 0: the splits are the official ones.")
     leakage: Leakage = Field(
         default=Leakage.EXCLUDE_TEST_IMAGES,
         description="Keep an image in its most held-out split alone, or keep the published split, which shares images.",

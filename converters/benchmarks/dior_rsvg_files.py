@@ -24,7 +24,7 @@ ANNOTATIONS = "Annotations"
 """Folder of the XML files."""
 
 SPLITS = {split.value: split for split in Split}
-"""The official splits; each has a file of its name."""
+"""The official splits, the most held out last; each has a file of its name."""
 
 _BOX_TAGS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -47,15 +47,16 @@ class DiorRsvgRow:
 
 
 def read_splits(source: Path, rejects: list[Reject]) -> dict[int, str]:
-    """Return the split of each object by its number.
+    """Return the split of each object by its number; one that stands in two lists is in the more held-out one.
 
     Args:
         source: The input folder.
         rejects: Takes what is no number, and numbers that were used before.
     """
     split_of: dict[int, str] = {}
-    for split in SPLITS:
-        words = (source / f"{split}.txt").read_text(encoding="utf-8", errors="replace").split()
+    for split in reversed(SPLITS):
+        # Editors of Windows begin a text file with a byte order mark, which would be a part of the first number.
+        words = (source / f"{split}.txt").read_text(encoding="utf-8-sig", errors="replace").split()
         for place, word in enumerate(words, start=1):
             name = f"{split}.txt entry {place}"
             if not (word.isascii() and word.isdigit() and len(word) < 10):

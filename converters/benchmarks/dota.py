@@ -31,15 +31,45 @@ class DotaSettings(TiledSettings):
 
     plan_fields = frozenset({"label_folder", "val_as"})
 
+    val_fraction: float = Field(
+        default=0.0,
+        ge=0.0,
+        lt=1.0,
+        description="With --val-as test: share of the training images drawn for validation; otherwise always 0.",
+    )
+    test_fraction: float = Field(
+        default=0.0, ge=0.0, le=0.0, description="Always 0: the official val is the only other split with labels."
+    )
+    split_seed: int = Field(
+        default=0, description="With --val-fraction: another seed draws other images; otherwise always 0."
+    )
     label_folder: str = Field(
         default="labelTxt",
         description="Folder of the annotations in each split, such as labelTxt-v1.5 where several versions are there.",
     )
     val_as: Literal["val", "test"] = Field(
         default="val",
-        description="Split that the official val becomes; as test, nothing is held out for validation.",
+        description="Split that the official val becomes; as test, --val-fraction draws validation from training.",
     )
     oriented_boxes: bool = Field(default=True, description="Give objects a rotated box too.")
+
+    def check(self) -> None:
+        """Check what one field alone cannot say.
+
+        Raises:
+            UsageError: Naming the setting and the value seen.
+        """
+        self.for_tiles().check()
+        if self.val_fraction and self.val_as == "val":
+            raise UsageError(
+                "Cannot split DOTA",
+                rule=f"--val-fraction must be 0 where the splits are the official ones, got {self.val_fraction:g}",
+                action="With --val-as test the official val is the test split, and validation is drawn",
+            )
+        if self.split_seed and not self.val_fraction:
+            raise UsageError(
+                "Cannot split DOTA", rule=f"--split-seed must be 0 where nothing is drawn, got {self.split_seed}"
+            )
 
 
 class DotaConverter(TiledConverter):
@@ -57,7 +87,7 @@ class DotaConverter(TiledConverter):
             UsageError: If an option is wrong.
             InputNotFoundError: If the folders of no split are there.
         """
-        settings.for_tiles().check()
+        settings.check()
         present = [name for name in _SPLITS if (source / name / _IMAGES).is_dir()]
         if not present:
             raise InputNotFoundError(
@@ -94,8 +124,11 @@ def _read_labels(source: Path, name: str, settings: DotaSettings) -> PixelLabelS
     return look_at_pixel_labels(folder, name=folder.relative_to(source).as_posix())
 
 
-def _split_of(name: str, settings: DotaSettings) -> Split:
-    return Split.TRAIN if name == "train" else Split(settings.val_as)
+def _split_of(name: str, settings: DotaSettings) -> Split | None:
+    """Return the split of an official one; None where validation is drawn from it."""
+    if name == "train":
+        return Split.TRAIN if settings.val_as == "val" else None
+    return Split(settings.val_as)
 
 
 def _test_left_out() -> Reject:

@@ -16,7 +16,7 @@ from domainvl.schema.boxes import to_box_1000
 from domainvl.schema.sample import Answer, Object, Task, TextAnswer
 from domainvl.schema.wording import box_list, escape_special, reference
 
-from .rotated_text import BRACES, BoxNotation, enclosing_box_px, find_boxes, parse_box
+from .rotated_text import BRACES, BoxNotation, enclosing_box_px, find_boxes, is_line, parse_box
 
 UNNAMED = "object"
 """Class of a box that no name belongs to."""
@@ -65,6 +65,13 @@ class MarkedText:
         self._notation = notation
         self._width_px, self._height_px = width_px, height_px
         self._known: dict[tuple[str, str], Object] = {}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of the boxes should know."""
+        lines = {raw for raw, _ in self._known if is_line(raw, self._notation)}
+        taken = "had a side of 0, which is taken for half a hundredth of the image's"
+        return (f"{len(lines)} of the boxes {taken}",) if lines else ()
 
     @property
     def objects(self) -> tuple[Object, ...]:

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from domainvl.conversion import UnitResult
+from pydantic import Field
+
+from domainvl.conversion import ConverterSettings, UnitResult
 from domainvl.errors import DatasetError, InputNotFoundError, ItemError
 from domainvl.files import hash_file
 from domainvl.schema.images import ImageStore, StoredImage
@@ -27,6 +29,14 @@ _HELD_OUT = ("train", "val", "test", "test_phili")
 _TRAIN = _HELD_OUT[0]
 
 _COUNT = re.compile(r"0|[1-9][0-9]{0,8}")
+
+
+class OfficialSplitSettings(ConverterSettings):
+    """Settings of a converter whose splits are all official: nothing is drawn, and to ask for it is an error."""
+
+    val_fraction: float = Field(default=0.0, ge=0.0, le=0.0, description="Always 0: the splits are the official ones.")
+    test_fraction: float = Field(default=0.0, ge=0.0, le=0.0, description="Always 0: the splits are the official ones.")
+    split_seed: int = Field(default=0, ge=0, le=0, description="Always 0: no split is drawn.")
 
 
 class Leakage(enum.StrEnum):

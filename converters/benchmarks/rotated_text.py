@@ -23,7 +23,7 @@ import re
 from dataclasses import dataclass
 
 from domainvl.errors import ItemError
-from domainvl.schema.boxes import Box, clip_box
+from domainvl.schema.boxes import Box, Point, clip_box
 from domainvl.schema.oriented import corners_of, in_convention
 from domainvl.schema.sample import OrientedBox
 
@@ -36,6 +36,9 @@ BRACES = rf"\{{(?:{_NUMBER}){{4}}(?:\|{_NUMBER})?\}}"
 
 _ONE_BOX = re.compile(BRACES)
 _VALUE = re.compile(r"-?\d+(?:\.\d+)?")
+_LEAST_SIDE = 0.5
+"""Side, in units, of a box whose corners are one whole number: before rounding they were less than a unit apart."""
+
 _ROUNDING = 1e-6
 """An angle this little below a whole degree is that degree."""
 
@@ -68,7 +71,7 @@ def find_boxes(text: str) -> list[str]:
 
 
 def parse_box(text: str, notation: BoxNotation, width_px: int, height_px: int) -> OrientedBox:
-    """Read one box.
+    """Read one box; a side that the rounding of corners made 0 becomes half a unit (see :func:`is_line`).
 
     Args:
         text: The box with its braces.
@@ -82,27 +85,30 @@ def parse_box(text: str, notation: BoxNotation, width_px: int, height_px: int) -
     Raises:
         ItemError: If it is not written as a box, has no area, or its middle lies outside the image.
     """
-    if _ONE_BOX.fullmatch(text) is None:
-        raise _box_error("box-form", text, "it must be written {<number><number><number><number>|<angle>}")
-    first, second, third, fourth, *angle = (float(value) for value in _VALUE.findall(text))
-    if notation.corners:
-        center, sides = ((first + third) / 2, (second + fourth) / 2), (abs(third - first), abs(fourth - second))
-    else:
-        center, sides = (first, second), (third, fourth)
-    if min(sides) <= 0:
+    center, sides, turned = _read(text, notation)
+    if min(sides) <= 0 and not notation.corners:
         raise _box_error("box-empty", text, f"its sides must be above 0, got {sides[0]:g} x {sides[1]:g}")
+    width, height = (side or _LEAST_SIDE for side in sides)
     # Both sets keep what is more than half visible, and of such a box the middle is visible; one unit for rounding.
     if not all(-1 <= value <= UNITS + 1 for value in center):
         raise _box_error("box-outside", text, f"its middle must lie within 0 to 100, got {center}")
-    turned = angle[0] if angle else 0.0
     box = OrientedBox(
         center_x_px=center[0] * width_px / UNITS,
         center_y_px=center[1] * height_px / UNITS,
-        width_px=sides[0] * width_px / UNITS,
-        height_px=sides[1] * height_px / UNITS,
+        width_px=width * width_px / UNITS,
+        height_px=height * height_px / UNITS,
         angle_deg=turned if notation.clockwise else -turned,
     )
     return in_convention(box, "le90")
+
+
+def is_line(text: str, notation: BoxNotation) -> bool:
+    """Say whether a side of a box is 0 because its corners were rounded to one number.
+
+    Raises:
+        ItemError: If it is not written as a box.
+    """
+    return notation.corners and min(_read(text, notation)[1]) == 0
 
 
 def write_box(box: OrientedBox, notation: BoxNotation, width_px: int, height_px: int) -> str:
@@ -149,6 +155,17 @@ def enclosing_box_px(box: OrientedBox, width_px: int, height_px: int) -> tuple[B
         raise _box_error("box-outside", f"{whole} px", f"a part must lie in the image of {width_px}x{height_px} px")
     tolerance_px = _ROUNDING * max(width_px, height_px)
     return inside, any(abs(cut - uncut) > tolerance_px for cut, uncut in zip(inside, whole, strict=True))
+
+
+def _read(text: str, notation: BoxNotation) -> tuple[Point, Point, float]:
+    """Return the middle of a box and its sides in hundredths of the image, and its angle as written."""
+    if _ONE_BOX.fullmatch(text) is None:
+        raise _box_error("box-form", text, "it must be written {<number><number><number><number>|<angle>}")
+    first, second, third, fourth, *angle = (float(value) for value in _VALUE.findall(text))
+    turned = angle[0] if angle else 0.0
+    if not notation.corners:
+        return (first, second), (third, fourth), turned
+    return ((first + third) / 2, (second + fourth) / 2), (abs(third - first), abs(fourth - second)), turned
 
 
 def _whole_range(middle: float, side: float) -> tuple[float, float]:

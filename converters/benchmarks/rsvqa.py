@@ -5,8 +5,10 @@ Lobry et al., RSVQA: Visual Question Answering for Remote Sensing Data, IEEE TGR
 the whole database and marks as inactive what is in another split, so a number is a place in these lists
 (``AutomaticDB/Splits.py`` and ``VQA_model/VQALoader.py`` of github.com/syvlo/RSVQA).
 
-Counts and areas keep the raw answer, "12m2"; evaluation sorts them into ranges. A sample's type is kept in the details
-of its image, and of the two test sets of the high resolution its id and details say which it is in.
+Counts and areas keep the raw answer, "12m2", by which they are scored exactly. Published protocols sort both into
+ranges first and average over some of the types alone (Mini-InternVL's ``rs_vqa/score.py``); that is not there yet. A
+sample's type is kept in the details of its image, and of the two test sets of the high resolution its id and details
+say which it is in.
 """
 
 from __future__ import annotations
@@ -17,14 +19,14 @@ from pathlib import Path
 
 from pydantic import Field
 
-from domainvl.conversion import ConverterSettings, Plan, UnitResult
+from domainvl.conversion import Plan, UnitResult
 from domainvl.errors import DatasetError, InputNotFoundError, ItemError, NothingToDoError
 from domainvl.schema.images import ImageStore, StoredImage
 from domainvl.schema.questions import Question, samples_from_questions
 from domainvl.schema.sample import Answer, Provenance, Sample, Split, Task, TextAnswer
 from domainvl.schema.writer import Reject, Severity
 
-from .reading import check_input, count_or_text, image_rejected, put_image, source_of
+from .reading import OfficialSplitSettings, check_input, count_or_text, image_rejected, put_image, source_of
 from .rsvqa_files import RsvqaRow, read_split
 
 DOMAIN = "remote-sensing"
@@ -42,13 +44,11 @@ _PARTS = ("images", "questions", "answers")
 _LAYOUT = "LR_split_SPLIT_PART.json or USGS_split_SPLIT_PART.json for images, questions and answers, and the images"
 
 
-class RsvqaSettings(ConverterSettings):
+class RsvqaSettings(OfficialSplitSettings):
     """Settings of the RSVQA converter."""
 
     plan_fields = frozenset({"images"})
 
-    val_fraction: float = Field(default=0.0, ge=0.0, le=0.0, description="Always 0: the splits are the official ones.")
-    test_fraction: float = Field(default=0.0, ge=0.0, le=0.0, description="Always 0: the splits are the official ones.")
     images: str | None = Field(
         default=None, description="Folder of the images, below the input; the only one with .tif files if left out."
     )

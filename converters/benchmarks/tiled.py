@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from domainvl.schema import Provenance
     from domainvl.schema.images import ImageStore
 
+    from ..geotiff.labels.pixel_labels import PixelLabels
     from ..geotiff.labels.pixel_sources import PixelLabelSource
     from ..geotiff.labels.truth import PixelObjects
     from ..geotiff.planning import Site
@@ -46,6 +47,7 @@ class TiledSettings(ConverterSettings):
     tasks: str = _as_in_geotiff("tasks")
     phrasing: Literal["published", "varied"] = _as_in_geotiff("phrasing")
     phrasing_seed: int = _as_in_geotiff("phrasing_seed")
+    prompt_gsd: bool = _as_in_geotiff("prompt_gsd")
 
     def for_tiles(self) -> GeotiffSettings:
         """Return the settings as the GeoTIFF converter has them."""
@@ -94,6 +96,7 @@ class ImagesWithLabels:
         labels: Their labels, read.
         classes: All classes that were looked for, in other folders too.
         split: The split of all of them; None where it is drawn.
+        gsd_m: Side of a pixel in metres, where the makers state one for all; what a label file says goes before.
 
     Attributes:
         sites: What to convert, sorted.
@@ -102,7 +105,14 @@ class ImagesWithLabels:
     """
 
     def __init__(
-        self, root: Path, folder: Path, labels: PixelLabelSource, classes: tuple[str, ...], *, split: Split | None
+        self,
+        root: Path,
+        folder: Path,
+        labels: PixelLabelSource,
+        classes: tuple[str, ...],
+        *,
+        split: Split | None,
+        gsd_m: float | None = None,
     ) -> None:
         from ..geotiff.labels.truth import PixelObjects
         from ..geotiff.products.discovery import find_products
@@ -121,7 +131,8 @@ class ImagesWithLabels:
             if uri in matched.labels:
                 found_labels = matched.labels[uri]
                 truth = PixelObjects(found_labels, labels.sources[found_labels.uri], classes)
-                self.sites.append(_site(_renamed(product, uri, root), truth, split))
+                named_product = replace(_renamed(product, uri, root), gsd_m=_gsd_m(found_labels) or gsd_m)
+                self.sites.append(_site(named_product, truth, split))
             elif uri not in told:
                 self.rejects.append(_without_labels(uri))
 
@@ -133,6 +144,12 @@ def _site(product: Product, truth: PixelObjects, split: Split | None) -> Site:
     facts = tuple((name, str(value)) for name, value in sorted(truth.labels.details.items()))
     scene = Scene(replace(product, details=(*product.details, *facts)), truth)
     return Site(product.name, product.uri, (scene,), SplitRule(product.name, split=split))
+
+
+def _gsd_m(labels: PixelLabels) -> float | None:
+    """Return the side of a pixel in metres, where the label file states it."""
+    value = labels.details.get("gsd_m")
+    return value if isinstance(value, float) else None
 
 
 def _renamed(product: Product, uri: str, root: Path) -> Product:

@@ -69,7 +69,16 @@ def read_annotation(path: Path, name: str, image_name: str) -> Annotation:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except json.JSONDecodeError as error:
+        raise ItemError(
+            "Cannot read an annotation",
+            reason="annotation-invalid",
+            where=name,
+            rule=f"it must be JSON ({error}); JSON5, with commas before a closing bracket, comments or single quotes, "
+            "is read by the official notebook only",
+            action="Write it as plain JSON: read it with the Python package json5, write it with json",
+        ) from error
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise row_error("annotation-invalid", name, f"it must be JSON ({error})") from error
     if not isinstance(content, dict):
         raise row_error("annotation-invalid", name, f"it must hold an object, got {type(content).__name__}")

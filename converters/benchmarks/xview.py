@@ -23,6 +23,9 @@ _LABELS = "xView_train.geojson"
 _IMAGES = "train_images"
 _UNLABELLED = "val_images"
 
+_GSD_M = 0.3
+"""Side of a pixel in metres, of all images (arXiv:1802.07856, abstract)."""
+
 
 class XviewConverter(TiledConverter):
     """Turns xView into tiles with questions. A planned unit is an image."""
@@ -51,7 +54,7 @@ class XviewConverter(TiledConverter):
                     action=f"Name the folder that holds {_LABELS} and {_IMAGES}",
                 )
         labels = look_at_pixel_labels(source / _LABELS, name=_LABELS)
-        images = ImagesWithLabels(source, source / _IMAGES, labels, labels.classes, split=None)
+        images = ImagesWithLabels(source, source / _IMAGES, labels, labels.classes, split=None, gsd_m=_GSD_M)
         rejects = list(images.rejects)
         if (source / _UNLABELLED).is_dir():
             message = "the labels of the official validation set are not published"

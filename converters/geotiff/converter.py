@@ -26,8 +26,8 @@ class GeotiffConverter:
 
     name = "geotiff"
     summary = (
-        "Scenes (GeoTIFF, Sentinel-2 SAFE, Landsat, STAC) with labels: vectors, boxes in pixels, rasters of classes, or "
-        "one a scene"
+        "Scenes (GeoTIFF, Sentinel-2 SAFE, Landsat, STAC) with labels: vectors, boxes in pixels, rasters of classes, "
+        "or one a scene"
     )
     settings_type = GeotiffSettings
     licence: str | None = None

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from affine import Affine
+from rasterio._err import CPLE_BaseError  # what rasterio lets through from PROJ has no public name
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
+from rasterio.errors import CRSError
 from rasterio.transform import GCPTransformer
 from rasterio.warp import transform as transform_coordinates
 from rasterio.warp import transform_bounds
 
 from domainvl.schema import Box, Point
+
+from .ellipsoid import ellipsoid_of
 
 Bounds: TypeAlias = tuple[float, float, float, float]
 """(left, bottom, right, top) in map coordinates; left > right where it crosses the antimeridian."""
@@ -35,6 +39,11 @@ LONLAT = CRS.from_epsg(4326)
 
 LEAST_POINTS = 3
 """Ground control points that place a scene; fewer do not say how it is turned."""
+
+MAX_DISTORTION = 0.01
+"""Lengths of a projection count as those of the ground where they differ by no more than this share. Those of UTM do so
+by up to 0.001: its scale is 0.9996 in the middle of a zone (Snyder, Map Projections - A Working Manual, USGS
+Professional Paper 1395, 1987)."""
 
 MAX_SPLINE_POINTS = 1000
 """With more ground control points a polynomial is fitted instead: the work for splines grows with their cube."""
@@ -52,6 +61,8 @@ class StoredPixels:
         crs: CRS of the transform or of the control points; None where there is no georeference.
         transform: From stored pixels to ``crs``; None where the file has none.
         gcps: Ground control points, where there is no transform.
+        has_rpcs: Whether rational polynomials place it, and nothing else does: they need heights, so it counts as not
+            georeferenced.
     """
 
     width_px: int
@@ -59,6 +70,7 @@ class StoredPixels:
     crs: CRS | None
     transform: Affine | None
     gcps: tuple[GroundControlPoint, ...] = ()
+    has_rpcs: bool = False
 
     @property
     def takes_splines(self) -> bool:
@@ -153,60 +165,65 @@ class SceneGrid:
         brought = transform_bounds(self.crs, crs, left, bottom, right, top, densify_pts=DENSIFY_POINTS)
         return brought[0], brought[1], brought[2], brought[3]
 
-    def gsd_m(self, middle_px: Point | None = None) -> float | None:
-        """Return the side of a square of a pixel's area in metres; None without georeference.
+    def pixel_m(self, at_px: Point | None = None) -> tuple[float, float] | None:
+        """Return width and height of a pixel on the ground in metres.
+
+        They are those of the projection where it is true to about a percent there, as any UTM zone is (10 m stay 10.0),
+        and of other projections, such as Web Mercator, the true ones.
 
         Args:
-            middle_px: Where degrees are converted to metres; the middle of the grid where None.
+            at_px: Where; in the middle of the grid where None.
+
+        Returns:
+            None where the CRS does not tell: without georeference, or with a local one.
         """
+        edges = self._pixel_edges_m(at_px)
+        if edges is None:
+            return None
+        width_m, height_m = np.linalg.norm(edges, axis=1).tolist()
+        return width_m, height_m
+
+    def gsd_m(self, at_px: Point | None = None) -> float | None:
+        """Return the side of a square of a pixel's area in metres, see :meth:`pixel_m`.
+
+        Args:
+            at_px: Where; in the middle of the grid where None.
+        """
+        edges = self._pixel_edges_m(at_px)
+        return None if edges is None else math.sqrt(float(np.linalg.norm(np.cross(edges[0], edges[1]))))
+
+    def _pixel_edges_m(self, at_px: Point | None) -> npt.NDArray[np.float64] | None:
+        """Return the upper and the left edge of a pixel as vectors in metres, shape (2, 3)."""
         if self.crs is None or self.transform is None:
             return None
-        area = abs(self.transform.determinant)
-        if self.crs.is_projected:
-            _, unit_m = self.crs.linear_units_factor
-            return math.sqrt(area) * float(unit_m)
-        if not self.crs.is_geographic:
+        middle_px = at_px or (self.width_px / 2, self.height_px / 2)
+        if self.crs.is_geographic:
+            return self._true_edges_m(middle_px)
+        if not self.crs.is_projected:
             return None
-        latitude_deg = float(self.to_map(np.array([middle_px or (self.width_px / 2, self.height_px / 2)]))[0, 1])
-        return math.sqrt(area * math.prod(metres_per_degree(self.crs, latitude_deg)))
+        transform = self.transform
+        of_map = np.array([(transform.a, transform.d, 0.0), (transform.b, transform.e, 0.0)])
+        of_map *= float(self.crs.linear_units_factor[1])
+        try:
+            true = self._true_edges_m(middle_px)
+        except (CRSError, CPLE_BaseError):
+            return of_map  # of another planet: there is no way to degrees on Earth
+        scale = np.linalg.norm(true, axis=1) / np.linalg.norm(of_map, axis=1)
+        is_distorted = bool(np.isfinite(scale).all() and (np.abs(scale - 1.0) > MAX_DISTORTION).any())
+        return true if is_distorted else of_map
 
-
-def metres_per_degree(crs: CRS, latitude_deg: float) -> tuple[float, float]:
-    """Return the metres of a degree of longitude and of latitude on the ellipsoid of a geographic CRS.
-
-    Radii of curvature of the prime vertical and of the meridian: Snyder, Map Projections - A Working Manual (USGS
-    Professional Paper 1395, 1987), equations 4-20 and 4-19.
-    """
-    semi_major_m, inverse_flattening = _ellipsoid(crs)
-    flattening = 1.0 / inverse_flattening if inverse_flattening else 0.0
-    eccentricity2 = flattening * (2.0 - flattening)
-    sine2 = math.sin(math.radians(latitude_deg)) ** 2
-    prime_vertical_m = semi_major_m / math.sqrt(1.0 - eccentricity2 * sine2)
-    meridian_m = semi_major_m * (1.0 - eccentricity2) / (1.0 - eccentricity2 * sine2) ** 1.5
-    degree = math.pi / 180.0
-    return prime_vertical_m * math.cos(math.radians(latitude_deg)) * degree, meridian_m * degree
-
-
-def _ellipsoid(crs: CRS) -> tuple[float, float]:
-    """Return the semi-major axis in metres and the inverse flattening, 0 for a sphere."""
-    described = crs.to_dict(projjson=True)
-    while not {"datum", "datum_ensemble"} & described.keys():
-        # Projected, bound, or horizontal and vertical together: the first part is the horizontal one.
-        described = described.get("base_crs") or described.get("source_crs") or described["components"][0]
-    ellipsoid = (described.get("datum") or described["datum_ensemble"])["ellipsoid"]
-    semi_major_m = _length_m(ellipsoid.get("semi_major_axis", ellipsoid.get("radius")))
-    if "semi_minor_axis" in ellipsoid:
-        difference_m = semi_major_m - _length_m(ellipsoid["semi_minor_axis"])
-        return semi_major_m, semi_major_m / difference_m if difference_m else 0.0
-    return semi_major_m, float(ellipsoid.get("inverse_flattening", 0.0))
-
-
-def _length_m(length: Any) -> float:
-    """Read a length of PROJJSON: a number of metres, or a value with a unit."""
-    if isinstance(length, dict):
-        unit = length["unit"]
-        return float(length["value"]) * (1.0 if unit == "metre" else float(unit["conversion_factor"]))
-    return float(length)
+    def _true_edges_m(self, middle_px: Point) -> npt.NDArray[np.float64]:
+        """Measure a pixel on the ellipsoid of the CRS."""
+        if self.crs is None:
+            raise ValueError("this grid has no georeference")
+        points = self.to_map(np.array([(-0.5, 0.0), (0.5, 0.0), (0.0, -0.5), (0.0, 0.5)]) + np.array(middle_px))
+        if self.crs.is_geographic:
+            lonlat_rad = points * float(self.crs.units_factor[1])
+        else:
+            lonlat = transform_coordinates(self.crs, LONLAT, points[:, 0], points[:, 1])
+            lonlat_rad = np.radians(np.array(lonlat, dtype=np.float64).T)
+        left, right, above, below = ellipsoid_of(self.crs).to_space(lonlat_rad)
+        return np.array([right - left, below - above])
 
 
 def apply_affine(transform: Affine, x: _NumberT, y: _NumberT) -> tuple[_NumberT, _NumberT]:
@@ -223,3 +240,8 @@ def describe_crs(crs: CRS) -> str:
     """Name a CRS as ``EPSG:n`` where it is exactly that, else by its WKT."""
     code = crs.to_epsg(confidence_threshold=100)
     return str(crs.to_wkt()) if code is None else f"EPSG:{code}"
+
+
+def explain_no_way(error: Exception) -> str:
+    """Return what PROJ says of two CRSs between which there is no way, without the page on which it describes both."""
+    return str(error).partition(" from '{")[0]

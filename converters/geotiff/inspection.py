@@ -18,13 +18,12 @@ from domainvl.tiling import TOKENS_PER_TILE, choose_grid
 
 from .contact_sheet import SheetTile, draw_sheet
 from .georeference import describe_crs
-from .grid import Tile
 from .headers import bands_of
 from .knowledge import KnownCover, KnownObjects
 from .labels.truth import SceneLabel
 from .labels.vector_file import LabelReader
 from .planning import Site, plan_sites
-from .reading import Mask, OpenProduct
+from .reading import OpenProduct
 from .scene import OpenSite, open_site
 from .settings import GeotiffSettings
 from .splitting import NoSplitError
@@ -188,33 +187,27 @@ def _labels(opened: OpenSite) -> Iterator[str]:
 
 def _sheet_tiles(opened: OpenSite, settings: GeotiffSettings, wanted: int) -> Iterator[SheetTile]:
     """Draw the tiles with most objects, one image each; of a site without objects some from all over."""
-    ranked = sorted(opened.tiles, key=lambda tile: -_object_count(opened, tile))
-    if _object_count(opened, ranked[0]) == 0:
-        ranked = opened.tiles[:: max(1, len(opened.tiles) // wanted)]
+    number, objects_of = _first_with_objects(opened)
+    ranked = opened.tiles[:: max(1, len(opened.tiles) // wanted)]
+    if objects_of is not None:
+        ranked = sorted(opened.tiles, key=lambda tile: -objects_of.index.label_count(tile))
     for tile in ranked[:wanted]:
         try:
-            drawn = opened.images[0].draw(tile)
+            drawn = opened.images[number].draw(tile)
         except ItemError:
             continue  # the conversion lists it
         view = drawn.views[0]
-        boxes = [
-            (thing.box_px, thing.label, thing.ignore)
-            for thing in _objects_in(opened, tile, drawn.valid, settings)
-            if thing.box_px is not None
-        ]
+        objects: list[Object] = []
+        if objects_of is not None:
+            objects = objects_of.index.objects_in(tile, drawn.valid, settings=cut_settings(settings)).objects
+        boxes = [(thing.box_px, thing.label, thing.ignore) for thing in objects if thing.box_px is not None]
         pixels: npt.NDArray[np.uint8] = pad(view.pixels, settings.tile_px, settings.fill_grey)
         yield SheetTile(f"{opened.site.name} r{tile.row}c{tile.col}", pixels, boxes)
 
 
-def _object_count(opened: OpenSite, tile: Tile) -> int:
-    return sum(known.index.label_count(tile) for known in _with_objects(opened))
-
-
-def _objects_in(opened: OpenSite, tile: Tile, valid: Mask, settings: GeotiffSettings) -> list[Object]:
-    seen = [known.index.objects_in(tile, valid, settings=cut_settings(settings)) for known in _with_objects(opened)]
-    return [thing for of_scene in seen for thing in of_scene.objects]
-
-
-def _with_objects(opened: OpenSite) -> list[KnownObjects]:
-    """Return the first scene's labelled objects, or those of the first scene that has any."""
-    return [known for known in opened.knowledge.scenes if isinstance(known, KnownObjects)][:1]
+def _first_with_objects(opened: OpenSite) -> tuple[int, KnownObjects | None]:
+    """Return the first scene whose objects are known, or the first scene."""
+    for number, known in enumerate(opened.knowledge.scenes):
+        if isinstance(known, KnownObjects):
+            return number, known
+    return 0, None

@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from domainvl.errors import ItemError
-from domainvl.schema import Reject
+from domainvl.schema import Reject, Severity
 
 from .georeference import SceneGrid
 from .grid import Tile
-from .labels.class_raster import Cover, open_cover
+from .headers import footprint
+from .labels.class_raster import ClassRaster, Cover, open_cover
 from .labels.pixel_labels import place_pixel_labels
 from .labels.placed import PlacedLabels
 from .labels.truth import ClassCover, PixelObjects, SceneLabel, Truth, VectorObjects
 from .labels.vector_file import LabelReader, VectorFile
-from .labels.vectors import place_vector_labels, where_both_lie
+from .labels.vectors import describe_bounds, place_vector_labels, where_both_lie
 from .objects import LabelIndex
 from .planning import Scene, Site
 from .settings import GeotiffSettings
@@ -32,13 +33,15 @@ class KnownObjects:
         index: Finds those of a tile.
         classes: All classes that were annotated.
         shared_file: The label file, where it covers several scenes: outside of all its features nobody may have looked.
-        counts: Number of labels by class.
+        counts: Number of usable labels by class.
+        unclear: Classes of which something is in the scene or the file, nobody knows where.
     """
 
     index: LabelIndex
     classes: tuple[str, ...]
     shared_file: VectorFile | None
     counts: Mapping[str, int]
+    unclear: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -94,21 +97,32 @@ def find_knowledge(
     with ExitStack() as stack:
         scenes: list[Known | None] = []
         rejects: list[Reject] = []
+        may_say_where = settings.location == "keep"
         for scene in site.scenes:
             match scene.truth:
                 case None | SceneLabel():
                     scenes.append(scene.truth)
                 case ClassCover(raster=raster):
-                    scenes.append(KnownCover(stack.enter_context(open_cover(raster, grid)), raster.names))
-                case _:
-                    may_say_where = settings.location == "keep"
-                    labels, unusable = _place(scene, scene.truth, grid, part, reader, may_say_where=may_say_where)
+                    cover = stack.enter_context(open_cover(raster, grid))
+                    _check_that_cover_meets(scene, raster, cover, grid, may_say_where=may_say_where)
+                    scenes.append(KnownCover(cover, raster.names))
+                case VectorObjects() | PixelObjects() as truth:
+                    labels, unusable = _place(scene, truth, grid, part, reader, may_say_where=may_say_where)
                     rejects += unusable
-                    wanted, tiles = part or ((), ())
-                    index = LabelIndex(labels, wanted, assign=settings.assign, all_tiles=tiles)
-                    counts = Counter(labels.names)
-                    scenes.append(KnownObjects(index, scene.truth.classes, _shared_file(scene.truth), counts))
+                    scenes.append(_known_objects(labels, truth, part, settings))
         yield Knowledge(tuple(scenes), tuple(rejects))
+
+
+def _known_objects(
+    labels: PlacedLabels,
+    truth: VectorObjects | PixelObjects,
+    part: tuple[Sequence[Tile], Sequence[Tile]] | None,
+    settings: GeotiffSettings,
+) -> KnownObjects:
+    wanted, tiles = part or ((), ())
+    index = LabelIndex(labels, wanted, assign=settings.assign, all_tiles=tiles, classes=truth.classes)
+    counts = Counter(name for name, unusable in zip(labels.names, labels.unusable, strict=True) if not unusable)
+    return KnownObjects(index, truth.classes, _shared_file(truth), counts, truth.unclear)
 
 
 def _place(
@@ -127,16 +141,43 @@ def _place(
     if part is not None and len(part[0]) < len(part[1]):
         rows_px = (min(tile.y_px for tile in part[0]), max(tile.y_px + tile.height_px for tile in part[0]))
     labels, unusable = place_vector_labels(truth.file, grid, uri=scene.product.uri, rows_px=rows_px, reader=reader)
-    if rows_px is None and not len(labels) and (truth.shared or truth.file.feature_count):
-        raise ItemError(
-            "There are no labels for a scene",
-            reason="no-labels",
-            where=scene.product.uri,
-            rule=f"none of the {truth.file.feature_count} features of {truth.file.uri} meets it"
-            + (f": {where_both_lie(truth.file, grid)}" if may_say_where else ""),
-            action="Leave the scene out if nobody labelled it; else check the CRS of both files",
-        )
+    if rows_px is not None:
+        return labels, unusable
+    placed_count = truth.file.feature_count - truth.placeless_count
+    if not len(labels) and (truth.shared or placed_count):
+        where = where_both_lie(truth.file, grid) if may_say_where else None
+        raise _no_labels(scene, f"none of the {truth.file.feature_count} features of {truth.file.uri} meets it", where)
+    if not truth.shared and placed_count > len(labels):
+        unusable.append(_outside(truth.file, placed_count - len(labels)))
     return labels, unusable
+
+
+def _outside(file: VectorFile, count: int) -> Reject:
+    message = f"{count} of its {file.feature_count} features lie outside the scene"
+    return Reject(file.uri, "label", "outside-scene", message, severity=Severity.SKIPPED)
+
+
+def _check_that_cover_meets(
+    scene: Scene, raster: ClassRaster, cover: Cover, grid: SceneGrid, *, may_say_where: bool
+) -> None:
+    if cover.place is None:
+        return
+    known, shown = footprint(cover.place), footprint(grid)
+    if known is None or shown is None or (known.intersects(shown) and not known.touches(shown)):
+        return
+    where = f"in longitude and latitude the raster lies in {describe_bounds(known.bounds)}, the scene in "
+    where += describe_bounds(shown.bounds)
+    raise _no_labels(scene, f"{raster.uri} does not meet it", where if may_say_where else None)
+
+
+def _no_labels(scene: Scene, rule: str, where: str | None) -> ItemError:
+    return ItemError(
+        "There are no labels for a scene",
+        reason="no-labels",
+        where=scene.product.uri,
+        rule=rule if where is None else f"{rule}: {where}",
+        action="Leave the scene out if nobody labelled it; else check the CRS of both files",
+    )
 
 
 def _shared_file(truth: Truth) -> VectorFile | None:

@@ -12,7 +12,8 @@ from rasterio.enums import Resampling
 
 from domainvl.errors import ItemError
 
-from .georeference import SceneGrid, metres_per_degree
+from .drawing import Ground
+from .georeference import SceneGrid
 from .headers import bands_of, palette_band, reference_path
 from .parsing import StretchMode, ViewRequest, parse_bands, parse_nodata, parse_stretch, parse_views
 from .products import Band, Product
@@ -20,8 +21,8 @@ from .reading import GridReader, OpenProduct, open_product
 from .sampling import MAX_VALUES, BandSample, sample_bands
 from .scene_grid import GridRequest, plan_grid
 from .settings import GeotiffSettings
-from .stretch import Stretch, choose_mode, find_limits
-from .views import BandChooser, Ground, View, choose_view
+from .stretch import Stretch, check_types, choose_mode, find_limits
+from .views import BandChooser, View, choose_view
 
 _FULL_BLOCK_PX = (512, 512)
 
@@ -32,7 +33,8 @@ def choose_views(opened: OpenProduct, settings: GeotiffSettings) -> tuple[View, 
     Raises:
         ItemError: If the scene cannot be opened or lacks a band.
     """
-    chooser = BandChooser(bands_of(opened, scaling=settings.scaling == "apply"), uri=opened.uri)
+    bands_there = bands_of(opened, scaling=settings.scaling == "apply")
+    chooser = BandChooser(bands_there, missing=opened.product.missing, uri=opened.uri)
     palette = palette_band(opened)
     bands = parse_bands(settings.bands)
     if bands is not None:
@@ -125,6 +127,7 @@ class _PhysicalSample:
 
 
 def _plan_stretch(view: View, opened: OpenProduct, settings: GeotiffSettings) -> _Stretched:
+    check_types([_dtype_of(opened, band) for band in view.bands], uri=opened.uri)
     dtypes = {band: _dtype_of(opened, band) for band in view.stretched_bands}
     mode = choose_mode(parse_stretch(settings.stretch), list(dtypes.values()), uri=opened.uri)
     return _Stretched(mode, dtypes)
@@ -156,26 +159,10 @@ def ground_of(opened: OpenProduct, views: Sequence[View], grid: SceneGrid, setti
     """Return what the views need to know of the ground."""
     palettes = [view.bands[0] for view in views if view.channels[0].kind == "palette"]
     return Ground(
-        pixel_m=_pixel_m(grid),
+        pixel_m=grid.pixel_m(),
         sar_values=settings.sar_values,
         palette=_read_palette(opened, palettes[0]) if palettes else None,
     )
-
-
-def _pixel_m(grid: SceneGrid) -> tuple[float, float] | None:
-    """Return width and height of a pixel in metres, at the middle of the grid."""
-    if grid.crs is None or grid.transform is None:
-        return None
-    transform = grid.transform
-    across, down = np.hypot(transform.a, transform.d), np.hypot(transform.b, transform.e)
-    if grid.crs.is_projected:
-        unit_m = float(grid.crs.linear_units_factor[1])
-        return float(across) * unit_m, float(down) * unit_m
-    if not grid.crs.is_geographic:
-        return None
-    middle = grid.to_map(np.array([[grid.width_px / 2, grid.height_px / 2]]))
-    longitude_m, latitude_m = metres_per_degree(grid.crs, float(middle[0, 1]))
-    return float(across) * longitude_m, float(down) * latitude_m
 
 
 def _read_palette(opened: OpenProduct, band: Band) -> npt.NDArray[np.uint8]:

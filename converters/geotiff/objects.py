@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -21,14 +21,20 @@ from domainvl.schema.oriented import smallest_oriented_box
 from domainvl.schema.sample import OrientedBox
 
 from .grid import Tile
-from .labels.placed import Geometries, PlacedLabels
+from .labels.placed import UNKNOWN_CLASS, Geometries, PlacedLabels
 from .labels.placement import polygon_part
+from .reading import Mask
+from .settings import Assign
 from .tile_join import SHARE_DECIMALS, SeenLabels, best_tiles, join_labels, key_of
 
-Assign: TypeAlias = Literal["all", "best"]
 Multipart: TypeAlias = Literal["union", "split"]
 Area: TypeAlias = Polygon | MultiPolygon
-Mask: TypeAlias = npt.NDArray[np.bool_]
+
+_UPRIGHT = 0.999
+"""A box whose area is so much of that of the upright box around it is upright itself."""
+
+_PLACED_TO_PX = 0.5
+"""What labels can be placed to: a smaller rest of an object at the border of a tile may not be there at all."""
 
 _DECIMALS = 3
 """Coordinates are kept to a thousandth of a pixel: the last digits differ between versions of PROJ."""
@@ -40,8 +46,7 @@ class CutSettings:
 
     Attributes:
         min_visible: Objects of which a smaller share is visible are marked to be ignored.
-        min_px: What is narrower or lower than this, or has less than its square of area, is not seen at all. Half a
-            pixel is what labels can be placed to.
+        min_px: What is narrower or lower than this, or has less than its square of area, is no object of the tile.
         multipart: Whether what has several visible parts is one object, with the box around all, or one a part.
         oriented: Whether objects get a rotated box too.
     """
@@ -58,14 +63,14 @@ class TileObjects:
 
     Attributes:
         objects: The objects that belong to the tile, in its pixels and in the order of the labels; some are ignored.
-        elsewhere: Objects that are seen here, but belong to a tile that shows more of them: all ignored. Empty where
-            all tiles get all objects.
+        elsewhere: What is seen here too, so that its class is there, but is none of the tile's objects: what belongs
+            to a tile that shows more of it, is too small, or is known by its place only. All ignored.
         repaired: How many labels of these had invalid rings.
         ignored_areas: What is seen of each ignored object, in pixels of the scene's grid: first of ``objects``, then
-            of ``elsewhere``.
-        dropped: How many were too small to be seen: ``"sliver"`` what the border of the tile left of an object,
-            ``"too-small"`` whole ones.
-        holed: Ids of objects with holes, which their polygons leave out: nothing follows from them about areas.
+            of those that belong to another tile.
+        dropped: How many were too small: ``"sliver"`` where the border of the tile left so little of an object that it
+            may not be there, ``"too-small"`` the others.
+        without_area: Ids of objects from which no area follows: boxes, and what has holes, which polygons leave out.
     """
 
     objects: list[Object] = field(default_factory=list)
@@ -73,7 +78,7 @@ class TileObjects:
     repaired: int = 0
     ignored_areas: list[Area] = field(default_factory=list)
     dropped: Mapping[str, int] = field(default_factory=dict)
-    holed: frozenset[str] = frozenset()
+    without_area: frozenset[str] = frozenset()
 
 
 class LabelIndex:
@@ -85,6 +90,7 @@ class LabelIndex:
         assign: Whether each tile gets all objects that it shows, or only those of which no other shows more; of tiles
             that show equally much the first has it. What a scene's holes hide plays no part in it.
         all_tiles: All tiles of the scene, of which the best are chosen; ``tiles`` where None.
+        classes: All classes that were annotated: what has no class may be of any.
     """
 
     def __init__(
@@ -94,8 +100,10 @@ class LabelIndex:
         *,
         assign: Assign = "all",
         all_tiles: Sequence[Tile] | None = None,
+        classes: Sequence[str] = (),
     ) -> None:
         self._labels = labels
+        self._classes = classes
         self._best: dict[int, tuple[int, int]] | None = None
         joined = list(tiles if all_tiles is None or assign == "all" else all_tiles)
         pairs = join_labels(labels.areas_px, joined)
@@ -105,8 +113,8 @@ class LabelIndex:
         self._seen = {key_of(tile): seen for tile, seen in zip(joined, pairs, strict=True) if key_of(tile) in wanted}
 
     def label_count(self, tile: Tile) -> int:
-        """Return how many labels a tile shows something of."""
-        return len(self._seen[key_of(tile)].rows)
+        """Return how many usable labels a tile shows something of."""
+        return int((~self._labels.unusable[self._seen[key_of(tile)].rows]).sum())
 
     def objects_in(self, tile: Tile, valid: Mask, *, settings: CutSettings) -> TileObjects:
         """Say what a tile shows.
@@ -127,33 +135,68 @@ class LabelIndex:
         self, tile: Tile, pieces: _Pieces, fractions: npt.NDArray[np.float64], settings: CutSettings
     ) -> TileObjects:
         boxes = pieces.boxes(tile)
-        small = _too_small(boxes, shapely.area(pieces.areas), settings.min_px)
-        rings = _rings(pieces.areas)
-        objects: list[Object] = []
-        elsewhere: list[Object] = []
-        areas: dict[bool, list[Area]] = {True: [], False: []}
-        for place in np.flatnonzero(~small).tolist():
-            row = int(pieces.rows[place])
-            here = self._best is None or self._best[row] == key_of(tile)
-            ignore = not here or bool(self._labels.ignored[row]) or bool(fractions[place] < settings.min_visible)
-            thing = Object(
+        unusable = self._labels.unusable[pieces.rows]
+        small = pieces.too_small(boxes, settings.min_px) & ~unusable
+        sliver = small & pieces.cut & pieces.too_small(boxes, min(settings.min_px, _PLACED_TO_PX))
+        shown = np.flatnonzero(~small & ~unusable)
+        here = self._belong_to(tile, pieces.rows)
+        objects = dict(zip(shown.tolist(), self._objects(shown, pieces, boxes, fractions, settings), strict=True))
+        own = {place: thing for place, thing in objects.items() if here[place]}
+        others = {place: thing for place, thing in objects.items() if not here[place]}
+        ignored = [*(place for place, thing in own.items() if thing.ignore), *others]
+        traces = self._traces(np.flatnonzero((small & ~sliver) | unusable), pieces)
+        lack_area = self._labels.boxes[pieces.rows] | _have_holes(pieces.areas)
+        return TileObjects(
+            objects=list(own.values()),
+            elsewhere=[*(thing.model_copy(update={"ignore": True}) for thing in others.values()), *traces],
+            repaired=int(self._labels.repaired[np.unique(pieces.rows[shown])].sum()),
+            ignored_areas=[translate(pieces.areas[place], tile.x_px, tile.y_px) for place in ignored],
+            dropped=dict(Counter("sliver" if is_sliver else "too-small" for is_sliver in sliver[small].tolist())),
+            without_area=frozenset(pieces.ids[place] for place in shown[lack_area[shown]].tolist()),
+        )
+
+    def _belong_to(self, tile: Tile, rows: npt.NDArray[np.int64]) -> Mask:
+        """Say which labels belong to a tile."""
+        if self._best is None:
+            return np.ones(len(rows), dtype=bool)
+        return np.array([self._best[row] == key_of(tile) for row in rows.tolist()], dtype=bool)
+
+    def _objects(
+        self,
+        places: npt.NDArray[np.int64],
+        pieces: _Pieces,
+        boxes: npt.NDArray[np.float64],
+        fractions: npt.NDArray[np.float64],
+        settings: CutSettings,
+    ) -> Iterator[Object]:
+        rows = pieces.rows[places]
+        # The ring of a box that is upright would say nothing more, and might be taken for an outline.
+        is_box = self._labels.boxes[rows] & _fill(pieces.areas[places], boxes[places])
+        for place, row, rings, boxed in zip(places, rows, _rings(pieces.areas[places]), is_box, strict=True):
+            yield Object(
                 id=pieces.ids[place],
                 label=self._labels.names[row],
                 box_px=tuple(boxes[place].tolist()),
-                polygons_px=rings[place],
+                polygons_px=None if boxed else rings,
                 oriented_box_px=_oriented(pieces.areas[place]) if settings.oriented else None,
                 visible_fraction=float(fractions[place]),
                 truncated=bool(pieces.cut[place]),
-                ignore=ignore,
+                ignore=bool(self._labels.ignored[row]) or bool(fractions[place] < settings.min_visible),
                 attributes=dict(self._labels.attributes[row]),
             )
-            (objects if here else elsewhere).append(thing)
-            if ignore:
-                areas[here].append(translate(pieces.areas[place], tile.x_px, tile.y_px))
-        repaired = int(self._labels.repaired[np.unique(pieces.rows[~small])].sum())
-        dropped = Counter("sliver" if cut else "too-small" for cut in pieces.cut[small].tolist())
-        holed = frozenset(pieces.ids[place] for place in np.flatnonzero(_have_holes(pieces.areas)).tolist())
-        return TileObjects(objects, elsewhere, repaired, areas[True] + areas[False], dict(dropped), holed)
+
+    def _traces(self, places: npt.NDArray[np.int64], pieces: _Pieces) -> list[Object]:
+        """Return a thing of each class of which something is there that is no object: of a thing without class, of all.
+
+        They have a class and no more: nothing else is asked of them.
+        """
+        traces: dict[str, Object] = {}
+        for place in places.tolist():
+            name = self._labels.names[int(pieces.rows[place])]
+            is_unknown = name == UNKNOWN_CLASS and bool(self._labels.unusable[pieces.rows[place]])
+            for label in (name, *self._classes) if is_unknown else (name,):
+                traces.setdefault(label, Object(id=f"{pieces.ids[place]}/{label}", label=label, ignore=True))
+        return list(traces.values())
 
 
 @dataclass(frozen=True)
@@ -211,6 +254,10 @@ class _Pieces:
                 parts.append((place, piece_name, moved, min(piece.area / whole.area, 1.0), cut))
         return parts
 
+    def too_small(self, boxes: npt.NDArray[np.float64], min_px: float) -> Mask:
+        """Say which pieces have a side, or a root of the area, below a limit."""
+        return _too_small(boxes, shapely.area(self.areas), min_px)
+
     def boxes(self, tile: Tile) -> npt.NDArray[np.float64]:
         """Return the boxes around the pieces, inside the part of the scene that the tile shows, shape (n, 4)."""
         sides_px = [tile.width_px, tile.height_px] * 2
@@ -236,6 +283,13 @@ def _too_small(boxes: npt.NDArray[np.float64], areas_px2: npt.NDArray[np.float64
     sides_px = boxes[:, 2:] - boxes[:, :2]
     small: Mask = (sides_px < min_px).any(axis=1) | (sides_px <= 0).any(axis=1) | (areas_px2 < min_px**2)
     return small
+
+
+def _fill(areas: Geometries, boxes: npt.NDArray[np.float64]) -> Mask:
+    """Say which areas are all of the box around them."""
+    sides_px = boxes[:, 2:] - boxes[:, :2]
+    fill: Mask = shapely.area(areas) >= _UPRIGHT * sides_px.prod(axis=1)
+    return fill
 
 
 def _valid_shares(areas: Geometries, valid: Mask) -> npt.NDArray[np.float64]:
@@ -265,7 +319,7 @@ def _rings(areas: Geometries) -> list[tuple[tuple[Point, ...], ...]]:
     points = [tuple(point) for point in np.round(coordinates, _DECIMALS).tolist()]
     ends = np.searchsorted(ring_of, np.arange(len(parts)), side="right").tolist()
     rings: list[list[tuple[Any, ...]]] = [[] for _ in range(len(areas))]
-    for owner, start, end in zip(owners.tolist(), [0, *ends[:-1]], ends, strict=True):
+    for owner, start, end in zip(owners.tolist(), [0, *ends][: len(ends)], ends, strict=True):
         rings[owner].append(tuple(points[start : end - 1]))
     return [tuple(each) for each in rings]
 

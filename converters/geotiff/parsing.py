@@ -10,9 +10,14 @@ from typing import Literal, TypeAlias
 from domainvl.errors import UsageError
 from domainvl.schema import Task
 
+from .products.sensors import COMPOSITES, INDICES
+
 StretchKind: TypeAlias = Literal["percentile", "stddev", "fixed", "dtype", "none"]
 
 _BAND_COUNTS = (1, 3)
+
+SPECIAL_VIEWS = ("sar-db", "hillshade")
+"""Views that are neither bands nor an index."""
 
 CHANGE = "change"
 """Asks about two dates of one place; no task of its own."""
@@ -135,6 +140,22 @@ def parse_views(texts: Sequence[str]) -> tuple[ViewRequest, ...]:
     if twice:
         raise UsageError("Cannot read --view", rule=f"{twice[0]} is given twice")
     return tuple(views)
+
+
+def check_view_names(views: Sequence[ViewRequest]) -> None:
+    """Check that views without bands of their own are known.
+
+    Raises:
+        UsageError: If one is not.
+    """
+    known = (*COMPOSITES, *INDICES, *SPECIAL_VIEWS)
+    for view in views:
+        if view.bands is None and view.name not in known:
+            raise UsageError(
+                f"There is no view {view.name!r}",
+                rule=f"known are {', '.join(known)}",
+                action="Name one of them, or give its bands: --view NAME=BANDS",
+            )
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,16 @@ from domainvl.errors import ItemError, UsageError
 from domainvl.schema import Reject, Severity, Split, assign_split
 
 from .headers import SceneHeader, look_at_header
-from .labels.truth import FoundTruths, Truth, find_truths, label_files
+from .labels.truth import ClassCover, FoundTruths, Truth, VectorObjects, find_truths, label_files
 from .looks import shared_limits
 from .products import Product
 from .products.discovery import find_products
 from .products.roles import find_sensor
 from .scene_grid import GridRequest
 from .settings import GeotiffSettings
-from .splitting import Blocks, SplitRule, group_scenes, read_split_areas, taken_ground
+from .split_areas import read_split_areas
+from .split_scenes import group_scenes, taken_ground
+from .splitting import Blocks, SplitRule
 from .stretch import Stretch
 
 _BLOCK_TILES = 4
@@ -88,9 +90,9 @@ def plan_sites(source: Path, settings: GeotiffSettings, *, need_labels: bool = T
     headers = look_at_headers(wanted, settings)
     scenes = [Scene(product, found.truths.get(product.uri), headers[product.uri].date) for product in wanted]
     groups = group_scenes({product.name: headers[product.uri].footprint for product in wanted})
-    gathered = (
-        _gather(scenes, groups, settings, rejects, has_labels) if settings.series else [(scene,) for scene in scenes]
-    )
+    gathered = _gather(scenes, groups, rejects) if settings.series else [(scene,) for scene in scenes]
+    if settings.series and has_labels:
+        gathered = _with_labels(gathered, found, settings.label_date, rejects)
     rules = _split_rules(gathered, groups, headers, settings, rejects)
     shown = {scene.product.uri for site in gathered for scene in site}
     rejects += [reject for reject in found.rejects if reject.input not in shown]
@@ -118,13 +120,30 @@ def find_scenes(source: Path, settings: GeotiffSettings) -> tuple[list[Product],
         find_sensor(settings.sensor)
     found = find_products(source, allow_remote=settings.remote)
     root = source if source.is_dir() else source.parent
-    products = [product.below(root) for product in found.products]
+    products, labels = _without_labels(found.products, settings.labels, source)
+    products = [product.below(root) for product in products]
     if settings.sensor is not None:
         products = [
             product if product.bands else replace(product, sensor=settings.sensor, is_sensor_stated=True)
             for product in products
         ]
-    return products, list(found.rejects)
+    return products, [*found.rejects, *labels]
+
+
+def _without_labels(
+    products: Sequence[Product], labels: Path | None, source: Path
+) -> tuple[list[Product], list[Reject]]:
+    """Leave out rasters of classes that lie among the scenes: pictures of the answers."""
+    if labels is None or (labels.is_dir() and source.resolve().is_relative_to(labels.resolve())):
+        return list(products), []
+    scenes, rejects = [], []
+    for product in products:
+        if Path(product.path).resolve().is_relative_to(labels.resolve()):
+            message = "it is what --labels names, and no scene"
+            rejects.append(Reject(product.uri, "plan", "label-file", message, severity=Severity.SKIPPED))
+        else:
+            scenes.append(product)
+    return scenes, rejects
 
 
 def look_at_headers(products: Sequence[Product], settings: GeotiffSettings) -> dict[str, SceneHeader]:
@@ -141,13 +160,7 @@ def look_at_headers(products: Sequence[Product], settings: GeotiffSettings) -> d
     return headers
 
 
-def _gather(
-    scenes: Sequence[Scene],
-    groups: Mapping[str, str],
-    settings: GeotiffSettings,
-    rejects: list[Reject],
-    need_labels: bool,
-) -> list[tuple[Scene, ...]]:
+def _gather(scenes: Sequence[Scene], groups: Mapping[str, str], rejects: list[Reject]) -> list[tuple[Scene, ...]]:
     """Put the scenes of one place together, in the order of their dates; each date once."""
     by_place: dict[str, list[Scene]] = {}
     for scene in scenes:
@@ -166,16 +179,39 @@ def _gather(
                 )
             else:
                 dated[scene.date or ""] = scene
-        site = _with_labels_of_one_date(tuple(dated.values()), settings.label_date)
-        if site and (not need_labels or any(scene.truth is not None for scene in site)):
-            sites.append(site)
+        if dated:
+            sites.append(tuple(dated.values()))
     return sorted(sites, key=lambda site: site[0].product.uri)
+
+
+def _with_labels(
+    sites: Sequence[tuple[Scene, ...]], found: FoundTruths, label_date: str | None, rejects: list[Reject]
+) -> list[tuple[Scene, ...]]:
+    """Leave to each scene the labels that describe it; sites without any are left out."""
+    labelled = []
+    told = {reject.input for reject in found.rejects}
+    for site in sites:
+        kept = _with_labels_of_one_date(site, label_date)
+        if any(scene.truth is not None for scene in kept):
+            labelled.append(kept)
+        elif any(scene.truth is not None for scene in site):
+            dates = ", ".join(scene.date or "unknown" for scene in site)
+            message = f"no scene of this place is of --label-date {label_date}; there is {dates}"
+            action = "Name in --label-date the date that the labels describe"
+            rejects.append(Reject(site[0].product.uri, "plan", "no-labelled-date", message, action))
+        else:
+            rejects += [_without_truth(scene) for scene in site if scene.product.uri not in told]
+    return labelled
+
+
+def _without_truth(scene: Scene) -> Reject:
+    return Reject(scene.product.uri, "plan", "no-labels", "nothing is known about it", "Add its labels")
 
 
 def _with_labels_of_one_date(site: tuple[Scene, ...], label_date: str | None) -> tuple[Scene, ...]:
     """Leave labels that are the same for all scenes to the one that they describe: that of a date, or the latest."""
     truths = [scene.truth for scene in site]
-    if len(site) < 2 or truths[0] is None or any(truth != truths[0] for truth in truths):
+    if not isinstance(truths[0], VectorObjects | ClassCover) or any(truth != truths[0] for truth in truths):
         return site
     described = [scene for scene in site if label_date is None or (scene.date or "").startswith(label_date)]
     return tuple(scene if described and scene is described[-1] else replace(scene, truth=None) for scene in site)
@@ -202,13 +238,14 @@ def _split_rules(
             return {name: replace(rule, areas=areas) for name, rule in rules.items()}
         case "date":
             rejects += [_no_date(scene) for scene in firsts if scene.date is None]
+            rejects += [_vague_date(site[-1], settings) for site in sites if _is_vague(site[-1].date, settings)]
             # Scenes of one place may lie on both sides of a date: that is what such a split tests. Of a series the last
             # date counts, so that nothing that is held out is trained on.
             dates = {site[0].product.name: site[-1].date for site in sites}
             return {
                 name: replace(rule, group=name, split=_split_of_date(date, settings))
                 for name, rule in rules.items()
-                if (date := dates[name]) is not None
+                if (date := dates[name]) is not None and not _is_vague(date, settings)
             }
     fractions = settings.split_fractions()
     footprints = {scene.product.name: headers[scene.product.uri].footprint for scene in firsts}
@@ -222,6 +259,18 @@ def _split_of_date(date: str, settings: GeotiffSettings) -> Split:
     if settings.val_from is not None and date >= settings.val_from:
         return Split.VAL
     return Split.TRAIN
+
+
+def _is_vague(date: str | None, settings: GeotiffSettings) -> bool:
+    """Say whether a date is too short to tell on which side of a bound it lies: 2020 of 2020-06."""
+    bounds = [bound for bound in (settings.val_from, settings.test_from) if bound is not None]
+    return date is not None and any(bound.startswith(date) and bound != date for bound in bounds)
+
+
+def _vague_date(scene: Scene, settings: GeotiffSettings) -> Reject:
+    bounds = " and ".join(bound for bound in (settings.val_from, settings.test_from) if bound is not None)
+    message = f"its date is {scene.date}, which may lie on both sides of {bounds}"
+    return Reject(scene.product.uri, "plan", "vague-date", message, "Put the day into its name as YYYYMMDD")
 
 
 def _block_side_m(scenes: Sequence[Scene], headers: Mapping[str, SceneHeader], settings: GeotiffSettings) -> float:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import rasterio
 from affine import Affine
-from rasterio.enums import MaskFlags, Resampling
+from rasterio.crs import CRS
+from rasterio.enums import Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 from rasterio.windows import Window
 
@@ -25,7 +26,10 @@ from domainvl.errors import ItemError
 from .georeference import LEAST_POINTS, SceneGrid, StoredPixels
 from .products import Band, Product
 from .settings import NodataRule
+from .validity import Mask, mask_planes, read_mask
 from .warping import open_warped
+
+__all__ = ["GridReader", "Mask", "OpenProduct", "Pixels", "open_product"]
 
 CACHE_BYTES = 256 << 20
 """GDAL's block cache; its default is a share of the machine's memory in every process."""
@@ -36,8 +40,7 @@ LATTICE_TOLERANCE_PX = 0.01
 Pixels: TypeAlias = npt.NDArray[Any]
 """Stored values, shape (bands, height, width)."""
 
-Mask: TypeAlias = npt.NDArray[np.bool_]
-"""True where a pixel is valid, shape (height, width)."""
+_T = TypeVar("_T")
 
 
 @contextmanager
@@ -78,26 +81,33 @@ class OpenProduct:
             ItemError: If it is no raster.
         """
         if path not in self._datasets:
-            located = self.product.locate(path)
             try:
-                opened = rasterio.open(located)
+                opened = rasterio.open(self.product.locate(path))
             except RasterioIOError as error:
                 raise ItemError(
                     "Cannot open a scene",
                     reason="scene-open",
                     where=self.name_of(path),
-                    rule=_cause(error, located, self.name_of(path)),
+                    rule=self.cause(error),
                     action="Fetch the file again; it is incomplete or no raster that GDAL reads",
                 ) from error
-            self._datasets[path] = self._stack.enter_context(opened)
+            self._datasets[path] = self.keep_open(opened)
         return self._datasets[path]
+
+    def keep_open(self, context: AbstractContextManager[_T]) -> _T:
+        """Enter a context that ends when the scene is closed."""
+        return self._stack.enter_context(context)
 
     def name_of(self, path: str) -> str:
         """Return the name under which a message may mention one of its files."""
         return next((uri for uri, local in self.product.files if local == path), self.uri)
 
+    def cause(self, error: RasterioIOError) -> str:
+        """Return what GDAL says, without the folders of this machine."""
+        return self.product.without_folders(str(error.__cause__ or error))
+
     def stored_pixels(self, path: str) -> StoredPixels:
-        """Describe the pixels of a file; one that has RPCs only is taken as not georeferenced: they need heights."""
+        """Describe the pixels of a file; one that only rational polynomials place counts as not georeferenced."""
         dataset = self.dataset(path)
         points, points_crs = dataset.gcps
         crs, transform = dataset.crs, dataset.transform
@@ -106,7 +116,8 @@ class OpenProduct:
         elif transform.is_identity:
             transform = None
         gcps = tuple(points) if transform is None and crs is not None else ()
-        return StoredPixels(dataset.width, dataset.height, crs, transform, gcps)
+        has_rpcs = transform is None and not gcps and dataset.rpcs is not None
+        return StoredPixels(dataset.width, dataset.height, crs, transform, gcps, has_rpcs)
 
     def reader(self, grid: SceneGrid, *, nodata: NodataRule | None, resampling: Resampling | None) -> GridReader:
         """Return what reads windows of a grid.
@@ -121,7 +132,9 @@ class OpenProduct:
 
 
 class _Source(Protocol):
-    def read(self, numbers: Sequence[int], window: Window) -> tuple[Pixels, Mask]: ...
+    """Some bands of one file."""
+
+    def read(self, window: Window) -> tuple[Pixels, Mask]: ...
 
 
 class GridReader:
@@ -141,14 +154,14 @@ class GridReader:
         self._opened = opened
         self._nodata = nodata
         self._resampling = resampling
-        self._sources: dict[str, _Source] = {}
+        self._sources: dict[tuple[str, tuple[int, ...]], _Source] = {}
 
     def read(self, bands: Sequence[Band], window: Window) -> tuple[list[npt.NDArray[Any]], Mask]:
         """Read one window.
 
-        A pixel is valid where each file that is read says so, by its alpha band, internal mask, ``.msk`` file or nodata
-        value, in this order (with a nodata value, where any band has another value), where it lies in the file, and
-        where every band read is finite.
+        A pixel is valid where each file that is read says so, where it lies in the file, and where every band read is
+        finite. A file says it by a mask of the whole file or its alpha band, else by nodata values: then a pixel is
+        valid where any of the bands read has another value than its own. Bands that are not read say nothing.
 
         Args:
             bands: The bands.
@@ -175,33 +188,32 @@ class GridReader:
         return [plane for plane in planes if plane is not None], valid
 
     def _read_file(self, path: str, bands: Sequence[Band], window: Window) -> tuple[Pixels, Mask]:
+        key = path, tuple(band.number for band in bands)
         try:
-            if path not in self._sources:
-                self._sources[path] = self._open(path, bands[0].nodata)
-            return self._sources[path].read([band.number for band in bands], window)
+            if key not in self._sources:
+                self._sources[key] = self._open(*key, bands[0].nodata)
+            return self._sources[key].read(window)
         except RasterioIOError as error:
-            name = self._opened.name_of(path)
+            _forget_gdal_error()
             raise ItemError(
                 "Cannot read a part of a scene",
                 reason="scene-read",
-                where=f"{name}, columns {window.col_off} to {window.col_off + window.width}, "
+                where=f"{self._opened.name_of(path)}, columns {window.col_off} to {window.col_off + window.width}, "
                 f"rows {window.row_off} to {window.row_off + window.height}",
-                rule=_cause(error, self._opened.product.locate(path), name),
+                rule=self._opened.cause(error),
                 action="Fetch the file again; a block of it is damaged",
             ) from error
 
-    def _open(self, path: str, stated_nodata: float | None) -> _Source:
-        dataset = self._opened.dataset(path)
+    def _open(self, path: str, numbers: tuple[int, ...], stated_nodata: float | None) -> _Source:
+        dataset, stored = self._opened.dataset(path), self._opened.stored_pixels(path)
         rule = self._nodata
         if rule is None and stated_nodata is not None:
             rule = NodataRule(stated_nodata)
-        lattice = _on_lattice(self._opened.stored_pixels(path), self.grid)
+        lattice = _on_lattice(stored, self.grid)
         if lattice is not None:
-            return _StoredSource(dataset, lattice, rule)
-        warped, alpha = self._opened._stack.enter_context(
-            open_warped(dataset, self._opened.stored_pixels(path), self.grid, rule, self._resampling)
-        )
-        return _WarpedSource(warped, alpha)
+            return _StoredSource(dataset, numbers, lattice, rule)
+        warped = open_warped(dataset, numbers, stored, self.grid, rule, self._resampling)
+        return _WarpedSource(self._opened.keep_open(warped))
 
 
 @dataclass(frozen=True)
@@ -240,17 +252,20 @@ def _on_lattice(stored: StoredPixels, grid: SceneGrid) -> _Lattice | None:
 class _StoredSource:
     """Reads the pixels of a file as they are, mirrored where the grid is."""
 
-    def __init__(self, dataset: rasterio.DatasetReader, lattice: _Lattice, nodata: NodataRule | None) -> None:
+    def __init__(
+        self, dataset: rasterio.DatasetReader, numbers: Sequence[int], lattice: _Lattice, nodata: NodataRule | None
+    ) -> None:
         self._dataset = dataset
+        self._numbers = list(numbers)
         self._lattice = lattice
         self._nodata = nodata
-        self._is_all_valid = all(flags == [MaskFlags.all_valid] for flags in dataset.mask_flag_enums)
+        self._planes = mask_planes(dataset, numbers)
 
-    def read(self, numbers: Sequence[int], window: Window) -> tuple[Pixels, Mask]:
+    def read(self, window: Window) -> tuple[Pixels, Mask]:
         left, right = self._span(window.col_off, window.width, self._lattice.sign_x, self._lattice.shift_x_px)
         top, bottom = self._span(window.row_off, window.height, self._lattice.sign_y, self._lattice.shift_y_px)
         stored = Window(left, top, right - left, bottom - top)
-        pixels, valid = _read_what_is_there(self._dataset, numbers, stored, self._read)
+        pixels, valid = _read_what_is_there(self._dataset, self._numbers, stored, self._read)
         step_x, step_y = self._lattice.sign_x, self._lattice.sign_y
         return pixels[:, ::step_y, ::step_x], valid[::step_y, ::step_x]
 
@@ -260,14 +275,11 @@ class _StoredSource:
         ends = sign * (start_px - shift_px), sign * (start_px + length_px - shift_px)
         return min(ends), max(ends)
 
-    def _read(self, numbers: Sequence[int], window: Window) -> tuple[Pixels, Mask]:
-        pixels = self._dataset.read(list(numbers), window=window)
+    def _read(self, window: Window) -> tuple[Pixels, Mask]:
+        pixels = self._dataset.read(self._numbers, window=window)
         if self._nodata is not None:
             return pixels, _differs_from(pixels, self._nodata)
-        if self._is_all_valid:
-            return pixels, np.ones(pixels.shape[1:], bool)
-        valid: Mask = self._dataset.dataset_mask(window=window) > 0
-        return pixels, valid
+        return pixels, read_mask(self._dataset, self._planes, window)
 
 
 def _differs_from(pixels: Pixels, nodata: NodataRule) -> Mask:
@@ -278,17 +290,16 @@ def _differs_from(pixels: Pixels, nodata: NodataRule) -> Mask:
 
 
 class _WarpedSource:
-    """Reads the pixels of a file warped to the grid."""
+    """Reads the pixels of a file warped to the grid; the last band tells where they are valid."""
 
-    def __init__(self, warped: rasterio.DatasetReader, alpha: int) -> None:
+    def __init__(self, warped: rasterio.DatasetReader) -> None:
         self._warped = warped
-        self._alpha = alpha
 
-    def read(self, numbers: Sequence[int], window: Window) -> tuple[Pixels, Mask]:
-        return _read_what_is_there(self._warped, numbers, window, self._read)
+    def read(self, window: Window) -> tuple[Pixels, Mask]:
+        return _read_what_is_there(self._warped, self._warped.indexes[:-1], window, self._read)
 
-    def _read(self, numbers: Sequence[int], window: Window) -> tuple[Pixels, Mask]:
-        planes = self._warped.read([*numbers, self._alpha], window=window)
+    def _read(self, window: Window) -> tuple[Pixels, Mask]:
+        planes = self._warped.read(window=window)
         return planes[:-1], planes[-1] > 0
 
 
@@ -296,19 +307,19 @@ def _read_what_is_there(
     dataset: rasterio.DatasetReader,
     numbers: Sequence[int],
     window: Window,
-    read: Callable[[Sequence[int], Window], tuple[Pixels, Mask]],
+    read: Callable[[Window], tuple[Pixels, Mask]],
 ) -> tuple[Pixels, Mask]:
     """Read the part of a window that lies in a dataset; the rest is not valid."""
     inside = _intersection(window, Window(0, 0, dataset.width, dataset.height))
     if inside == window:
-        return read(numbers, window)
+        return read(window)
     dtype = np.result_type(*(dataset.dtypes[number - 1] for number in numbers))
     pixels = np.zeros((len(numbers), window.height, window.width), dtype)
     valid = np.zeros((window.height, window.width), bool)
     if inside is not None:
         rows = slice(inside.row_off - window.row_off, inside.row_off - window.row_off + inside.height)
         columns = slice(inside.col_off - window.col_off, inside.col_off - window.col_off + inside.width)
-        pixels[:, rows, columns], valid[rows, columns] = read(numbers, inside)
+        pixels[:, rows, columns], valid[rows, columns] = read(inside)
     return pixels, valid
 
 
@@ -319,6 +330,6 @@ def _intersection(window: Window, other: Window) -> Window | None:
     return Window(left, top, right - left, bottom - top) if left < right and top < bottom else None
 
 
-def _cause(error: RasterioIOError, path: str, name: str) -> str:
-    # The local folder must not enter the data set, which is the same wherever its input lies.
-    return str(error.__cause__ or error).replace(path, name)
+def _forget_gdal_error() -> None:
+    """Have GDAL forget its last error: rasterio's getter of colour interpretations (1.4) would raise it again."""
+    CRS.from_epsg(4326)

@@ -84,10 +84,15 @@ def _read(
 
     Returns:
         Windows with their planes and valid pixels, and the number of damaged blocks.
+
+    Raises:
+        ItemError: If it cannot be read for another reason than damage.
     """
     try:
         return [(cell, *reader.read(bands, cell))], 0
-    except ItemError:
+    except ItemError as error:
+        if error.reason != "scene-read":
+            raise
         blocks = _blocks(cell, block_px)
         if len(blocks) == 1:
             return [], 1

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import shapely
 from pydantic import JsonValue
 
 from domainvl.conversion import Division, UnitResult
@@ -17,9 +18,11 @@ from domainvl.schema import ImageStore, Provenance, Reject, Sample, Severity
 from .georeference import SceneGrid, describe_crs
 from .grid import Tile, plan_tiles, uncovered_px
 from .knowledge import Knowledge, find_knowledge
-from .labels.vector_file import LabelReader
+from .labels.pixel_labels import place_pixel_labels
+from .labels.truth import PixelObjects, VectorObjects
+from .labels.vector_file import IN_MEMORY_BYTES, LabelReader
 from .looks import choose_views, grid_of, ground_of, reader_of, stretch_views
-from .planning import Site, grid_request
+from .planning import Scene, Site, grid_request
 from .products import Product
 from .reading import OpenProduct, open_product
 from .settings import GeotiffSettings
@@ -28,6 +31,7 @@ from .tile_images import SceneImages
 from .tile_samples import SourceFile, TileContext, TileLeftOutError, convert_tile
 from .views import View
 
+_MORE_TILES = 8
 _TILES_A_BAND = 32
 """About so many tiles are converted at once: enough to pay for opening the scene, few enough to share it out."""
 
@@ -75,17 +79,19 @@ def divide_site(site: Site, settings: GeotiffSettings, reader: LabelReader) -> D
         grid, views = _settle_views(site, products, settings)
         tiles = tiles_of(grid, settings)
         row_count = tiles[-1].row + 1
-        rows_a_band = max(1, _TILES_A_BAND // (tiles[-1].col + 1) // len(products))
+        rows_a_band = max(1, _tiles_a_band(site) // (tiles[-1].col + 1) // len(products))
         is_whole = row_count <= rows_a_band
         rejects: list[Reject] = []
         if not is_whole:  # else the band itself finds out
             rejects += stack.enter_context(find_knowledge(site, grid, settings, None, reader)).rejects
         rejects += _left_out(site, grid, tiles)
     sources = tuple(_source_file(scene.product) for scene in site.scenes)
-    bands = [
-        SiteBand(site, row, min(row + rows_a_band, row_count), is_whole, views, sources)
-        for row in range(0, row_count, rows_a_band)
-    ]
+    spans_px = [] if is_whole else [_spans_of_labels(scene, grid) for scene in site.scenes]
+    bands = []
+    for row in range(0, row_count, rows_a_band):
+        stop_row = min(row + rows_a_band, row_count)
+        part = site if is_whole else _with_labels_of(site, spans_px, [t for t in tiles if row <= t.row < stop_row])
+        bands.append(SiteBand(part, row, stop_row, is_whole, views, sources))
     return Division(bands, rejects, _facts(site, grid, views, len(tiles), settings))
 
 
@@ -209,6 +215,36 @@ def tiles_of(grid: SceneGrid, settings: GeotiffSettings) -> list[Tile]:
     return plan_tiles(
         grid.width_px, grid.height_px, tile_px=settings.tile_px, overlap_px=settings.overlap_px, edge=settings.edge
     )
+
+
+def _tiles_a_band(site: Site) -> int:
+    """Return more than usual where each band would read all of a large label file again."""
+    files = [scene.truth.file for scene in site.scenes if isinstance(scene.truth, VectorObjects)]
+    is_read_whole = any(not file.indexed and file.path.stat().st_size > IN_MEMORY_BYTES for file in files)
+    return _TILES_A_BAND * (_MORE_TILES if is_read_whole else 1)
+
+
+def _spans_of_labels(scene: Scene, grid: SceneGrid) -> dict[str, tuple[float, float]]:
+    """Return first and last row of the grid that each label in pixels reaches, by its id."""
+    if not isinstance(scene.truth, PixelObjects):
+        return {}
+    placed, _ = place_pixel_labels(scene.truth.labels, grid)
+    spans = shapely.bounds(placed.areas_px)[:, [1, 3]].tolist()
+    return {name: (top, bottom) for name, (top, bottom) in zip(placed.ids, spans, strict=True)}
+
+
+def _with_labels_of(site: Site, spans_px: list[dict[str, tuple[float, float]]], tiles: list[Tile]) -> Site:
+    """Return the site with those of its labels in pixels that some tiles show: a unit of work is small."""
+    top_px, bottom_px = tiles[0].y_px, max(tile.y_px + tile.height_px for tile in tiles)
+    scenes = []
+    for scene, spans in zip(site.scenes, spans_px, strict=True):
+        truth = scene.truth
+        if isinstance(truth, PixelObjects):
+            shown = {name for name, (top, bottom) in spans.items() if top < bottom_px and bottom > top_px}
+            objects = tuple(thing for thing in truth.labels.objects if thing.id in shown)
+            truth = replace(truth, labels=replace(truth.labels, objects=objects, rejects=()))
+        scenes.append(replace(scene, truth=truth))
+    return replace(site, scenes=tuple(scenes))
 
 
 def _source_file(product: Product) -> SourceFile:

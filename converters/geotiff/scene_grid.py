@@ -14,7 +14,7 @@ from rasterio.warp import calculate_default_transform
 
 from domainvl.errors import ItemError
 
-from .georeference import DENSIFY_POINTS, SceneGrid, StoredPixels
+from .georeference import DENSIFY_POINTS, SceneGrid, StoredPixels, explain_no_way
 
 MAX_SIDE_PX = 1 << 24
 """No scene is larger; a grid that would be comes from a wrong georeference or unit."""
@@ -68,7 +68,7 @@ def plan_grid(stored: StoredPixels, request: GridRequest, *, uri: str) -> SceneG
             "Cannot choose the grid of a scene",
             reason="crs",
             where=uri,
-            rule=f"there is no way from its CRS to {request.crs or 'its own'} ({error})",
+            rule=f"there is no way from its CRS to {request.crs or 'its own'} ({explain_no_way(error)})",
             action="Name another CRS in --crs",
         ) from error
 
@@ -178,10 +178,13 @@ def _ceil(length: float, side: float) -> int:
 
 def _no_georeference(uri: str, stored: StoredPixels) -> ItemError:
     lacking = "coordinate reference system" if stored.crs is None else "geotransform"
+    but, action = "", "Write it into the scene, with gdal_edit -a_srs and -a_ullr"
+    if stored.has_rpcs:
+        but, action = " but rational polynomials (RPCs), which need heights", "Warp it with gdalwarp -rpc first"
     return ItemError(
         "Cannot choose the grid of a scene",
         reason="no-crs" if stored.crs is None else "no-geotransform",
         where=uri,
-        rule=f"it has no {lacking}, so --crs, --gsd-m and --align geo mean nothing",
-        action="Write it into the scene, with gdal_edit -a_srs and -a_ullr",
+        rule=f"it has no {lacking}{but}, so --crs, --gsd-m and --align geo mean nothing",
+        action=action,
     )

@@ -11,7 +11,16 @@ from pydantic import Field
 from domainvl.conversion import ConverterSettings
 from domainvl.errors import InputNotFoundError, UsageError
 
-from .parsing import NodataRule, StretchMode, parse_bands, parse_nodata, parse_stretch, parse_tasks, parse_views
+from .parsing import (
+    NodataRule,
+    StretchMode,
+    check_view_names,
+    parse_bands,
+    parse_nodata,
+    parse_stretch,
+    parse_tasks,
+    parse_views,
+)
 
 Edge: TypeAlias = Literal["pad", "shift", "drop"]
 Assign: TypeAlias = Literal["all", "best"]
@@ -140,7 +149,17 @@ class GeotiffSettings(ConverterSettings):
     )
     fill_grey: int = Field(default=128, ge=0, le=255, description="Grey level of missing and padded pixels, 0 to 255.")
     min_valid: float = Field(
-        default=0.5, ge=0.0, le=1.0, description="Tiles with a smaller share of valid pixels are left out."
+        default=0.5,
+        ge=0.0,
+        le=1.0,
+        description="Tiles are left out if a smaller share of what they show of the scene is valid pixels.",
+    )
+    min_filled: float = Field(
+        default=0.1,
+        ge=0.0,
+        le=1.0,
+        description="Padded tiles are left out if the scene fills a smaller share of them; not where the scene is "
+        "smaller than a tile.",
     )
     # Objects and questions
     min_visible: float = Field(
@@ -228,7 +247,9 @@ class GeotiffSettings(ConverterSettings):
                 "Cannot choose bands", rule="--bands and --view are both given", action="Use --view NAME=BANDS"
             )
         parse_bands(self.bands)
-        parse_views(self.view)
+        check_view_names(parse_views(self.view))
+        self._check_crs()
+        self._check_idle()
         parse_stretch(self.stretch)
         parse_nodata(self.nodata)
         parse_tasks(self.tasks)
@@ -237,6 +258,28 @@ class GeotiffSettings(ConverterSettings):
             if isinstance(path, Path) and not path.exists():
                 option = f"--{name.replace('_', '-')}"
                 raise InputNotFoundError(f"Cannot read {option}", where=path, rule="there is no such file or folder")
+
+    def _check_crs(self) -> None:
+        from rasterio.crs import CRS
+        from rasterio.errors import CRSError
+
+        if self.crs is None:
+            return
+        try:
+            crs = CRS.from_user_input(self.crs)
+        except CRSError as error:
+            raise UsageError(
+                "Cannot read --crs", rule=f"it must name a CRS, such as EPSG:32633, got {self.crs!r}"
+            ) from error
+        if self.gsd_m is not None and not crs.is_projected:
+            raise UsageError("Cannot warp", rule=f"--gsd-m needs a --crs in metres, {self.crs} has degrees")
+
+    def _check_idle(self) -> None:
+        """Refuse what would do nothing."""
+        if self.phrasing_seed != 0 and self.phrasing == "published":
+            raise UsageError("Cannot vary the words", rule="--phrasing-seed is for --phrasing varied")
+        if self.sar_values != "power" and self.view and "sar-db" not in self.view:
+            raise UsageError("Cannot show a scene", rule=f"--sar-values {self.sar_values} is for --view sar-db")
 
     def _check_split(self) -> None:
         for name in ("val_from", "test_from", "label_date"):
@@ -257,5 +300,8 @@ class GeotiffSettings(ConverterSettings):
             if split_by == self.split_by and split_by in ("area", "date") and not given:
                 options = " or ".join(f"--{name.replace('_', '-')}" for name in names)
                 raise UsageError("Cannot split", rule=f"--split-by {split_by} needs {options}")
+        if self.val_from is not None and self.test_from is not None and self.val_from >= self.test_from:
+            rule = f"--val-from must be before --test-from {self.test_from}, got {self.val_from}"
+            raise UsageError("Cannot split", rule=rule, action="Validation lies between training and testing")
         if self.label_date is not None and not self.series:
             raise UsageError("Cannot read labels", rule="--label-date is for --series")

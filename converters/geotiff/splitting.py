@@ -6,18 +6,14 @@ A tile belongs to a split only if all the ground that it shows, and a buffer aro
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import shapely
 from rasterio.crs import CRS
-from rasterio.warp import transform as transform_coordinates
 from shapely import STRtree
-from shapely.geometry.base import BaseGeometry
 
-from domainvl.errors import ItemError, UsageError
+from domainvl.errors import ItemError
 from domainvl.schema import Box, Split, SplitFractions, assign_split
 
 from .georeference import LONLAT, Points, SceneGrid
@@ -29,15 +25,6 @@ EQUAL_AREA = CRS.from_epsg(6933)
 
 _HALF_GIRTH_M = 17_367_530.45
 """Easting of the antimeridian there (Brodzik et al., EASE-Grid 2.0, 2012, table 1: map extent)."""
-
-SAME_PLACE = 0.5
-"""Scenes of which the smaller is covered to this share by the other show one place, and are never divided."""
-
-_TOUCH = 1e-3
-"""Scenes that overlap by a smaller share of the smaller one only touch."""
-
-_SPLIT_FIELD = "split"
-_RANK = {Split.TRAIN: 0, Split.VAL: 1, Split.TEST: 2}
 
 
 @dataclass(frozen=True)
@@ -137,6 +124,7 @@ class Splitter:
                 rule="the scene has no georeference that leads to a place on Earth",
                 action="Use --split-by scene",
             )
+        self._first_block = _first_block(grid, rule.blocks) if rule.blocks and rule.blocks.hides_place else (0, 0)
         self._areas = [shapely.from_wkb(area.wkb) for area in rule.areas]
         self._area_tree = STRtree(self._areas)
         self._taken = [shapely.from_wkb(wkb) for wkb in rule.taken]
@@ -188,13 +176,8 @@ class Splitter:
         column, row = math.floor(middle / side_m), math.floor(outline[:, 1].mean() / side_m)
         if not blocks.hides_place:
             return Place(_block(column, row, side_m), splits.pop())
-        first_column, first_row = self._first_block(blocks)
+        first_column, first_row = self._first_block
         return Place(f"{self._rule.group}/{_block(column - first_column, row - first_row, side_m)}", splits.pop())
-
-    def _first_block(self, blocks: Blocks) -> tuple[int, int]:
-        outline = outline_in(self._grid, EQUAL_AREA)
-        x_m, y_m = (0.0, 0.0) if outline is None else outline.min(axis=0)
-        return math.floor(x_m / blocks.side_m), math.floor(y_m / blocks.side_m)
 
     def _by_area(self, box_px: Box) -> Place:
         outline = footprint(self._grid, box_px)
@@ -210,6 +193,13 @@ class Splitter:
             )
         best = max(found, key=lambda index: shapely.intersection(self._areas[index], outline).area)
         return Place(self._rule.areas[best].name, splits.pop())
+
+
+def _first_block(grid: SceneGrid, blocks: Blocks) -> tuple[int, int]:
+    """Return column and row of the block at the lower left of a scene, from which hidden places are counted."""
+    outline = outline_in(grid, EQUAL_AREA)
+    x_m, y_m = (0.0, 0.0) if outline is None else outline.min(axis=0)
+    return math.floor(x_m / blocks.side_m), math.floor(y_m / blocks.side_m)
 
 
 def _across(xs_m: Points) -> tuple[float, float, float]:
@@ -234,121 +224,3 @@ def _numbers(low_m: float, high_m: float, side_m: float) -> range:
 
 def _block(column: int, row: int, side_m: float) -> str:
     return f"block/{side_m:g}m/x{column}y{row}"
-
-
-def read_split_areas(path: Path) -> tuple[SplitArea, ...]:
-    """Read ``--split-areas``.
-
-    Raises:
-        UsageError: If it cannot be read, has no CRS or no field ``split`` with the names of splits, or areas of two
-            splits overlap.
-    """
-    import pyogrio
-    from pyogrio.errors import DataSourceError
-
-    try:
-        meta, fids, geometries, fields = pyogrio.raw.read(path, return_fids=True, force_2d=True)
-    except DataSourceError as error:
-        raise UsageError("Cannot read --split-areas", where=path, rule=str(error)) from error
-    names = [str(name) for name in meta["fields"]]
-    if meta["crs"] is None:
-        raise UsageError("Cannot read --split-areas", where=path, rule="it has no coordinate reference system")
-    if _SPLIT_FIELD not in names:
-        raise UsageError("Cannot read --split-areas", where=path, rule=f"it has no field {_SPLIT_FIELD}")
-    areas = []
-    for fid, geometry, value in zip(fids, shapely.from_wkb(geometries), fields[names.index(_SPLIT_FIELD)], strict=True):
-        if value not in tuple(Split):
-            raise UsageError(
-                "Cannot read --split-areas",
-                where=f"{path}, feature {fid}",
-                rule=f"{_SPLIT_FIELD} must be train, val or test, got {value!r}",
-            )
-        if geometry is None or geometry.is_empty or shapely.get_dimensions(geometry) != 2:
-            raise UsageError(
-                "Cannot read --split-areas", where=f"{path}, feature {fid}", rule="it must be a polygon, and it is none"
-            )
-        placed = _to_lonlat(shapely.make_valid(geometry), CRS.from_user_input(meta["crs"]))
-        areas.append(SplitArea(f"area/{fid}", Split(value), shapely.to_wkb(placed)))
-    _check_apart(path, areas)
-    return tuple(areas)
-
-
-def _to_lonlat(geometry: BaseGeometry, crs: CRS) -> BaseGeometry:
-    if crs == LONLAT:
-        return geometry
-    left, bottom, right, top = geometry.bounds
-    divided = shapely.segmentize(geometry, max(math.hypot(right - left, top - bottom) / 64, 1e-9))
-
-    def bring(points: np.ndarray) -> np.ndarray:
-        return np.column_stack(transform_coordinates(crs, LONLAT, points[:, 0], points[:, 1]))
-
-    placed: BaseGeometry = shapely.transform(divided, bring)
-    return placed
-
-
-def _check_apart(path: Path, areas: Sequence[SplitArea]) -> None:
-    outlines = [shapely.from_wkb(area.wkb) for area in areas]
-    tree = STRtree(outlines)
-    for one, other in sorted(tree.query(outlines, predicate="intersects").T.tolist()):
-        if areas[one].split is not areas[other].split and outlines[one].intersection(outlines[other]).area > 0:
-            raise UsageError(
-                "Cannot split by areas",
-                where=path,
-                rule=f"{areas[one].name} ({areas[one].split}) and {areas[other].name} ({areas[other].split}) overlap",
-                action="Draw them apart",
-            )
-
-
-def group_scenes(footprints: Mapping[str, BaseGeometry | None]) -> dict[str, str]:
-    """Name the group of each scene: that of all scenes of its place, by the first of them.
-
-    Args:
-        footprints: Outline of each scene by its name, sorted; None where it has no place on Earth.
-    """
-    names = [name for name, outline in footprints.items() if outline is not None]
-    outlines = [outline for outline in footprints.values() if outline is not None]
-    group = {name: name for name in footprints}
-
-    def first(name: str) -> str:
-        while group[name] != name:
-            name = group[name]
-        return name
-
-    for one, other in _overlaps(outlines, SAME_PLACE):
-        low, high = sorted((first(names[one]), first(names[other])))
-        group[high] = low
-    return {name: first(name) for name in footprints}
-
-
-def taken_ground(
-    footprints: Mapping[str, BaseGeometry | None], splits: Mapping[str, Split]
-) -> dict[str, tuple[bytes, ...]]:
-    """Return for each scene the ground of scenes that are held out while it is not: its tiles must not show that.
-
-    Of two scenes that overlap, the one of the higher rank keeps its tiles: test, then validation, then training.
-
-    Args:
-        footprints: Outline of each scene by its name.
-        splits: Split of each scene.
-    """
-    names = [name for name, outline in footprints.items() if outline is not None]
-    outlines = [outline for outline in footprints.values() if outline is not None]
-    taken: dict[str, tuple[bytes, ...]] = {name: () for name in footprints}
-    for one, other in _overlaps(outlines, _TOUCH):
-        for loser, winner in ((one, other), (other, one)):
-            if _RANK[splits[names[loser]]] < _RANK[splits[names[winner]]]:
-                taken[names[loser]] += (shapely.to_wkb(outlines[winner]),)
-    return taken
-
-
-def _overlaps(outlines: Sequence[BaseGeometry], share: float) -> list[tuple[int, int]]:
-    """Return pairs whose overlap covers more than a share of the smaller."""
-    pairs = STRtree(outlines).query(outlines, predicate="intersects").T.tolist() if outlines else []
-    found = []
-    for one, other in pairs:
-        if one >= other:
-            continue
-        common = outlines[one].intersection(outlines[other]).area
-        if common > share * min(outlines[one].area, outlines[other].area):
-            found.append((one, other))
-    return sorted(found)

@@ -75,6 +75,20 @@ def _table(stretch: Stretch, dtype: np.dtype[Any]) -> npt.NDArray[np.uint8]:
     return stretch.apply_exactly(bits.view(dtype).astype(np.float64))
 
 
+def check_types(dtypes: Sequence[np.dtype[Any]], *, uri: str) -> None:
+    """Refuse complex pixels.
+
+    Args:
+        dtypes: Stored types of the bands.
+        uri: Name of the scene in messages.
+
+    Raises:
+        ItemError: If one is neither integer nor float.
+    """
+    if any(dtype.kind not in "uif" for dtype in dtypes):
+        raise _unsuitable(uri, f"bands must be integers or floats, got {_list(dtypes)}", "Write its amplitude first")
+
+
 def choose_mode(mode: StretchMode | None, dtypes: Sequence[np.dtype[Any]], *, uri: str) -> StretchMode:
     """Check that a method suits the stored types, or choose one.
 
@@ -86,8 +100,6 @@ def choose_mode(mode: StretchMode | None, dtypes: Sequence[np.dtype[Any]], *, ur
     Raises:
         ItemError: If it does not suit them.
     """
-    if any(dtype.kind not in "uif" for dtype in dtypes):
-        raise _unsuitable(uri, f"bands must be integers or floats, got {_list(dtypes)}", "Write its amplitude first")
     if mode is None:
         return StretchMode("none") if all(dtype == np.uint8 for dtype in dtypes) else _AUTO
     if mode.kind == "none" and any(dtype != np.uint8 for dtype in dtypes):

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from rasterio.windows import Window
 
+from .drawing import Ground, render
 from .grid import Tile
 from .looks import bands_in
 from .reading import GridReader, Mask, OpenProduct
 from .settings import GeotiffSettings
-from .views import Ground, View, render
+from .views import View
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 from shapely import MultiPolygon, Polygon
 
 from domainvl.schema import Object, Task
@@ -21,8 +20,6 @@ from domainvl.schema.questions import (
     ask_for_class,
 )
 
-from .georeference import SceneGrid
-from .grid import Tile
 from .knowledge import Known, KnownCover, KnownObjects
 from .labels.truth import SceneLabel
 from .objects import TileObjects
@@ -50,8 +47,9 @@ class Shown:
         elsewhere: Objects that are seen, but belong to another tile.
         ignored_areas: What is seen of ignored objects, in pixels of the grid.
         repaired: How many objects had invalid rings.
-        holed: Ids of objects whose polygons leave out their holes.
-        shares: Share of each class in the pixels whose class is known.
+        without_area: Ids of objects from which no area follows: boxes, and polygons that leave out holes.
+        shares: Share of the image that each class covers, where that is known.
+        is_cover_complete: Whether the class of every valid pixel is known.
     """
 
     number: int
@@ -63,8 +61,9 @@ class Shown:
     elsewhere: tuple[Object, ...] = ()
     ignored_areas: tuple[Polygon | MultiPolygon, ...] = ()
     repaired: int = 0
-    holed: frozenset[str] = frozenset()
+    without_area: frozenset[str] = frozenset()
     shares: Mapping[str, float] | None = None
+    is_cover_complete: bool = True
 
     def with_objects(self, seen: TileObjects, prefix: str) -> Shown:
         """Return it with the objects that are seen, as those of its first image."""
@@ -79,26 +78,20 @@ class Shown:
             elsewhere=tuple(place(thing) for thing in seen.elsewhere),
             ignored_areas=tuple(seen.ignored_areas[:ignored_count]),
             repaired=seen.repaired,
-            holed=frozenset(f"{prefix}{name}" for name in seen.holed),
+            without_area=frozenset(f"{prefix}{name}" for name in seen.without_area),
         )
 
-    def with_shares(self, shares: Mapping[str, float]) -> Shown:
-        """Return it with the shares of classes."""
-        return replace(self, shares=shares)
 
-
-def ask(shown: Sequence[Shown], grid: SceneGrid, tile: Tile, *, key: str, settings: GeotiffSettings) -> list[Question]:
+def ask(shown: Sequence[Shown], *, gsd_m: float | None, key: str, settings: GeotiffSettings) -> list[Question]:
     """Ask what the labels of a tile allow to be answered.
 
     Args:
         shown: What the tile shows of each scene, in the order of the dates.
-        grid: The grid.
-        tile: The tile.
+        gsd_m: Side of a pixel on the ground, where it is known.
         key: Names the tile; equal keys give equal choices.
         settings: The converter's settings.
     """
     choice = parse_tasks(settings.tasks)
-    gsd_m = grid.gsd_m((tile.x_px + tile.width_px / 2, tile.y_px + tile.height_px / 2))
     asker = _Asker(choice, gsd_m, key, settings, several=len(shown) > 1)
     questions = [question for scene in shown if scene.known is not None for question in asker.about(scene)]
     return questions + list(asker.about_change(shown))
@@ -122,22 +115,26 @@ class _Asker:
                         label,
                         classes,
                         key=self.key,
-                        settings=ClassQuestions(gsd_m=self.gsd_m, prompt_gsd=self.settings.prompt_gsd),
+                        settings=ClassQuestions(
+                            gsd_m=self.gsd_m,
+                            prompt_gsd=self.settings.prompt_gsd,
+                            several_images=self._has_several_images(scene),
+                        ),
                     )
                     yield self._of_date(asked, scene)
             case KnownObjects(classes=classes):
                 asked_about = self._object_questions(scene)
                 objects = [
                     # Without polygons no area is asked for.
-                    thing.model_copy(update={"polygons_px": None}) if thing.id in scene.holed else thing
-                    for thing in (*scene.objects, *scene.elsewhere)
+                    thing.model_copy(update={"polygons_px": None}) if thing.id in scene.without_area else thing
+                    for thing in (*scene.objects, *scene.elsewhere, *_unclear(scene))
                 ]
                 yield from ask_about_objects(objects, classes, key=self.key, settings=asked_about)
             case KnownCover():
                 yield from ask_about_cover(
                     scene.shares or {},
                     key=self.key,
-                    valid_area_m2=self._valid_area_m2(scene),
+                    image_area_m2=self._image_area_m2(),
                     settings=self._cover_questions(scene),
                 )
 
@@ -151,7 +148,7 @@ class _Asker:
                 *(set(scene.known.classes) for scene in with_objects if isinstance(scene.known, KnownObjects))
             )
             yield from ask_about_change(
-                [thing for scene in with_objects for thing in (*scene.objects, *scene.elsewhere)],
+                [thing for scene in with_objects for thing in (*scene.objects, *scene.elsewhere, *_unclear(scene))],
                 classes,
                 key=self.key,
                 images=[(scene.first_image, scene.date or "") for scene in with_objects],
@@ -161,6 +158,9 @@ class _Asker:
         if len(covers) > 1:
             settings = replace(self._cover_questions(shown[0]), tasks=_COVER_CHANGE_TASKS, prefix="")
             yield from ask_about_cover_change(covers, key=self.key, settings=settings)
+
+    def _has_several_images(self, scene: Shown) -> bool:
+        return self.several or len(scene.drawn.views) > 1
 
     def _wants(self, task: Task) -> bool:
         return self.choice is None or task in self.choice.tasks
@@ -185,19 +185,29 @@ class _Asker:
             place=self._place(scene),
             image=scene.first_image if self.several else None,
             size_px=(side_px, side_px),
-            valid_px=float(np.count_nonzero(scene.drawn.valid)),
             gsd_m=self.gsd_m,
             prompt_gsd=self.settings.prompt_gsd,
+            several_images=self._has_several_images(scene),
         )
 
     def _cover_questions(self, scene: Shown) -> CoverQuestions:
+        tasks = _COVER_TASKS if self.choice is None else self.choice.tasks
         return CoverQuestions(
-            tasks=_COVER_TASKS if self.choice is None else self.choice.tasks,
+            # What nobody classified may hold any class.
+            tasks=tasks if scene.is_cover_complete else tuple(task for task in tasks if task is not Task.PRESENCE),
             place=self._place(scene),
             prefix=f"image{scene.first_image + 1}-" if self.several else "",
             gsd_m=self.gsd_m,
             prompt_gsd=self.settings.prompt_gsd,
+            several_images=self._has_several_images(scene),
         )
 
-    def _valid_area_m2(self, scene: Shown) -> float | None:
-        return None if self.gsd_m is None else float(np.count_nonzero(scene.drawn.valid)) * self.gsd_m**2
+    def _image_area_m2(self) -> float | None:
+        return None if self.gsd_m is None else (self.settings.tile_px * self.gsd_m) ** 2
+
+
+def _unclear(scene: Shown) -> Iterator[Object]:
+    """Stand for labels without a place: of their classes neither number nor absence is known."""
+    if isinstance(scene.known, KnownObjects):
+        for label in sorted(scene.known.unclear):
+            yield Object(id=f"unclear/{label}", label=label, image=scene.first_image, ignore=True)

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
 from affine import Affine
 from pydantic import JsonValue
 from rasterio.features import geometry_mask
 from rasterio.windows import Window
-from shapely import Polygon
+from shapely import Polygon, box
 
 from domainvl.errors import ItemError
 from domainvl.schema import (
@@ -30,16 +31,20 @@ from .georeference import LONLAT, SceneGrid, describe_crs
 from .grid import Tile
 from .headers import outline_in
 from .knowledge import Knowledge, KnownCover, KnownObjects
-from .labels.class_raster import shares
+from .labels.class_raster import ClassNumbers, shares
 from .labels.vectors import bounds_in_labels
 from .objects import CutSettings, TileObjects
 from .planning import Site
+from .reading import Mask
 from .settings import GeotiffSettings
 from .splitting import NoSplitError, Place, Splitter
 from .tile_images import DrawnTile, DrawnView, SceneImages, pad, share_of
 from .tile_questions import Shown, ask
 
 DOMAIN = "remote-sensing"
+
+_MIN_KNOWN = 0.99
+"""Share of the valid pixels whose class must be known: areas are not extrapolated over what nobody classified."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,12 @@ class TileContext:
     knowledge: Knowledge
     splitter: Splitter
     settings: GeotiffSettings
+
+    def gsd_m(self, tile: Tile) -> float | None:
+        """Return the side of a pixel on the ground in the middle of a tile; that of the metadata without a map."""
+        middle_px = (tile.x_px + tile.width_px / 2, tile.y_px + tile.height_px / 2)
+        on_map_m = self.grid.gsd_m(middle_px)
+        return self.site.scenes[0].product.gsd_m if on_map_m is None else on_map_m
 
     @cached_property
     def crs_name(self) -> str | None:
@@ -105,6 +116,7 @@ def convert_tile(
         TileLeftOutError: If it is left out as intended.
         ItemError: If it cannot be read.
     """
+    _check_filled(context, tile, name)
     try:
         place = context.splitter.place(tile)
     except NoSplitError as error:
@@ -113,7 +125,7 @@ def convert_tile(
     shown, unseen = _look(context, tile, name, drawn)
     if context.settings.too_little == "mask":
         shown = [_masked(scene, tile, context.settings) for scene in shown]
-    questions = ask(shown, context.grid, tile, key=name, settings=context.settings)
+    questions = ask(shown, gsd_m=context.gsd_m(tile), key=name, settings=context.settings)
     if not questions:
         message = "nothing that --tasks names can be asked: too little of every class is clear"
         raise TileLeftOutError(name, "tile", "no-question", message)
@@ -131,6 +143,18 @@ def convert_tile(
         phrasing=Phrasing(varied=context.settings.phrasing == "varied", seed=context.settings.phrasing_seed),
     )
     return list(samples), [*rejects, *unseen]
+
+
+def _check_filled(context: TileContext, tile: Tile, name: str) -> None:
+    """Leave out a tile that is mostly padding; a scene that is smaller than a tile has no other."""
+    side_px, min_filled = context.settings.tile_px, context.settings.min_filled
+    filled = (
+        tile.width_px * tile.height_px / (min(side_px, context.grid.width_px) * min(side_px, context.grid.height_px))
+    )
+    if filled < min_filled:
+        message = f"the scene fills {filled:.3f} of it, less than --min-filled {min_filled:g}; the rest is padding"
+        action = "Use --edge shift to move such tiles back into the scene"
+        raise TileLeftOutError(name, "tile", "min-filled", message, action)
 
 
 def _draw(context: TileContext, tile: Tile, name: str) -> tuple[dict[int, DrawnTile], list[Reject]]:
@@ -185,17 +209,35 @@ def _look(context: TileContext, tile: Tile, name: str, drawn: dict[int, DrawnTil
         elif isinstance(known, KnownCover):
             window = Window(tile.x_px, tile.y_px, tile.width_px, tile.height_px)
             numbers, named = known.cover.read(window)
-            named &= of_scene.valid
-            known_fraction = float(named.sum() / max(of_scene.valid.sum(), 1))
-            if known_fraction < context.settings.min_valid:
-                message = f"the class of {known_fraction:.3f} of its valid pixels is known, less than --min-valid "
-                raise TileLeftOutError(name, "label", "unknown-class", f"{message}{context.settings.min_valid:g}")
-            scene = scene.with_shares(shares(numbers, named, known.names))
+            scene, left_out = _with_cover(scene, known, numbers, named & of_scene.valid, context)
+            if left_out is not None:
+                unknown = TileLeftOutError(f"{name}{_at(context, number)}", "label", "unknown-class", left_out)
+                if not several:
+                    raise unknown
+                rejects.append(unknown.reject)
         shown.append(scene)
         first_image += len(of_scene.views)
     if not any(scene.known for scene in shown):
         raise TileLeftOutError(name, "label", "no-labelled-date", "the dates that have labels show too little of it")
     return shown, rejects
+
+
+def _with_cover(
+    scene: Shown, known: KnownCover, numbers: ClassNumbers, named: Mask, context: TileContext
+) -> tuple[Shown, str | None]:
+    """Add the share of the image of each class, padding and missing pixels counted in; nothing if too much is unknown.
+
+    Returns:
+        The scene, and why nothing is known about it.
+    """
+    valid_count, known_count = int(np.count_nonzero(scene.drawn.valid)), int(np.count_nonzero(named))
+    if known_count < _MIN_KNOWN * valid_count:
+        share = known_count / max(valid_count, 1)
+        message = f"the class of {share:.3f} of its valid pixels is known, less than {_MIN_KNOWN}"
+        return replace(scene, known=None), message
+    filled = known_count / context.settings.tile_px**2
+    of_image = {label: share * filled for label, share in shares(numbers, named, known.names).items()}
+    return replace(scene, shares=of_image, is_cover_complete=known_count == valid_count), None
 
 
 def _labelled_scenes(context: TileContext, drawn: Iterable[int]) -> int:
@@ -239,6 +281,7 @@ def _masked(scene: Shown, tile: Tile, settings: GeotiffSettings) -> Shown:
     to_tile = Affine.translation(tile.x_px, tile.y_px)
     hidden = geometry_mask(scene.ignored_areas, shape, transform=to_tile, all_touched=True, invert=True)
     kept = [Polygon(ring) for thing in clear for ring in thing.polygons_px or ()]
+    kept += [box(*thing.box_px) for thing in clear if thing.polygons_px is None and thing.box_px is not None]
     if kept:
         hidden &= geometry_mask(kept, shape, transform=Affine.identity(), all_touched=False)
     views = []
@@ -275,7 +318,7 @@ def _ground(context: TileContext, tile: Tile) -> dict[str, JsonValue]:
     grid, settings = context.grid, context.settings
     middle_px = (tile.x_px + tile.width_px / 2, tile.y_px + tile.height_px / 2)
     ground: dict[str, JsonValue] = {}
-    gsd_m = grid.gsd_m(middle_px)
+    gsd_m = context.gsd_m(tile)
     if gsd_m is not None:
         ground["gsd_m"] = gsd_m
     if grid.transform is None or settings.location == "drop":

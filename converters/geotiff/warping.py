@@ -6,7 +6,7 @@ block without any valid pixel may come back filled with the source's nodata valu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,7 @@ from xml.etree import ElementTree
 import numpy as np
 import rasterio
 from affine import Affine
-from rasterio.enums import ColorInterp, Resampling
-from rasterio.io import MemoryFile
-from rasterio.shutil import copy
+from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 
 from domainvl.errors import ItemError
@@ -25,29 +23,49 @@ from domainvl.errors import ItemError
 from .georeference import SceneGrid, StoredPixels
 from .products.metadata import parse_xml
 from .settings import NodataRule
+from .validity import MaskPlane, mask_planes
 
 _BLOCK_PX = 512
+
+_GDAL_TYPES: Mapping[str, str] = {
+    "uint8": "Byte",
+    "int8": "Int8",
+    "uint16": "UInt16",
+    "int16": "Int16",
+    "uint32": "UInt32",
+    "int32": "Int32",
+    "uint64": "UInt64",
+    "int64": "Int64",
+    "float32": "Float32",
+    "float64": "Float64",
+    "complex_int16": "CInt16",
+    "complex64": "CFloat32",
+    "complex128": "CFloat64",
+}
+"""GDAL's names of the types of pixels, by those of rasterio."""
 
 
 @contextmanager
 def open_warped(
     dataset: rasterio.DatasetReader,
+    numbers: Sequence[int],
     stored: StoredPixels,
     grid: SceneGrid,
     nodata: NodataRule | None,
     resampling: Resampling | None,
-) -> Iterator[tuple[rasterio.DatasetReader, int]]:
-    """Open a file on a grid.
+) -> Iterator[rasterio.DatasetReader]:
+    """Open some bands of a file on a grid; GDAL would warp all bands of what it is given.
 
     Args:
         dataset: The file.
+        numbers: The bands, from 1.
         stored: Its pixels.
         grid: The grid.
         nodata: What marks missing pixels instead of what the file says.
         resampling: How pixels are warped; None for average where they become much larger and bilinear else.
 
     Yields:
-        A dataset with the bands of the file, and the number of the band that is above 0 where they are valid.
+        A dataset with these bands in this order, and as its last one a band that is above 0 where they are valid.
 
     Raises:
         ItemError: If file or grid has no georeference.
@@ -60,59 +78,72 @@ def open_warped(
             rule="it has no georeference, and its size is another",
             action="Write the georeference into the file, with gdal_edit",
         )
+    planes = mask_planes(dataset, numbers) if nodata is None else ()
+    options: dict[str, Any] = {"add_alpha": True, "crs": grid.crs}
     if nodata is not None:
-        with (
-            _without_mask(dataset) as bare,
-            _open(bare, stored, grid, resampling, None, src_nodata=nodata.value) as opened,
-        ):
-            yield opened
-        return
-    alpha = next((n for n in dataset.indexes if dataset.colorinterp[n - 1] is ColorInterp.alpha), None)
-    options: dict[str, Any] = {}
-    if dataset.nodata is None and alpha is None and np.dtype(dataset.dtypes[0]).kind == "f":
-        options["src_nodata"] = float("nan")  # else one NaN spreads over its neighbours
-    with _open(dataset, stored, grid, resampling, alpha, **options) as opened:
-        yield opened
-
-
-@contextmanager
-def _open(
-    dataset: rasterio.DatasetReader,
-    stored: StoredPixels,
-    grid: SceneGrid,
-    resampling: Resampling | None,
-    alpha: int | None,
-    **options: Any,
-) -> Iterator[tuple[rasterio.DatasetReader, int]]:
-    options |= {"src_alpha": alpha} if alpha else {"add_alpha": True}
-    options["crs"] = grid.crs
+        # A pixel is missing where all of the bands are, as in what is read without warping.
+        options |= {"src_nodata": nodata.value, "UNIFIED_SRC_NODATA": "YES"}
+    elif not planes and np.dtype(dataset.dtypes[numbers[0] - 1]).kind == "f":
+        # Else one NaN spreads over its neighbours.
+        options |= {"src_nodata": float("nan"), "UNIFIED_SRC_NODATA": "YES"}
     # Not "or": the nearest one is number 0.
     options["resampling"] = choose_resampling(stored, grid) if resampling is None else resampling
-    # As of a file's own mask: a pixel is missing where all bands are.
-    options["UNIFIED_SRC_NODATA"] = "YES"
-    if stored.transform is None:
-        with _placed_by_points(dataset, stored, grid, options) as warped:
-            yield warped, alpha or warped.count
+    with rasterio.open(_describe(dataset, numbers, stored, planes)) as chosen:
+        if stored.transform is None:
+            with _placed_by_points(chosen, stored, grid, options) as warped:
+                yield warped
+        else:
+            size = {"transform": grid.transform, "width": grid.width_px, "height": grid.height_px}
+            with WarpedVRT(chosen, **size, **options) as warped:
+                yield warped
+
+
+def _describe(
+    dataset: rasterio.DatasetReader, numbers: Sequence[int], stored: StoredPixels, planes: Sequence[MaskPlane]
+) -> str:
+    """Describe some bands of a file as a virtual raster, with these planes as the mask of them all (GDAL, VRT driver).
+
+    Nothing else that the file says about missing pixels is in it: GDAL would mix all that it finds.
+    """
+    size = {"rasterXSize": str(dataset.width), "rasterYSize": str(dataset.height)}
+    root = ElementTree.Element("VRTDataset", size)
+    _add_place(root, stored)
+    for count, number in enumerate(numbers, start=1):
+        dtype = _GDAL_TYPES[dataset.dtypes[number - 1]]
+        band = ElementTree.SubElement(root, "VRTRasterBand", {"dataType": dtype, "band": str(count)})
+        _add_source(band, dataset, str(number))
+    if planes:
+        mask = ElementTree.SubElement(ElementTree.SubElement(root, "MaskBand"), "VRTRasterBand", {"dataType": "Byte"})
+        if len(planes) > 1:  # 255 and 255 is 255 in a byte, so the sum tells whether any is above 0
+            mask.set("subClass", "VRTDerivedRasterBand")
+            ElementTree.SubElement(mask, "PixelFunctionType").text = "sum"
+        for plane in planes:
+            _add_source(mask, dataset, plane.source_band)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _add_place(root: ElementTree.Element, stored: StoredPixels) -> None:
+    """Say where the pixels lie: by a geotransform, or by control points where there is none."""
+    wkt = "" if stored.crs is None else str(stored.crs.to_wkt())
+    if stored.transform is not None:
+        ElementTree.SubElement(root, "SRS").text = wkt
+        ElementTree.SubElement(root, "GeoTransform").text = _numbers(stored.transform)
         return
-    size = {"transform": grid.transform, "width": grid.width_px, "height": grid.height_px}
-    with WarpedVRT(dataset, **size, **options) as warped:
-        yield warped, alpha or warped.count
+    points = ElementTree.SubElement(root, "GCPList", {"Projection": wkt})
+    for count, point in enumerate(stored.gcps, start=1):
+        place = {"Pixel": point.col, "Line": point.row, "X": point.x, "Y": point.y, "Z": point.z or 0.0}
+        attributes = {"Id": str(count)} | {name: f"{value:.17g}" for name, value in place.items()}
+        ElementTree.SubElement(points, "GCP", attributes)
 
 
-@contextmanager
-def _without_mask(dataset: rasterio.DatasetReader) -> Iterator[rasterio.DatasetReader]:
-    """Open a file without what it says itself about missing pixels, which GDAL would mix with what the user says."""
-    with MemoryFile(ext=".vrt") as memory:
-        copy(dataset, memory.name, driver="VRT")
-        described = parse_xml(bytes(memory.getbuffer()), dataset.name)
-    if len(dataset.indexes) > 1 and dataset.colorinterp[-1] is ColorInterp.alpha:
-        described.remove(described.findall("VRTRasterBand")[-1])  # it never has the value that the others have
-    for parent in (described, *described.findall("VRTRasterBand")):
-        for child in list(parent):
-            if child.tag in ("MaskBand", "NoDataValue"):
-                parent.remove(child)
-    with rasterio.open(ElementTree.tostring(described, encoding="unicode")) as bare:
-        yield bare
+def _add_source(band: ElementTree.Element, dataset: rasterio.DatasetReader, source_band: str) -> None:
+    source = ElementTree.SubElement(band, "SimpleSource")
+    ElementTree.SubElement(source, "SourceFilename", {"relativeToVRT": "0"}).text = dataset.name
+    ElementTree.SubElement(source, "SourceBand").text = source_band
+
+
+def _numbers(transform: Affine) -> str:
+    return ", ".join(f"{value:.17g}" for value in transform.to_gdal())
 
 
 @contextmanager
@@ -134,7 +165,7 @@ def _placed_by_points(
         "GDALWarpOptions/Transformer//DstInvGeoTransform": ~transform,
     }
     for path, affine in texts.items():
-        _only(described, path).text = ", ".join(f"{value:.17g}" for value in affine.to_gdal())
+        _only(described, path).text = _numbers(affine)
     for name, side_px in (("XSize", grid.width_px), ("YSize", grid.height_px)):
         described.set(f"raster{name}", str(side_px))
         _only(described, f"Block{name}").text = str(min(side_px, _BLOCK_PX))

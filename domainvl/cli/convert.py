@@ -115,6 +115,7 @@ _FIXED = (
     _parameter("log", Annotated[Path | None, _run_option("File to which one JSON line a unit is added.")], None),
 )
 
+_SHEET = Path("contact-sheet.png")
 _INSPECTING = (
     _parameter(
         "inspect",
@@ -129,7 +130,7 @@ _INSPECTING = (
     _parameter(
         "contact_sheet",
         Annotated[Path, typer.Option(help="PNG file of --inspect: some images that would be made, with their boxes.")],
-        Path("contact-sheet.png"),
+        _SHEET,
     ),
 )
 
@@ -146,6 +147,8 @@ def _make_command(converter: Converter[Any, Any]) -> Callable[..., None]:
     def command(**values: Any) -> None:
         given = {parameter.name: values.pop(parameter.name) for parameter in fixed}
         sheet = given.pop("contact_sheet", None)
+        if sheet not in (None, _SHEET) and not given.get("inspect"):
+            raise UsageError("Cannot draw a contact sheet", rule="--contact-sheet is for --inspect")
         inspect_first, dry_run = given.pop("inspect", False), given.pop("dry_run")
         settings = _settings(converter, values)
         if inspect_first or dry_run:

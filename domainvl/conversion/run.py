@@ -355,7 +355,8 @@ def _nothing_converted(
 ) -> NothingToDoError:
     rule = f"none of {unit_count} planned units gave a sample, {writer.failed_count} inputs failed"
     if writer.first_reject is not None:
-        rule += f" (the first: {writer.first_reject.message})"
+        first = writer.first_reject
+        rule += f" (the first: {first.input}: {first.message})"
     return NothingToDoError(
         f"Nothing was converted by {converter.name}", where=source, rule=rule, action="Check the input and the settings"
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from domainvl.evaluation.measures import measure_distance, tolerance_of
+from domainvl.evaluation.measures import is_right_measure
 from domainvl.evaluation.metrics import IOU_THRESHOLD, box_iou, normalise_text
 from domainvl.evaluation.predictions import Prediction
 from domainvl.schema.boxes import Box1000, to_box_1000
@@ -81,7 +81,7 @@ def _majority_reply(pool: Sequence[Sample]) -> tuple[str, float]:
 
 def _median_measure(values: Sequence[float], unit: str) -> tuple[str, float]:
     median = float(np.median(values))
-    right = sum(measure_distance(median, value, unit) <= tolerance_of(unit) for value in values)
+    right = sum(is_right_measure(median, value, unit) for value in values)
     return written_measure(median, unit), right / len(values)
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import re
 
-SHARE_TOLERANCE_POINTS = 5.0
-"""How far a share may lie from the truth, in percentage points, inclusive. Ours; no protocol is followed."""
+TOLERANCE = 0.1
+"""How far a measure may lie from the truth, relative to it, inclusive. Ours; no protocol is followed."""
 
-AREA_TOLERANCE = 0.1
-"""How far an area may lie from the truth, relative to it, inclusive. Ours; no protocol is followed."""
+SHARE_TOLERANCE_POINTS = 1.0
+"""How far a share may always lie from the truth, in percentage points: it is written in whole ones. Ours too."""
+
+_SLACK = 1e-9
+"""Decimals such as 0.33 are not exact in binary; without it 0.33 would not be within 10 % of 0.3."""
 
 # Each unit with what it stands for: so many percent, or so many square metres.
 _UNITS = {
@@ -21,7 +24,10 @@ _UNITS = {
     "square kilometres": ("m2", 1e6), "square kilometer": ("m2", 1e6), "square kilometers": ("m2", 1e6),
 }  # fmt: skip
 # Longest first, so that "m2" is not taken for the whole of a longer name.
-_UNIT = re.compile(rf"\s*({'|'.join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))})(?!\w)")
+_UNIT = re.compile(rf"\s*\(?({'|'.join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))})(?!\w)")
+# What may follow a number without a unit: nothing, "of the image", or punctuation that ends a clause. Another word may
+# be a unit that is not known, another number the rest of this one.
+_NO_UNIT = re.compile(r"\s*(?:\Z|(?:of\b|[.,;:!?]+(?=\s|\Z))(?!\s*[0-9]))")
 # A number with all that belongs to it: sign, decimals, thousands, ranges, fractions; possessive, as for counts.
 _NUMBER = re.compile(r"(?<!\w)[-.]?[0-9]++(?:[.,/-][0-9]++)*+")
 _PLAIN = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?")
@@ -31,8 +37,8 @@ def read_measure(text: str, unit: str) -> float | None:
     """Read a measure: the first number, in the unit that follows it, else in the unit that was asked for.
 
     "37%", "37 percent", "37" and "about 37.2 %" are shares; "1200 m2", "0.12 ha" and "1200" are areas. Nothing is
-    read if the unit is of the other kind, if other letters follow the number at once ("2x"), or if the number is no
-    plain one ("-2", "2-3", "1,200").
+    read if the unit is of the other kind, if something follows that may be another unit ("2 acres", "2x") or the rest
+    of the number ("1 200", "30 to 40", "3 of 4"), or if the number is no plain one ("-2", "2-3", "1,200").
 
     Args:
         text: The answer.
@@ -47,7 +53,7 @@ def read_measure(text: str, unit: str) -> float | None:
     value, rest = float(found[0]), text[found.end() :].lower()
     written = _UNIT.match(rest)
     if written is None:
-        return None if rest[:1].isalnum() or rest[:1] == "_" else value
+        return value if _NO_UNIT.match(rest) else None
     kind, size = _UNITS[unit]
     written_kind, written_size = _UNITS[written[1]]
     return value * written_size / size if written_kind == kind else None
@@ -61,11 +67,17 @@ def measure_distance(value: float, truth: float, unit: str) -> float:
     return distance / truth if truth > 0 else math.inf
 
 
-def tolerance_of(unit: str) -> float:
-    """Return the largest distance of a right answer, as :func:`measure_distance` measures it."""
-    return SHARE_TOLERANCE_POINTS if unit == "%" else AREA_TOLERANCE
+def is_right_measure(value: float, truth: float, unit: str) -> bool:
+    """Say whether a measure counts as right: within 10 % of the truth, a share also within one percentage point.
+
+    The tolerance grows with the truth: with one that is the same for all, one constant answer would be right for all
+    small shares, which most are.
+    """
+    least = SHARE_TOLERANCE_POINTS if unit == "%" else 0.0
+    return abs(value - truth) <= max(TOLERANCE * truth, least) * (1 + _SLACK)
 
 
 def tolerance_name(unit: str) -> str:
     """Return what makes a measure right, in words; it is the name of the metric."""
-    return f"within {SHARE_TOLERANCE_POINTS:g} points" if unit == "%" else f"within {AREA_TOLERANCE:.0%}"
+    points = f" or {SHARE_TOLERANCE_POINTS:g} point" if unit == "%" else ""
+    return f"within {TOLERANCE:.0%}{points}"

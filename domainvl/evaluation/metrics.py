@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domainvl.evaluation.measures import measure_distance, read_measure, tolerance_name, tolerance_of
+from domainvl.evaluation.measures import is_right_measure, measure_distance, read_measure, tolerance_name
 from domainvl.evaluation.predictions import Prediction
 from domainvl.schema.boxes import Box, to_box_px
 from domainvl.schema.sample import (
@@ -27,6 +27,9 @@ from domainvl.schema.wording import NOTHING_FOUND, escape_special, option_letter
 
 IOU_THRESHOLD = 0.5
 """Least IoU of a right box, inclusive; the usual Acc@0.5 of visual grounding (Yu et al., RefCOCO, 2016)."""
+
+FREE_TEXT_TASKS = frozenset({Task.CAPTION, Task.CONVERSATION})
+"""Tasks with many right answers, which no comparison with one of them can score; a report leaves them out."""
 
 _NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 # A number with all that belongs to it: sign, decimals, thousands, ranges, fractions. Digits inside a word are none.
@@ -53,7 +56,7 @@ class ItemScore:
         group: Its group, by which intervals are clustered.
         domain: Its field.
         task: Its task.
-        correct: Whether the answer is right.
+        correct: Whether the answer is right; of ``FREE_TEXT_TASKS`` whether it is the true text word for word.
         iou: Mean IoU of the matched boxes, missed and surplus boxes counting 0; None where no box was asked for.
         count_error: Distance of the count from the truth; None where none was asked for or none could be read.
         empty: Whether there was no answer at all.
@@ -101,7 +104,7 @@ def score(sample: Sample, prediction: Prediction) -> ItemScore:
         case MeasureAnswer() as answer:
             measured = read_measure(text, answer.unit)
             measure_error = None if measured is None else measure_distance(measured, answer.value, answer.unit)
-            correct = measure_error is not None and measure_error <= tolerance_of(answer.unit)
+            correct = measured is not None and is_right_measure(measured, answer.value, answer.unit)
             tolerance = tolerance_name(answer.unit)
         case BoxesAnswer():
             correct, iou = _score_boxes(sample, text)

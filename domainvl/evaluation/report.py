@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from domainvl.errors import DatasetError
-from domainvl.evaluation.metrics import IOU_THRESHOLD, ItemScore, score
+from domainvl.evaluation.metrics import FREE_TEXT_TASKS, IOU_THRESHOLD, ItemScore, score
 from domainvl.evaluation.predictions import Prediction
 from domainvl.evaluation.statistics import BootstrapSettings, Interval, clustered_bootstrap, paired_difference
 from domainvl.schema.sample import Sample
@@ -20,6 +20,7 @@ SCORES_NAME = "scores.json"
 EXACT_MATCH = "exact match"
 BOX_ACCURACY = f"IoU >= {IOU_THRESHOLD}"
 MEAN_IOU = "mean IoU"
+NOT_SCORED = "not scored"
 
 _EXAMPLES = 3
 
@@ -31,10 +32,11 @@ class Row:
     Attributes:
         domain: The field.
         task: The task.
-        metric: What makes an answer right: ``EXACT_MATCH``, ``BOX_ACCURACY`` or the tolerance of a measure.
+        metric: What makes an answer right: ``EXACT_MATCH``, ``BOX_ACCURACY`` or the tolerance of a measure;
+            ``NOT_SCORED`` for captions and conversations, whose row only says how many there are.
         n: Number of samples.
         groups: Number of groups.
-        mean: Share of right answers.
+        mean: Share of right answers; None where they are not scored, as its interval then is.
         low: Lower end of its interval.
         high: Upper end of its interval.
         mean_iou: Mean IoU and its interval; None where no boxes were asked for.
@@ -52,9 +54,9 @@ class Row:
     metric: str
     n: int
     groups: int
-    mean: float
-    low: float
-    high: float
+    mean: float | None
+    low: float | None
+    high: float | None
     mean_iou: Interval | None
     mean_count_error: float | None
     counts_read: int
@@ -134,12 +136,19 @@ def difference_rows(
 def _by_row(scores: Iterable[ItemScore]) -> dict[tuple[str, str, str], list[ItemScore]]:
     by_row: dict[tuple[str, str, str], list[ItemScore]] = defaultdict(list)
     for item in scores:
-        metric = item.tolerance or (EXACT_MATCH if item.iou is None else BOX_ACCURACY)
-        by_row[item.domain, item.task.value, metric].append(item)
+        by_row[item.domain, item.task.value, _metric_of(item)].append(item)
     return by_row
 
 
+def _metric_of(item: ItemScore) -> str:
+    if item.task in FREE_TEXT_TASKS:
+        return NOT_SCORED
+    return item.tolerance or (EXACT_MATCH if item.iou is None else BOX_ACCURACY)
+
+
 def _summarise_row(key: tuple[str, str, str], items: Sequence[ItemScore], settings: BootstrapSettings) -> Row:
+    if key[-1] == NOT_SCORED:
+        return _make_row(key, items, None, None)
     groups = [item.group for item in items]
     ious = [item.iou for item in items if item.iou is not None]
     return _make_row(
@@ -153,6 +162,8 @@ def _summarise_row(key: tuple[str, str, str], items: Sequence[ItemScore], settin
 def _difference_row(
     key: tuple[str, str, str], a: Sequence[ItemScore], b: Sequence[ItemScore], settings: BootstrapSettings
 ) -> Row:
+    if key[-1] == NOT_SCORED:
+        return _make_row(key, a, None, None)
     groups = [item.group for item in a]
     a_ious, b_ious = ([item.iou for item in items if item.iou is not None] for items in (a, b))
     return _make_row(
@@ -166,7 +177,7 @@ def _difference_row(
 
 
 def _make_row(
-    key: tuple[str, str, str], items: Sequence[ItemScore], accuracy: Interval, mean_iou: Interval | None
+    key: tuple[str, str, str], items: Sequence[ItemScore], accuracy: Interval | None, mean_iou: Interval | None
 ) -> Row:
     domain, task, metric = key
     errors = [item.count_error for item in items if item.count_error is not None]
@@ -175,11 +186,11 @@ def _make_row(
         domain=domain,
         task=task,
         metric=metric,
-        n=accuracy.n,
-        groups=accuracy.groups,
-        mean=accuracy.mean,
-        low=accuracy.low,
-        high=accuracy.high,
+        n=len(items),
+        groups=len({item.group for item in items}),
+        mean=accuracy.mean if accuracy else None,
+        low=accuracy.low if accuracy else None,
+        high=accuracy.high if accuracy else None,
         mean_iou=mean_iou,
         mean_count_error=sum(errors) / len(errors) if errors else None,
         counts_read=len(errors),
@@ -217,7 +228,7 @@ def markdown_table(systems: Mapping[str, Sequence[Row]]) -> str:
     """Lay out the rows with one column a system and cells such as ``0.83 [0.79, 0.87]``.
 
     Boxes take two lines: the share of boxes at the IoU threshold, and the mean IoU. A system without that row
-    has a dash.
+    has a dash, and so has every system where answers are not scored.
 
     Args:
         systems: Rows by name of the system, which heads its column; their order is kept.
@@ -250,7 +261,9 @@ def format_markdown(lines: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(result: Row | Interval | None) -> str:
-    return "-" if result is None else f"{result.mean:.2f} [{result.low:.2f}, {result.high:.2f}]"
+    if result is None or result.mean is None:
+        return "-"
+    return f"{result.mean:.2f} [{result.low:.2f}, {result.high:.2f}]"
 
 
 def _row_keys(systems: Mapping[str, Sequence[Row]]) -> list[tuple[str, str, str]]:

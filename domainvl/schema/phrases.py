@@ -104,6 +104,7 @@ def _ours(*texts: str) -> tuple[Phrase, ...]:
     return tuple(Phrase(text, _OURS) for text in texts)
 
 
+# A label may be singular or plural ("water", "trees"), so that no verb or article may depend on it.
 _STEMS: Mapping[str, tuple[Phrase, ...]] = {
     "presence": _ours(
         "Is there any {label} {place}?",
@@ -122,24 +123,24 @@ _STEMS: Mapping[str, tuple[Phrase, ...]] = {
     ),
     "share": _ours(
         "What share of {whole} is covered by {label}, in percent?",
-        "How many percent of {whole} does {label} cover?",
+        "What percentage of {whole} is covered by {label}?",
     ),
     "area-m2": _ours(
         "How many square metres of {whole} are covered by {label}?",
-        "What area does {label} cover {place}, in square metres?",
+        "What area {place} is covered by {label}, in square metres?",
     ),
     "area-ha": _ours(
         "How many hectares of {whole} are covered by {label}?",
-        "What area does {label} cover {place}, in hectares?",
+        "What area {place} is covered by {label}, in hectares?",
     ),
     "dominant-count": _ours("Which of the given classes has the most instances {place}: {classes}?"),
     "dominant-area": _ours("Which of the given classes covers the largest area {place}: {classes}?"),
-    "detection": _ours("Detect all objects of the following classes {place}: {classes}."),
+    "detection": _ours("Detect all objects of the following classes: {classes}."),
     "region": _ours("What object is in this location?"),
     "region-caption": _ours("Describe the object in this location", "Say what the object in this location is"),
     "caption": _ours("Describe what is {place}.", "Describe {whole}.", "What does {whole} show?"),
     "more-area": _ours(
-        "Does {label} cover more of {whole} than {other}?",
+        "Is more of {whole} covered by {label} than by {other}?",
         "Is a larger part of {whole} covered by {label} than by {other}?",
     ),
     "change": _ours(
@@ -148,10 +149,12 @@ _STEMS: Mapping[str, tuple[Phrase, ...]] = {
     ),
     "change-count": _ours("How many more instances of {label} are in {second} than in {first}?"),
     "change-area": _ours(
-        "Does {label} cover more of {second} than of {first}?",
+        "Is more of {second} covered by {label} than of {first}?",
         "Is a larger part of {second} covered by {label} than of {first}?",
     ),
-    "change-share": _ours("By how many percentage points is the share of {label} larger in {second} than in {first}?"),
+    "change-share": _ours(
+        "How much more of {second} than of {first} is covered by {label}, in percent of the whole image?",
+    ),
     "class": (
         Phrase("Classify the image within one of the given classes: {classes}.", _PAPER),
         Phrase("Classify the image from the following classes: {classes}.", "GeoChat-Instruct, with the classes"),

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from domainvl.evaluation.measures import measure_distance, read_measure, tolerance_of
+from domainvl.evaluation.measures import is_right_measure, read_measure
 from domainvl.evaluation.metrics import IOU_THRESHOLD, box_iou, normalise_text
 from domainvl.schema import (
     Box1000,
@@ -142,7 +142,7 @@ def _hits(answer: str, replies: BoundedCounter, unit: str | None) -> int:
     return sum(
         count
         for truth, count in truths
-        if value is not None and truth is not None and measure_distance(value, truth, unit) <= tolerance_of(unit)
+        if value is not None and truth is not None and is_right_measure(value, truth, unit)
     )
 
 

@@ -1,9 +1,9 @@
 """Shows what converting a large GeoTIFF costs: tiles a second of processor time, beside rio-tiler, and peak memory.
 
 The scene is made here: 10,000 x 10,000 px, four bands of uint16, DEFLATE with predictor 2 in blocks of 512 px. Steady
-state is what a worker does once it runs: read, stretch, encode, hash, write and record, without start-up and without the
-pass for the limits of the stretch, which is quoted apart. rio-tiler is no dependency: ``pip install rio-tiler`` to have
-it beside.
+state is what a worker does once it runs: read, stretch, encode, hash, write and record, without start-up and without
+the pass for the limits of the stretch, which is quoted apart. rio-tiler is no dependency: ``pip install rio-tiler`` to
+have it beside.
 
     python tests/benchmarks/geotiff.py [--side 10000] [--sparse-side 40000]
 """

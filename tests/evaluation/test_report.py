@@ -77,16 +77,43 @@ def test_rows_hold_what_was_counted(samples, predictions):
 def test_measures_have_a_row_for_each_tolerance(make_sample):
     shares = [make_sample(f"p{i}", answer=MeasureAnswer(value=40.0, unit="%"), task=Task.AREA) for i in range(3)]
     areas = [make_sample(f"a{i}", answer=MeasureAnswer(value=2.0, unit="ha"), task=Task.AREA) for i in range(2)]
-    answers = {"p0": "44%", "p1": "50%", "p2": "much", "a0": "2 ha", "a1": "3 ha"}
+    answers = {"p0": "43%", "p1": "50%", "p2": "much", "a0": "2 ha", "a1": "3 ha"}
     scores = score_system([*shares, *areas], [predict(name, text) for name, text in answers.items()])
 
     area, share = summarise(scores)
 
     assert (area.task, area.metric, area.n, area.mean) == ("area", "within 10%", 2, 0.5)
     assert (area.mean_measure_error, area.measures_read) == (pytest.approx(0.25), 2)
-    assert (share.task, share.metric, share.n, share.mean) == ("area", "within 5 points", 3, pytest.approx(1 / 3))
-    assert (share.mean_measure_error, share.measures_read) == (pytest.approx(7.0), 2)
+    assert (share.task, share.metric, share.n) == ("area", "within 10% or 1 point", 3)
+    assert share.mean == pytest.approx(1 / 3)
+    assert (share.mean_measure_error, share.measures_read) == (pytest.approx(6.5), 2)
     assert (share.mean_count_error, share.mean_iou) == (None, None)
+
+
+def test_free_text_is_counted_and_not_scored(samples, predictions, make_sample, tmp_path):
+    """Neither a caption that is word for word right nor one that is not says anything: the row holds no score."""
+    free = [
+        make_sample(f"{task}{n}", task=task, answer=TextAnswer(text="There is one ship."), group="ab"[n % 2])
+        for task in (Task.CAPTION, Task.CONVERSATION)
+        for n in range(3)
+    ]
+    texts = ["There is one ship.", "A ship.", ""]
+    answers = [predict(sample.id, texts[n % 3]) for n, sample in enumerate(free)]
+    scores = score_system([*samples, *free], [*predictions, *answers])
+    rows = {row.task: row for row in summarise(scores)}
+    plain = {row.task: row for row in summarise(score_system(samples, predictions))}
+    difference = {row.task: row for row in difference_rows(scores, scores)}
+
+    for task in ("caption", "conversation"):
+        for row in (rows[task], difference[task]):
+            assert (row.metric, row.n, row.groups, row.empty) == ("not scored", 3, 2, 1)
+            assert (row.mean, row.low, row.high, row.mean_iou) == (None, None, None, None)
+    assert {task: row for task, row in rows.items() if task in plain} == plain
+    line = next(line for line in markdown_table({"a": list(rows.values())}).splitlines() if "caption" in line)
+    assert " ".join(line.split()) == "| medical | caption | not scored | 3 | 2 | - |"
+    write_scores(tmp_path / "scores.json", {"a": list(rows.values())})
+    content = json.loads((tmp_path / "scores.json").read_text())
+    assert [row["mean"] for row in content["scores"] if row["task"] == "caption"] == [None]
 
 
 def test_differences_are_those_of_the_means(samples, predictions):

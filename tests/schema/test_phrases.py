@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from collections import Counter
 
@@ -46,6 +47,14 @@ def test_all_ways_to_ask_name_the_same_things(name):
         assert len({slot in way for way in ways}) == 1
     assert len({"PLACE" in way or "WHOLE" in way for way in ways}) == 1
     assert "{" not in "".join(ways)
+
+
+@pytest.mark.parametrize("name", [name for name in STEMS if name not in ("class", "class-choice", "region")])
+def test_no_verb_depends_on_the_number_of_a_label(name):
+    """Both "trees" and "water" are labels: none may be the subject of a verb that would have to agree with it."""
+    for way in stems(name, **SLOTS):
+        assert not re.search(r"\b(?:do|does|is|are|has|have|was|were) (?:LABEL|OTHER)\b", way, re.IGNORECASE)
+        assert not re.search(r"(?<!instances of )(?:LABEL|OTHER) (?:is|are|cover|covers|has|have)\b", way)
 
 
 def test_labels_with_braces_are_left_alone():

@@ -8,16 +8,15 @@ and reads them.
 from __future__ import annotations
 
 import csv
-import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import JsonValue
 
 from .pixel_labels import LabelRows, PixelLabels, PixelObject, number, unusable_file
-from .text_files import read_text
+from .text_files import check_columns, read_table
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _IMAGE_COLUMNS = ("image_path", "filename")
@@ -61,58 +60,39 @@ def read_box_table(
     Raises:
         ItemError: If the file as a whole cannot be used.
     """
-    reader = csv.DictReader(io.StringIO(read_text(path, uri), newline=""), skipinitialspace=True)
-    try:
-        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
-        columns = _choose_columns(reader.fieldnames, uri, label_field, one_class)
-        images: dict[str, LabelRows] = {}
-        for line, row in _rows(reader):
-            image = (row[columns.image] or "").strip()
-            if not image:
-                raise unusable_file(f"{uri}, line {line}", f"{columns.image} is empty", "Name the image of each box")
-            _add_row(images.setdefault(image, LabelRows(uri)), str(line), row, columns, one_class)
-    except csv.Error as error:
-        raise unusable_file(uri, f"it is no CSV ({error})") from error
+    names, rows = read_table(path, uri)
+    columns = _choose_columns(names, uri, label_field, one_class)
+    images: dict[str, LabelRows] = {}
+    for line, row in rows:
+        image = row[columns.image]
+        if not image:
+            raise unusable_file(f"{uri}, line {line}", f"{columns.image} is empty", "Name the image of each box")
+        _add_row(images.setdefault(image, LabelRows(uri)), str(line), row, columns, one_class)
     if not images:
         raise unusable_file(uri, "it has no rows")
     return {image: rows.labels() for image, rows in images.items()}
 
 
 def _choose_columns(names: list[str], uri: str, label_field: str | None, one_class: str | None) -> _Columns:
-    image = next((name for name in _IMAGE_COLUMNS if name in names), None)
+    image = next((name for name in _IMAGE_COLUMNS if name in names), _IMAGE_COLUMNS[0])
     label = label_field or next((name for name in _LABEL_COLUMNS if name in names), None)
-    missing = [name for name in _CORNERS if name not in names]
-    if image is None:
-        missing.insert(0, _IMAGE_COLUMNS[0])
+    missing = [name for name in (image, *_CORNERS) if name not in names]
     if one_class is None and (label is None or label not in names):
         missing.append(label or _LABEL_COLUMNS[0])
-    if missing or image is None:
-        action = "Add --label-name if all boxes are of one class" if missing == [_LABEL_COLUMNS[0]] else None
-        raise unusable_file(
-            uri,
-            f"the first line must name the column{'s' * (len(missing) > 1)} "
-            f"{', '.join(missing)}; it names {', '.join(names)}",
-            action,
-        )
+    action = "Add --label-name if all boxes are of one class" if missing == [_LABEL_COLUMNS[0]] else None
+    check_columns(uri, names, missing, action)
     more = tuple(name for name in names if name and name not in {image, label, *_CORNERS, *_IMAGE_SIZE})
     return _Columns(image, None if one_class is not None else label, more)
 
 
-def _rows(reader: csv.DictReader[str]) -> Iterator[tuple[int, Mapping[str, str | None]]]:
-    for row in reader:
-        yield reader.line_num, row
-
-
-def _add_row(
-    rows: LabelRows, line: str, row: Mapping[str, str | None], columns: _Columns, one_class: str | None
-) -> None:
-    given = [(row[name] or "").strip() for name in _CORNERS]
+def _add_row(rows: LabelRows, line: str, row: Mapping[str, str], columns: _Columns, one_class: str | None) -> None:
+    given = [row[name] for name in _CORNERS]
     corners = [number(text) for text in given]
     if not any(given) or corners == [0.0] * 4:
         return
     x_min, y_min, x_max, y_max = corners
-    name = one_class if columns.label is None else (row[columns.label] or "").strip()
-    attributes = {column: _value(text) for column in columns.more if (text := (row[column] or "").strip())}
+    name = one_class if columns.label is None else row[columns.label]
+    attributes = {column: _value(text) for column in columns.more if (text := row[column])}
     rows.add(PixelObject(line, name or "", (x_min, y_min, x_max, y_max), attributes=attributes))
 
 

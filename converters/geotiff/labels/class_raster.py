@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +24,8 @@ from ..georeference import SceneGrid
 from ..products import Band, Product
 from ..products.metadata import parse_xml
 from ..reading import GridReader, Mask, open_product
-from .text_files import read_text
+from .pixel_labels import number
+from .text_files import check_columns, read_table
 
 ClassNumbers = npt.NDArray[np.integer]
 """Class numbers, shape (height, width)."""
@@ -68,23 +68,20 @@ def read_class_names(path: Path) -> dict[int, str]:
     Raises:
         UsageError: If it is no such table.
     """
+    names: dict[int, str] = {}
     try:
-        reader = csv.DictReader(io.StringIO(read_text(path, path.name), newline=""), skipinitialspace=True)
+        columns, rows = read_table(path, path.name)
+        check_columns(path.name, columns, [name for name in _COLUMNS if name not in columns])
+        for line, row in rows:
+            value, name = (row[column] for column in _COLUMNS)
+            broken = _broken_rule(value, name, names)
+            if broken is not None:
+                raise UsageError("Cannot read the names of classes", where=f"{path}:{line}", rule=broken)
+            names[int(value)] = name
     except ItemError as error:
         raise UsageError(
             "Cannot read the names of classes", where=path, rule=error.rule, action=error.action
         ) from error
-    missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
-    if missing:
-        rule = f"the first line must name the columns value,name; there is no {' and no '.join(missing)}"
-        raise UsageError("Cannot read the names of classes", where=path, rule=rule)
-    names: dict[int, str] = {}
-    for row in reader:
-        value, name = ((row[column] or "").strip() for column in _COLUMNS)
-        broken = _broken_rule(value, name, names)
-        if broken is not None:
-            raise UsageError("Cannot read the names of classes", where=f"{path}:{reader.line_num}", rule=broken)
-        names[int(value)] = name
     if not names:
         raise UsageError("Cannot read the names of classes", where=path, rule="it has no rows")
     return names
@@ -140,9 +137,14 @@ class Cover:
     Args:
         raster: The raster.
         reader: Reads it on the grid.
+        place: Its own grid; None where it lies on the scene's stored pixels.
+
+    Attributes:
+        place: The same.
     """
 
-    def __init__(self, raster: ClassRaster, reader: GridReader) -> None:
+    def __init__(self, raster: ClassRaster, reader: GridReader, place: SceneGrid | None) -> None:
+        self.place = place
         self._bands = _product(raster).bands
         self._numbers = np.array(sorted(raster.names))
         self._reader = reader
@@ -179,19 +181,11 @@ def open_cover(raster: ClassRaster, grid: SceneGrid) -> Iterator[Cover]:
     """
     with open_product(_product(raster)) as opened:
         own = opened.stored_pixels(str(raster.path))
+        place = SceneGrid(own.width_px, own.height_px, own.crs, own.transform, own, Affine.identity())
         if own.crs is None and grid.stored_to_grid == Affine.identity():
             grid = replace(grid, crs=None, transform=None)
-        yield Cover(raster, opened.reader(grid, nodata=None, resampling=Resampling.nearest))
-
-
-def read_cover(raster: ClassRaster, grid: SceneGrid, window: Window) -> tuple[ClassNumbers, Mask]:
-    """Read class numbers of one window; for several, see :func:`open_cover`.
-
-    Raises:
-        ItemError: If it cannot be opened or a block cannot be decoded.
-    """
-    with open_cover(raster, grid) as cover:
-        return cover.read(window)
+        reader = opened.reader(grid, nodata=None, resampling=Resampling.nearest)
+        yield Cover(raster, reader, place if place.is_georeferenced else None)
 
 
 def shares(numbers: ClassNumbers, known: Mask, names: Mapping[int, str]) -> dict[str, float]:
@@ -209,8 +203,8 @@ def shares(numbers: ClassNumbers, known: Mask, names: Mapping[int, str]) -> dict
     counts = np.bincount(numbers[known].astype(np.int64) - lowest, minlength=highest - lowest + 1)
     total = max(int(counts.sum()), 1)
     pixels = dict.fromkeys(sorted(set(names.values())), 0)
-    for number, name in names.items():
-        pixels[name] += int(counts[number - lowest])
+    for value, name in names.items():
+        pixels[name] += int(counts[value - lowest])
     return {name: count / total for name, count in pixels.items()}
 
 
@@ -240,19 +234,26 @@ def _own_names(path: Path) -> dict[int, str]:
         raise UsageError("Cannot read the names of classes", where=beside, rule=error.rule) from error
     table = root.find("PAMRasterBand/GDALRasterAttributeTable")
     if table is not None:
-        return _names_in_table(table)
+        return _names_in_table(table, beside)
     categories = [(element.text or "").strip() for element in root.findall("PAMRasterBand/CategoryNames/Category")]
     return {number: name for number, name in enumerate(categories) if name}
 
 
-def _names_in_table(table: ElementTree.Element) -> dict[int, str]:
+def _names_in_table(table: ElementTree.Element, where: Path) -> dict[int, str]:
     usages = [field.findtext("Usage", "") for field in table.findall("FieldDefn")]
     value = next((usages.index(usage) for usage in (_RAT_MIN_MAX, _RAT_MIN) if usage in usages), None)
     if value is None or _RAT_NAME not in usages:
         return {}
-    rows = [[(cell.text or "").strip() for cell in row.findall("F")] for row in table.findall("Row")]
     names = {}
-    for row in rows:
-        if len(row) == len(usages) and row[usages.index(_RAT_NAME)]:
-            names[round(float(row[value]))] = row[usages.index(_RAT_NAME)]
+    for row in table.findall("Row"):
+        cells = [(cell.text or "").strip() for cell in row.findall("F")]
+        if len(cells) == len(usages) and cells[usages.index(_RAT_NAME)]:
+            if not math.isfinite(number(cells[value])):
+                raise UsageError(
+                    "Cannot read the names of classes",
+                    where=where,
+                    rule=f"row {row.get('index')} has a name, {cells[usages.index(_RAT_NAME)]}, and no number",
+                    action="Name a CSV with the columns value,name in --class-names",
+                )
+            names[round(number(cells[value]))] = cells[usages.index(_RAT_NAME)]
     return names

@@ -60,21 +60,22 @@ class CocoFile:
             message = f"there is no image with the id {image!r}"
             self.rejects.append(reject_row(self._uri, name, "no-such-image", message))
             return
-        category = _get(row, "category_id")
-        if self._one_class is None and category not in self._names:
-            rows.reject(name, "unknown-class", f"there is no category with the id {category!r}")
-            return
         rings = _rings(_get(row, "segmentation"))
         self._masks[image] += rings is None
+        category = _get(row, "category_id")
+        known = self._one_class or self._names.get(category)
         thing = PixelObject(
             name,
-            self._names[category] if self._one_class is None else self._one_class,
+            known or "",
             None if rings else _box(_get(row, "bbox")),
             rings or (),
             ignored=bool(_get(row, "iscrowd")),
             attributes=_attributes(row),
         )
-        rows.add(thing)
+        if known is None:
+            rows.refuse(thing, "unknown-class", f"there is no category with the id {category!r}")
+        else:
+            rows.add(thing)
 
     def _labels_by_name(self, images: Sequence[Any]) -> dict[str, PixelLabels]:
         labels: dict[str, PixelLabels] = {}
@@ -130,6 +131,8 @@ def _rings(segmentation: Any) -> tuple[tuple[Point, ...], ...] | None:
         return ()
     rings = []
     for part in segmentation:
+        if part == []:  # an editor left it
+            continue
         values = [number(value) for value in part] if isinstance(part, list) else []
         if len(values) % 2:
             values.append(math.nan)  # a corner that lacks a number: the rules of a ring will say so

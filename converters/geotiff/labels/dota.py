@@ -7,9 +7,12 @@ continuous pixels from the upper left corner.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from pydantic import JsonValue
+
+from domainvl.schema import Point
 
 from .pixel_labels import LabelRows, PixelLabels, PixelObject, number, unusable_file
 from .text_files import read_text
@@ -42,7 +45,7 @@ def read_dota(path: Path, uri: str, *, one_class: str | None = None) -> PixelLab
         rule = f"a line must be x1 y1 x2 y2 x3 y3 x4 y4 class difficult, got {len(fields)} fields"
         if not is_dota:
             raise unusable_file(f"{uri}, line {line}", rule)
-        rows.reject(str(line), "invalid-row", rule)
+        rows.refuse(_unnamed(str(line), fields, one_class), "invalid-row", rule)
     return rows.labels(details=details)
 
 
@@ -59,12 +62,30 @@ def _read_header(text: str, details: dict[str, JsonValue]) -> bool:
 
 
 def _add_line(rows: LabelRows, line: str, fields: list[str], one_class: str | None) -> None:
-    values = [number(text) for text in fields[:_CORNER_FIELDS]]
     name, *difficult = fields[_CORNER_FIELDS:]
-    if difficult and not difficult[0].isdecimal():
-        rows.reject(line, "invalid-row", f"difficult must be a whole number, got {difficult[0]}")
-        return
     # 1 is difficult; the devkit's tiler writes 2 for objects that it cut (DOTA_devkit, issue 28).
-    attributes: dict[str, JsonValue] = {"difficult": int(difficult[0]) if difficult else 0}
-    ring = tuple(zip(values[::2], values[1::2], strict=True))
-    rows.add(PixelObject(line, name if one_class is None else one_class, rings_px=(ring,), attributes=attributes))
+    is_number = not difficult or difficult[0].isdecimal()
+    attributes: dict[str, JsonValue] = {"difficult": int(difficult[0]) if difficult and is_number else 0}
+    thing = PixelObject(
+        line,
+        name if one_class is None else one_class,
+        rings_px=(_corners(fields),),
+        is_turned_box=True,
+        attributes=attributes,
+    )
+    if is_number:
+        rows.add(thing)
+    else:
+        rows.refuse(thing, "invalid-row", f"difficult must be a whole number, got {difficult[0]}")
+
+
+def _unnamed(line: str, fields: list[str], one_class: str | None) -> PixelObject:
+    """Return what a line says of its thing whose fields after the corners are not the expected ones."""
+    return PixelObject(line, one_class or "", rings_px=(_corners(fields),))
+
+
+def _corners(fields: list[str]) -> tuple[Point, ...]:
+    """Return the corners; NaN for what is missing."""
+    values = [number(text) for text in fields[:_CORNER_FIELDS]]
+    values += [math.nan] * (_CORNER_FIELDS - len(values))
+    return tuple(zip(values[::2], values[1::2], strict=True))

@@ -15,7 +15,7 @@ from domainvl.errors import ItemError
 from domainvl.schema import Box, Point, Reject, Severity
 
 from ..georeference import SceneGrid
-from .placed import Geometries, PlacedLabels
+from .placed import UNKNOWN_CLASS, Geometries, PlacedLabels, around
 from .placement import polygon_part
 
 _SEGMENT_PX = 16.0
@@ -31,6 +31,7 @@ class PixelObject:
         name: Class.
         box_px: (x_min, y_min, x_max, y_max) in stored pixels, corners on pixel edges.
         rings_px: Exterior rings of its parts instead, not closed.
+        is_turned_box: Whether these are a turned box around the thing and not its outline.
         ignored: Whether the source says that it is not to be asked about.
         attributes: Further facts.
     """
@@ -39,8 +40,16 @@ class PixelObject:
     name: str
     box_px: Box | None = None
     rings_px: tuple[tuple[Point, ...], ...] = ()
+    is_turned_box: bool = False
     ignored: bool = False
     attributes: Mapping[str, JsonValue] = field(default_factory=dict)
+
+    @property
+    def corners_px(self) -> list[Point]:
+        """All corners that it has."""
+        if self.box_px is not None:
+            return [self.box_px[:2], self.box_px[2:]]
+        return [corner for ring in self.rings_px for corner in ring]
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,9 @@ class PixelLabels:
         uri: Name of the label file in messages.
         objects: The things, in the order of the file.
         rejects: Rows of the file that cannot be used.
+        unusable: Of these rows, things whose place is known: boxes around it, with the class or
+            :data:`~.placed.UNKNOWN_CLASS`.
+        unclear: Classes of the others: such things are in the image, nobody knows where.
         size_px: Width and height of the image that was labelled, where the file says so.
         details: Further facts about the image.
     """
@@ -58,6 +70,8 @@ class PixelLabels:
     uri: str
     objects: tuple[PixelObject, ...] = ()
     rejects: tuple[Reject, ...] = ()
+    unusable: tuple[PixelObject, ...] = ()
+    unclear: tuple[str, ...] = ()
     size_px: tuple[int, int] | None = None
     details: Mapping[str, JsonValue] = field(default_factory=dict)
 
@@ -73,6 +87,8 @@ class LabelRows:
         self._uri = uri
         self._objects: list[PixelObject] = []
         self._rejects: list[Reject] = []
+        self._unusable: list[PixelObject] = []
+        self._unclear: set[str] = set()
         self._ids: set[str] = set()
 
     def add(self, thing: PixelObject) -> None:
@@ -81,22 +97,40 @@ class LabelRows:
         if problem is None and thing.id in self._ids:
             problem = "same-id", "another row for this image has this id"
         if problem is not None:
-            self.reject(thing.id, *problem)
+            self.refuse(thing, *problem)
             return
         self._ids.add(thing.id)
         self._objects.append(thing)
 
+    def refuse(self, thing: PixelObject, reason: str, message: str, action: str | None = None) -> None:
+        """List a thing as a reject; that something of its class, or of any, is there stays known."""
+        self.reject(thing.id, reason, message, action)
+        name, corners = thing.name or UNKNOWN_CLASS, thing.corners_px
+        if corners and all(math.isfinite(value) for corner in corners for value in corner):
+            (x_min, y_min, x_max, y_max), *_ = around(np.array([_extent(corners)])).tolist()
+            self._unusable.append(PixelObject(thing.id, name, (x_min, y_min, x_max, y_max)))
+        else:
+            self._unclear.add(name)
+
     def reject(
         self, row: str, reason: str, message: str, action: str | None = None, severity: Severity = Severity.FAILED
     ) -> None:
-        """List a row that is not used."""
+        """List a row that says of no thing that it is there."""
         self._rejects.append(reject_row(self._uri, row, reason, message, action, severity))
 
     def labels(
         self, *, size_px: tuple[int, int] | None = None, details: Mapping[str, JsonValue] | None = None
     ) -> PixelLabels:
         """Return what was gathered."""
-        return PixelLabels(self._uri, tuple(self._objects), tuple(self._rejects), size_px, details or {})
+        return PixelLabels(
+            self._uri,
+            tuple(self._objects),
+            tuple(self._rejects),
+            tuple(self._unusable),
+            tuple(sorted(self._unclear)),
+            size_px,
+            details or {},
+        )
 
 
 def reject_row(
@@ -156,7 +190,8 @@ def place_pixel_labels(labels: PixelLabels, grid: SceneGrid) -> tuple[PlacedLabe
         grid: The scene's grid.
 
     Returns:
-        The labels that meet the scene, whole, and those that have no place in it, beside ``labels.rejects``.
+        The labels that meet the scene, whole, the unusable ones last; and those that have no place in it, beside
+        ``labels.rejects``.
 
     Raises:
         ItemError: If the labels were made on an image of another size.
@@ -172,20 +207,43 @@ def place_pixel_labels(labels: PixelLabels, grid: SceneGrid) -> tuple[PlacedLabe
             action="Use the image that was labelled, or correct the size that the label file states",
         )
     areas, repaired = _areas_in_grid(labels.objects, grid)
+    rows = LabelRows(labels.uri)
+    flat = [index for index in np.flatnonzero(shapely.is_missing(areas)) if not _has_area(labels.objects[index])]
+    for index in flat:
+        rows.refuse(labels.objects[index], "no-area", "its polygon has no area")
+    lines = rows.labels()
     seen = _in_scene(areas, grid)
-    rejects = []
-    for index in np.flatnonzero(~seen).tolist():
-        reason, message = _left_out(labels.objects[index], grid)
-        rejects.append(reject_row(labels.uri, labels.objects[index].id, reason, message))
-    placed = PlacedLabels(
-        [thing.id for thing in labels.objects],
-        [thing.name for thing in labels.objects],
-        areas,
+    outside = np.setdiff1d(np.flatnonzero(~seen), flat)
+    rejects = [
+        reject_row(labels.uri, thing.id, "outside-scene", _outside(thing, grid))
+        for thing in (labels.objects[index] for index in outside)
+    ]
+    unusable = (*labels.unusable, *lines.unusable)
+    usable = _placed(labels.objects, areas, repaired, seen, unusable=False)
+    around_them, _ = _areas_in_grid(unusable, grid)
+    places = _placed(unusable, around_them, np.zeros(len(unusable), bool), _in_scene(around_them, grid), unusable=True)
+    return usable.and_also(places), [*lines.rejects, *rejects]
+
+
+def _placed(
+    things: Sequence[PixelObject],
+    areas_px: Geometries,
+    repaired: npt.NDArray[np.bool_],
+    seen: npt.NDArray[np.bool_],
+    *,
+    unusable: bool,
+) -> PlacedLabels:
+    labels = PlacedLabels(
+        [thing.id for thing in things],
+        [thing.name for thing in things],
+        areas_px,
         repaired,
-        np.array([thing.ignored for thing in labels.objects], dtype=bool),
-        [thing.attributes for thing in labels.objects],
+        np.array([thing.ignored for thing in things], dtype=bool),
+        np.array([thing.box_px is not None or thing.is_turned_box for thing in things], dtype=bool),
+        np.full(len(things), unusable),
+        [thing.attributes for thing in things],
     )
-    return placed.rows(np.flatnonzero(seen)), rejects
+    return labels.rows(np.flatnonzero(seen))
 
 
 def _areas_in_grid(objects: Sequence[PixelObject], grid: SceneGrid) -> tuple[Geometries, npt.NDArray[np.bool_]]:
@@ -235,11 +293,15 @@ def _in_scene(areas: Geometries, grid: SceneGrid) -> npt.NDArray[np.bool_]:
     return meets
 
 
-def _left_out(thing: PixelObject, grid: SceneGrid) -> tuple[str, str]:
-    """Return reason and message for a thing that is not in the scene."""
-    if thing.box_px is None and _areas_of_rings([thing.rings_px])[0][0] is None:
-        return "no-area", "its polygon has no area"
+def _has_area(thing: PixelObject) -> bool:
+    return thing.box_px is not None or _areas_of_rings([thing.rings_px])[0][0] is not None
+
+
+def _outside(thing: PixelObject, grid: SceneGrid) -> str:
     size = f"{grid.stored.width_px}x{grid.stored.height_px} px"
-    corners = [corner for ring in thing.rings_px for corner in ring]
-    extent = thing.box_px or (*map(min, zip(*corners, strict=True)), *map(max, zip(*corners, strict=True)))
-    return "outside-scene", f"it lies outside the scene of {size}: {_shown(extent)}"
+    return f"it lies outside the scene of {size}: {_shown(_extent(thing.corners_px))}"
+
+
+def _extent(corners: Sequence[Point]) -> Box:
+    xs, ys = zip(*corners, strict=True)
+    return min(xs), min(ys), max(xs), max(ys)

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import shapely
+from rasterio._err import CPLE_BaseError  # what rasterio lets through from PROJ has no public name
 from rasterio.crs import CRS
 from shapely import GeometryType, MultiPolygon, Polygon
 
 from ..georeference import Points, SceneGrid
+from .antimeridian import is_geographic, joined_at_antimeridian, turn_px, turned_to_scene, whole_turns
 from .placed import Geometries
 from .vector_file import full_turn
 
@@ -24,6 +26,7 @@ _TORN_DIAGONALS = 4.0
 
 _FAULTS = {
     "empty-geometry": "the feature has no usable coordinates",
+    "not-finite": "some of its coordinates are no numbers",
     "no-polygon": "only polygons are read",
     "crs": "a part of it has no place in the scene's CRS",
     "no-area": "the polygon has no area",
@@ -37,7 +40,7 @@ class PlacedGeometries:
 
     Attributes:
         areas_px: Valid Polygon or MultiPolygon; None where there is a fault.
-        bounds_px: Boxes around what was placed, shape (n, 4); NaN where nothing was.
+        bounds_px: Boxes around them, shape (n, 4); NaN where a corner has no place in the scene's CRS.
         repaired: Whether the rings were invalid.
         faults: Key into :data:`_FAULTS` where there is one, else None.
     """
@@ -62,16 +65,27 @@ def place_geometries(geometries: Geometries, crs: CRS, grid: SceneGrid) -> Place
         crs: Their CRS.
         grid: The grid; it must have a georeference.
     """
-    sound, repaired, finite = _repair(geometries)
+    sound, repaired, finite = _repair(joined_at_antimeridian(geometries, crs))
     placed = _to_pixels(sound, crs, grid)
+    bounds_px = shapely.bounds(placed)
+    bounds_px[~_are_finite(placed)] = math.nan  # the corners that have a place say nothing about the others
     faults = np.full(len(geometries), None, dtype=object)
     areas = _polygonal(placed)
     faults[shapely.is_missing(areas)] = "no-area"
     faults[_unplaced(placed, grid, same_crs=crs == grid.crs)] = "crs"
     faults[~_are_polygons(geometries)] = "no-polygon"
-    faults[shapely.is_missing(geometries) | shapely.is_empty(geometries) | ~finite] = "empty-geometry"
+    faults[~finite] = "not-finite"
+    faults[shapely.is_missing(sound) | shapely.is_empty(sound)] = "empty-geometry"
     areas[faults != None] = None  # noqa: E711 - row by row
-    return PlacedGeometries(areas, shapely.bounds(placed), repaired, faults)
+    return PlacedGeometries(areas, bounds_px, repaired, faults)
+
+
+def _are_finite(geometries: Geometries) -> npt.NDArray[np.bool_]:
+    """Say which geometries have numbers for all coordinates; those without any do."""
+    coordinates, owners = shapely.get_coordinates(geometries, return_index=True)
+    finite = np.ones(len(geometries), dtype=bool)
+    finite[owners[~np.isfinite(coordinates).all(axis=1)]] = False
+    return finite
 
 
 def _are_polygons(geometries: Geometries) -> npt.NDArray[np.bool_]:
@@ -82,14 +96,16 @@ def _repair(geometries: Geometries) -> tuple[Geometries, npt.NDArray[np.bool_], 
     """Make polygons valid, before anything else: to divide the edges of an invalid one, GEOS drops parts of it.
 
     Returns:
-        The geometries, None where coordinates are not finite; which were invalid; which are finite.
+        The geometries, of those with coordinates that are not finite the other corners, or None; which were invalid;
+        which are finite.
     """
-    coordinates, owners = shapely.get_coordinates(geometries, return_index=True)
-    finite = np.ones(len(geometries), dtype=bool)
-    finite[owners[~np.isfinite(coordinates).all(axis=1)]] = False
+    finite = _are_finite(geometries)
     invalid = _are_polygons(geometries) & finite & ~shapely.is_valid(geometries)
     sound = geometries.copy()
-    sound[~finite] = None
+    for row in np.flatnonzero(~finite):
+        corners = shapely.get_coordinates(geometries[row])
+        corners = corners[np.isfinite(corners).all(axis=1)]
+        sound[row] = shapely.multipoints(corners) if len(corners) else None
     sound[invalid] = shapely.make_valid(geometries[invalid])
     return sound, invalid, finite
 
@@ -100,11 +116,25 @@ def _to_pixels(geometries: Geometries, crs: CRS, grid: SceneGrid) -> Geometries:
         geometries = _divide_long_edges(geometries, crs, grid)
 
     def place(points: Points) -> Points:
-        placed = grid.from_map(points, crs)
+        placed = _from_map(points, crs, grid)
+        placed[~np.isfinite(placed).all(axis=1)] = math.inf  # a ring with ends of NaN would not be closed
         return placed if crs == grid.crs else _unwrapped(placed, points, crs, grid)
 
-    placed: Geometries = shapely.transform(geometries, place)
-    return _turned_to_scene(placed, grid)
+    return turned_to_scene(shapely.transform(geometries, place), grid)
+
+
+def _from_map(points: Points, crs: CRS, grid: SceneGrid) -> Points:
+    """Bring corners to pixels, where rasterio gives none at all if PROJ has no place for one of them.
+
+    They are halved until those without place stand alone; after 20 of them GDAL says no more and gives them infinity.
+    """
+    try:
+        return grid.from_map(points, crs)
+    except CPLE_BaseError:
+        if len(points) == 1:
+            return np.full_like(points, math.inf)
+        middle = len(points) // 2
+        return np.vstack([_from_map(part, crs, grid) for part in (points[:middle], points[middle:])])
 
 
 def _divide_long_edges(geometries: Geometries, crs: CRS, grid: SceneGrid) -> Geometries:
@@ -124,7 +154,7 @@ def _divide_long_edges(geometries: Geometries, crs: CRS, grid: SceneGrid) -> Geo
 
 def _unwrapped(placed: Points, points: Points, crs: CRS, grid: SceneGrid) -> Points:
     """Undo that PROJ brings all longitudes to half a turn around 0, which tears what crosses the antimeridian."""
-    if not _is_geographic(grid):
+    if not is_geographic(grid):
         return placed
     turn = full_turn(grid.crs)
     longitudes = grid.to_map(placed)[:, 0]
@@ -135,43 +165,12 @@ def _unwrapped(placed: Points, points: Points, crs: CRS, grid: SceneGrid) -> Poi
         if left >= -turn / 2 and right <= turn / 2:
             return placed
         wanted = np.full(len(points), (left + right) / 2)
-    return placed + _turns((wanted - longitudes) / turn)[:, None] * _turn_px(grid)
-
-
-def _turned_to_scene(placed: Geometries, grid: SceneGrid) -> Geometries:
-    """Bring whole geometries to the turn on which a scene in degrees lies: 190 and -170 are the same longitude."""
-    if not _is_geographic(grid) or not len(placed):
-        return placed
-    left, _, right, _ = grid.bounds()
-    boxes = shapely.bounds(placed)
-    middles_px = (boxes[:, :2] + boxes[:, 2:]) / 2
-    turns = _turns(((left + right) / 2 - grid.to_map(middles_px)[:, 0]) / full_turn(grid.crs))
-    moved = placed.copy()
-    for turn in np.unique(turns[turns != 0]):
-        rows = turns == turn
-        moved[rows] = shapely.transform(placed[rows], (turn * _turn_px(grid)).__add__)
-    return moved
-
-
-def _is_geographic(grid: SceneGrid) -> bool:
-    return grid.crs is not None and bool(grid.crs.is_geographic)
-
-
-def _turns(turns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.rint(np.where(np.isfinite(turns), turns, 0.0)).astype(np.float64)
-
-
-def _turn_px(grid: SceneGrid) -> Points:
-    """Return what a full turn of longitude is in pixels, shape (1, 2)."""
-    ends = grid.from_map(np.array([[0.0, 0.0], [full_turn(grid.crs), 0.0]]), grid.crs)
-    return ends[1:] - ends[:1]
+    return placed + whole_turns((wanted - longitudes) / turn)[:, None] * turn_px(grid)
 
 
 def _unplaced(placed: Geometries, grid: SceneGrid, *, same_crs: bool) -> npt.NDArray[np.bool_]:
     """Find geometries with a corner that has no pixel, or that the border of the projection tears apart."""
-    coordinates, owners = shapely.get_coordinates(placed, return_index=True)
-    unplaced = np.zeros(len(placed), dtype=bool)
-    unplaced[owners[~np.isfinite(coordinates).all(axis=1)]] = True
+    unplaced = ~_are_finite(placed)
     if same_crs:
         return unplaced
     longest_px = _TORN_DIAGONALS * math.hypot(grid.width_px, grid.height_px)
@@ -191,7 +190,7 @@ def _polygonal(geometries: Geometries) -> Geometries:
     areas = geometries.copy()
     single = (shapely.get_type_id(areas) == GeometryType.MULTIPOLYGON) & (shapely.get_num_geometries(areas) == 1)
     areas[single] = shapely.get_geometry(areas[single], 0)
-    finite = np.isfinite(shapely.bounds(areas)).all(axis=1)
+    finite = _are_finite(areas) & ~shapely.is_missing(areas)
     ready = finite & _are_polygons(areas) & shapely.is_valid(areas)
     areas[~ready | (shapely.area(areas) == 0)] = None
     for row in np.flatnonzero(finite & ~ready):

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from domainvl.errors import UsageError
-from domainvl.schema import Reject, Severity
+from domainvl.errors import ItemError, UsageError
+from domainvl.schema import Reject
 
 from ..products import Product
 from ..settings import GeotiffSettings
+from .census import Census, take_census
 from .class_raster import ClassRaster, look_at_class_raster
+from .label_folder import RASTER_SUFFIXES, match_label_files, no_labels
 from .pixel_labels import PixelLabels
 from .pixel_sources import PixelLabelOptions, look_at_pixel_labels, pixel_label_kind
-from .vector_file import VectorFile, look_at_vector_file
+from .text_files import check_columns, read_table
+from .vector_file import VectorFile, look_at_vector_file, unreadable
 
-_VECTOR_SUFFIXES = (".geojson", ".json", ".gpkg", ".shp", ".zip", ".fgb")
-_RASTER_SUFFIXES = (".tif", ".tiff")
 _SHAPEFILE_PARTS = (".dbf", ".shx", ".prj", ".cpg")
 _TABLE_COLUMNS = ("scene", "label")
 
@@ -45,11 +45,15 @@ class VectorObjects:
         file: The label file.
         classes: All classes that were annotated.
         shared: Whether the file covers several scenes; then one without any object was not annotated.
+        unclear: Classes with a feature that lies nobody knows where.
+        placeless_count: How many such features there are.
     """
 
     file: VectorFile
     classes: tuple[str, ...]
     shared: bool
+    unclear: frozenset[str] = frozenset()
+    placeless_count: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,11 @@ class PixelObjects:
     labels: PixelLabels
     path: Path
     classes: tuple[str, ...]
+
+    @property
+    def unclear(self) -> frozenset[str]:
+        """Classes of which something is in the image, nobody knows where."""
+        return frozenset(self.labels.unclear)
 
 
 @dataclass(frozen=True)
@@ -123,12 +132,12 @@ def find_truths(products: Sequence[Product], settings: GeotiffSettings) -> Found
         return _from_pixels(labels, products, settings)
     if labels.suffix.lower() == ".csv":
         return _from_table(labels, products, settings)
-    if labels.suffix.lower() in _RASTER_SUFFIXES:
-        raster = _look_at_raster(labels, settings)
+    if labels.suffix.lower() in RASTER_SUFFIXES:
+        raster = _look_at_raster(labels, f"labels/{labels.name}", settings)
         return FoundTruths({product.uri: raster for product in products}, label_files(raster))
-    file = _look_at_vectors(labels, settings)
-    truth = VectorObjects(file, _checked_classes([file], labels), shared=True)
-    return FoundTruths({product.uri: truth for product in products}, label_files(truth))
+    file, census = _look_at_vectors(labels, f"labels/{labels.name}", settings)
+    truth = _vector_objects(file, census, _checked_classes([census], labels), shared=True)
+    return FoundTruths({product.uri: truth for product in products}, label_files(truth), list(census.rejects))
 
 
 def label_files(truth: Truth | None) -> dict[str, Path]:
@@ -141,7 +150,8 @@ def label_files(truth: Truth | None) -> dict[str, Path]:
                 for cased in (suffix, suffix.upper())
                 if file.path.suffix.lower() == ".shp"
             ]
-            return {f"labels/{path.name}": path for path in (file.path, *parts) if path.is_file()}
+            folder = file.uri.rpartition("/")[0]
+            return {f"{folder}/{path.name}": path for path in (file.path, *parts) if path.is_file()}
         case PixelObjects(labels=labels, path=path):
             return {labels.uri: path}
         case ClassCover(raster=raster):
@@ -151,40 +161,30 @@ def label_files(truth: Truth | None) -> dict[str, Path]:
 
 
 def _from_folder(folder: Path, products: Sequence[Product], settings: GeotiffSettings) -> FoundTruths:
-    by_scene = {product.uri: _labels_in(folder, product) for product in products}
-    if not any(by_scene.values()) and pixel_label_kind(folder) is not None:
+    matched = match_label_files(folder, products)
+    if not matched.by_scene and pixel_label_kind(folder) is not None:
         return _from_pixels(folder, products, settings)
-    found = FoundTruths()
-    files: dict[str, VectorFile] = {}
+    found = FoundTruths(rejects=list(matched.rejects))
+    files: dict[str, tuple[VectorFile, Census]] = {}
     broken: dict[str, UsageError] = {}
-    for uri, matches in by_scene.items():
-        if len(matches) > 1:
-            raise UsageError(
-                f"Cannot choose the labels of {uri}",
-                where=folder,
-                rule=f"there are {' and '.join(path.name for path in matches)}",
-                action="Leave one of them",
-            )
-        if not matches:
-            stem = Path(uri).stem
-            found.rejects.append(
-                _no_labels(uri, f"{folder.name} has no {stem}.geojson, .gpkg, .shp, .fgb, .zip or .tif")
-            )
-        else:
-            try:
-                if matches[0].suffix.lower() in _RASTER_SUFFIXES:
-                    found.truths[uri] = _look_at_raster(matches[0], settings)
-                else:
-                    files[uri] = _look_at_vectors(matches[0], settings)
-            except UsageError as error:  # one bad file costs its scene only
-                broken[uri] = error
+    for uri, path in matched.by_scene.items():
+        name = f"labels/{path.relative_to(folder).as_posix()}"
+        try:
+            if path.suffix.lower() in RASTER_SUFFIXES:
+                found.truths[uri] = _look_at_raster(path, name, settings)
+            else:
+                files[uri] = _look_at_vectors(path, name, settings)
+        except UsageError as error:  # one bad file costs its scene only
+            broken[uri] = error
     if broken and not files and not found.truths:
         raise next(iter(broken.values()))
     for uri, cause in broken.items():
         found.rejects.append(Reject(uri, "plan", "label-file", _message(cause, folder), cause.action))
     if files:
-        classes = _checked_classes(list(files.values()), folder)
-        found.truths |= {uri: VectorObjects(file, classes, shared=False) for uri, file in files.items()}
+        classes = _checked_classes([census for _, census in files.values()], folder)
+        for uri, (file, census) in files.items():
+            found.truths[uri] = _vector_objects(file, census, classes, shared=False)
+            pass
     for truth in found.truths.values():
         found.sources |= label_files(truth)
     return found
@@ -195,40 +195,28 @@ def _message(error: UsageError, folder: Path) -> str:
     return str(error).replace(f"{folder}/", "labels/")
 
 
-def _labels_in(folder: Path, product: Product) -> list[Path]:
-    """Return the vector files and class rasters in a folder that are named as a scene."""
-    stem = Path(product.uri).name if product.bands else Path(product.uri).stem
-    named = [folder / (stem + suffix) for suffix in (*_VECTOR_SUFFIXES, *_RASTER_SUFFIXES)]
-    return [
-        path for path in named if path.is_file() and pixel_label_kind(path) is None and not _is_scene(path, product)
-    ]
+def _vector_objects(file: VectorFile, census: Census, classes: tuple[str, ...], *, shared: bool) -> VectorObjects:
+    return VectorObjects(file, classes, shared, census.unclear, census.placeless_count)
 
 
-def _is_scene(path: Path, product: Product) -> bool:
-    """Say whether a file is the scene itself: labels may lie beside the scenes."""
-    return str(path) == product.locate(product.path)
-
-
-def _look_at_vectors(path: Path, settings: GeotiffSettings) -> VectorFile:
-    return look_at_vector_file(
-        path,
-        f"labels/{path.name}",
-        field=settings.label_field,
-        one_class=settings.label_name,
-        layer=settings.layer,
+def _look_at_vectors(path: Path, uri: str, settings: GeotiffSettings) -> tuple[VectorFile, Census]:
+    file = look_at_vector_file(
+        path, uri, field=settings.label_field, one_class=settings.label_name, layer=settings.layer
     )
+    try:
+        return file, take_census(file)
+    except ItemError as error:
+        raise unreadable(path, error) from error
 
 
-def _look_at_raster(path: Path, settings: GeotiffSettings) -> ClassCover:
+def _look_at_raster(path: Path, uri: str, settings: GeotiffSettings) -> ClassCover:
     _refuse(path, settings, ("label_field", "label_name", "layer"), "a raster of class numbers")
-    raster = look_at_class_raster(path, f"labels/{path.name}", class_names=settings.class_names)
+    raster = look_at_class_raster(path, uri, class_names=settings.class_names)
     return ClassCover(raster, raster.classes)
 
 
-def _checked_classes(files: Sequence[VectorFile], where: Path) -> tuple[str, ...]:
-    names: set[str] = set()
-    for file in files:
-        names |= file.class_names()
+def _checked_classes(censuses: Sequence[Census], where: Path) -> tuple[str, ...]:
+    names: set[str] = set().union(*(census.classes for census in censuses))
     if not names:
         raise UsageError(
             "There are no labels", where=where, rule="no feature has a class", action="Check --label-field and the file"
@@ -248,13 +236,13 @@ def _from_pixels(labels: Path, products: Sequence[Product], settings: GeotiffSet
             of_scene = matched.labels[product.uri]
             found.truths[product.uri] = PixelObjects(of_scene, source.sources[of_scene.uri], source.classes)
         elif product.uri not in rejected:
-            found.rejects.append(_no_labels(product.uri, f"{labels.name} says nothing about it"))
+            found.rejects.append(no_labels(product.uri, f"{labels.name} says nothing about it"))
     return found
 
 
 def _from_table(table: Path, products: Sequence[Product], settings: GeotiffSettings) -> FoundTruths:
     _refuse(table, settings, ("label_field", "label_name", "layer", "class_names"), "a CSV of scenes")
-    rows = _read_table(table)
+    rows = _read_scene_table(table)
     classes = tuple(sorted(set(rows.values())))
     found = FoundTruths(sources={f"labels/{table.name}": table})
     used: set[str] = set()
@@ -266,9 +254,9 @@ def _from_table(table: Path, products: Sequence[Product], settings: GeotiffSetti
         if len(labels) == 1:
             found.truths[product.uri] = SceneLabel(labels.pop(), classes)
         elif labels:
-            found.rejects.append(_no_labels(product.uri, f"{table.name} gives it {' and '.join(sorted(labels))}"))
+            found.rejects.append(no_labels(product.uri, f"{table.name} gives it {' and '.join(sorted(labels))}"))
         else:
-            found.rejects.append(_no_labels(product.uri, f"{table.name} has no row for it"))
+            found.rejects.append(no_labels(product.uri, f"{table.name} has no row for it"))
     found.rejects += [
         Reject(f"labels/{table.name}#{name}", "plan", "no-such-scene", "there is no scene of this name")
         for name in sorted(rows.keys() - used)
@@ -284,30 +272,19 @@ def _refuse(labels: Path, settings: GeotiffSettings, names: Sequence[str], kind:
             raise UsageError("Cannot read labels", where=labels, rule=f"{option} means nothing for {kind}")
 
 
-def _read_table(table: Path) -> Mapping[str, str]:
-    rows: dict[str, str] = {}
+def _read_scene_table(table: Path) -> Mapping[str, str]:
+    labels: dict[str, str] = {}
     try:
-        with table.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines)
-            missing = [name for name in _TABLE_COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise UsageError(
-                    "Cannot read labels",
-                    where=table,
-                    rule=f"the first line must name the columns scene,label; there is no {' and no '.join(missing)}",
-                )
-            for row in reader:
-                scene, label = ((row[name] or "").strip() for name in _TABLE_COLUMNS)
-                if not scene or not label or rows.get(scene, label) != label:
-                    rule = "a scene has two labels" if scene in rows and label else "scene and label must both be given"
-                    raise UsageError("Cannot read labels", where=f"{table}:{reader.line_num}", rule=rule)
-                rows[scene] = label
-    except UnicodeDecodeError as error:
-        raise UsageError("Cannot read labels", where=table, rule=f"it must be UTF-8 ({error})") from error
-    if not rows:
+        names, rows = read_table(table, table.name)
+        check_columns(table.name, names, [name for name in _TABLE_COLUMNS if name not in names])
+        for line, row in rows:
+            scene, label = (row[name] for name in _TABLE_COLUMNS)
+            if not scene or not label or labels.get(scene, label) != label:
+                rule = "a scene has two labels" if scene in labels and label else "scene and label must both be given"
+                raise UsageError("Cannot read labels", where=f"{table}:{line}", rule=rule)
+            labels[scene] = label
+    except ItemError as error:
+        raise unreadable(table, error) from error
+    if not labels:
         raise UsageError("There are no labels", where=table, rule="it has no rows")
-    return rows
-
-
-def _no_labels(uri: str, message: str) -> Reject:
-    return Reject(uri, "plan", "no-labels", message, "Add its labels, or leave it out of the input", Severity.FAILED)
+    return labels

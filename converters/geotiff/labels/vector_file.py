@@ -19,9 +19,10 @@ from rasterio.errors import CRSError
 from domainvl.errors import ItemError, UsageError
 
 from ..georeference import Bounds
+from .ogr import list_layers, read_boxes, read_info, read_raw
 from .placed import Geometries
 
-_IN_MEMORY_BYTES = 128 << 20
+IN_MEMORY_BYTES = 128 << 20
 """Files up to this size whose format has no spatial index are read once and kept."""
 
 _GEOJSON_SUFFIXES = (".geojson", ".json")
@@ -77,15 +78,6 @@ class VectorFile:
     indexed: bool
     bounds: Bounds
 
-    def class_names(self) -> set[str]:
-        """Read the names of all classes in the file."""
-        if self.one_class is not None:
-            return {self.one_class}
-        import pyogrio
-
-        _, _, _, fields = pyogrio.raw.read(self.path, layer=self.layer, columns=[self.field], read_geometry=False)
-        return {name for name in class_names(fields[0]) if name is not None}
-
 
 class LabelReader:
     """Reads features by place, and keeps the last file whose format would have it read as a whole each time."""
@@ -100,7 +92,7 @@ class LabelReader:
             ItemError: If the file cannot be read.
         """
         stat = file.path.stat()
-        if file.indexed or stat.st_size > _IN_MEMORY_BYTES:
+        if file.indexed or stat.st_size > IN_MEMORY_BYTES:
             return _merged([_read_features(file, bounds) for bounds in boxes])
         if self._kept is None or self._kept[:2] != (file, stat.st_mtime_ns):
             features = _read_features(file, None)
@@ -144,7 +136,7 @@ def look_at_vector_file(
     fields = [str(name) for name in info["fields"]]
     if field is None and one_class is None and len(fields) == 1:
         field = fields[0]
-    _check_field(path, field, one_class, fields)
+    _check_field(path, field, one_class, fields, int(info["features"]))
     indexed = bool(info["capabilities"]["fast_spatial_filter"])
     left, bottom, right, top = info["total_bounds"] if info["features"] else (0.0, 0.0, 0.0, 0.0)
     bounds = (float(left), float(bottom), float(right), float(top))
@@ -153,11 +145,8 @@ def look_at_vector_file(
 
 
 def _read_info(path: Path, layer: str | None) -> tuple[str, dict[str, Any]]:
-    import pyogrio
-    from pyogrio.errors import DataLayerError, DataSourceError, GeometryError
-
     try:
-        layers = [str(name) for name, _ in pyogrio.list_layers(path)]
+        layers = list_layers(path, path.name)
         if layer is None and len(layers) == 1:
             layer = layers[0]
         if layer not in layers:
@@ -167,14 +156,14 @@ def _read_info(path: Path, layer: str | None) -> tuple[str, dict[str, Any]]:
                 rule=f"it has {', '.join(layers) or 'none'}" + (f", not {layer}" if layer else ""),
                 action="Name one with --layer",
             )
-        return layer, pyogrio.read_info(path, layer=layer, force_feature_count=True, force_total_bounds=True)
-    except (DataSourceError, DataLayerError, GeometryError) as error:
-        raise UsageError(
-            "Cannot read labels",
-            where=path,
-            rule=str(error),
-            action="Give a GeoJSON, Shapefile, zipped Shapefile, GeoPackage or FlatGeobuf",
-        ) from error
+        return layer, read_info(path, path.name, layer)
+    except ItemError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: ItemError) -> UsageError:
+    """Say of a label file as a whole what reading it said."""
+    return UsageError(error.what, where=path, rule=error.rule, action=error.action)
 
 
 def _check_legacy_crs(path: Path) -> None:
@@ -205,9 +194,7 @@ def _check_degrees(path: Path, layer: str, crs: str, bounds: Bounds) -> None:
     left, bottom, right, top = bounds
     if max(-left, right) <= turn and max(-bottom, top) <= turn / 4 * (1 + 1e-9):
         return
-    import pyogrio
-
-    boxes = pyogrio.read_bounds(path, layer=layer)[1].T
+    _, boxes = read_boxes(path, path.name, layer)
     beyond = (np.abs(boxes[:, [0, 2]]) > turn).any(axis=1) | (np.abs(boxes[:, [1, 3]]) > turn / 4).any(axis=1)
     first = int(np.argmax(beyond))
     raise UsageError(
@@ -226,8 +213,16 @@ def full_turn(crs: CRS) -> float:
     return round(math.tau / float(radians), 9)
 
 
-def _check_field(path: Path, field: str | None, one_class: str | None, fields: Sequence[str]) -> None:
+def _check_field(
+    path: Path, field: str | None, one_class: str | None, fields: Sequence[str], feature_count: int
+) -> None:
     known = "its fields are " + ", ".join(fields) if fields else "it has no fields"
+    if field is not None and one_class is not None:
+        raise UsageError(
+            "Cannot tell the classes of labels", where=path, rule="both --label-field and --label-name are given"
+        )
+    if not feature_count:  # it says that a scene holds nothing
+        return
     if field is None and one_class is None:
         raise UsageError(
             "Cannot tell the classes of labels",
@@ -235,29 +230,31 @@ def _check_field(path: Path, field: str | None, one_class: str | None, fields: S
             rule=f"neither --label-field nor --label-name is given; {known}",
             action="Name the field with the class in --label-field, or one class for all features in --label-name",
         )
-    if field is not None and one_class is not None:
-        raise UsageError(
-            "Cannot tell the classes of labels", where=path, rule="both --label-field and --label-name are given"
-        )
     if field is not None and field not in fields:
         raise UsageError(f"There is no field {field!r}", where=path, rule=known, action="Name one in --label-field")
 
 
 def _read_features(file: VectorFile, bounds: Bounds | None) -> Features:
-    import pyogrio
-    from pyogrio.errors import DataSourceError, GeometryError
-
-    try:
-        meta, fids, geometries, fields = pyogrio.raw.read(
-            file.path, layer=file.layer, bbox=bounds, return_fids=True, force_2d=True
-        )
-    except (DataSourceError, GeometryError) as error:
-        raise ItemError("Cannot read labels", reason="label-read", where=file.path.name, rule=str(error)) from error
+    meta, fids, raw, fields = read_raw(file.path, file.uri, layer=file.layer, bbox=bounds)
+    found = np.full(len(fids), None, dtype=object) if raw is None else raw
+    geometries = parse_wkb(found)
+    unread = np.flatnonzero(shapely.is_missing(geometries) & np.array([each is not None for each in found], dtype=bool))
+    if len(unread):
+        geometries[unread] = _diagonals(file, fids[unread])
     columns = dict(zip(map(str, meta["fields"]), fields, strict=True))
-    return Features(fids, _parse(geometries), columns)
+    return Features(fids, geometries, columns)
 
 
-def _parse(geometries: npt.NDArray[Any]) -> Geometries:
+def _diagonals(file: VectorFile, fids: npt.NDArray[np.int64]) -> Geometries:
+    """Return lines across the boxes of geometries that shapely does not read: their place is known all the same."""
+    of_all, boxes = read_boxes(file.path, file.uri, file.layer)
+    order = np.argsort(of_all)
+    rows = order[np.searchsorted(of_all, fids, sorter=order)]
+    return np.asarray(shapely.linestrings(boxes[rows].reshape(-1, 2, 2)), dtype=object)
+
+
+def parse_wkb(geometries: npt.NDArray[Any]) -> Geometries:
+    """Make geometries of WKB; None where shapely cannot read one."""
     try:
         # A ring of two points is no error of the file: that feature has no geometry then.
         parsed: Geometries = shapely.from_wkb(geometries, on_invalid="ignore")

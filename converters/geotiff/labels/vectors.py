@@ -19,7 +19,7 @@ from domainvl.errors import ItemError
 from domainvl.schema import Box, Reject, Severity
 
 from ..georeference import DENSIFY_POINTS, LONLAT, Bounds, SceneGrid
-from .placed import PlacedLabels
+from .placed import UNKNOWN_CLASS, Geometries, PlacedLabels, around
 from .placement import PlacedGeometries, fault_message, place_geometries
 from .vector_file import Features, LabelReader, VectorFile, class_names, full_turn, look_at_vector_file
 
@@ -27,6 +27,7 @@ __all__ = [
     "LabelReader",
     "VectorFile",
     "bounds_in_labels",
+    "describe_bounds",
     "look_at_vector_file",
     "place_vector_labels",
     "where_both_lie",
@@ -34,6 +35,9 @@ __all__ = [
 
 _MARGIN = 0.02
 """The box that is searched for labels is larger by this share of its sides: it bulges between its densified points."""
+
+_ERROR_LENGTH = 200
+"""Of what PROJ says no more is told: it may write out both CRSs."""
 
 _ATTRIBUTE_COUNT = 8
 """So many attributes of a feature are kept, the first ones with a value."""
@@ -57,12 +61,14 @@ def place_vector_labels(
         reader: Reads the features.
 
     Returns:
-        The polygons that meet the rows, in the order of the file, and the features that cannot be used.
+        What meets the rows, in the order of the file, and the features among it that cannot be used.
 
     Raises:
         ItemError: If the scene has no georeference, the CRSs cannot be brought together or the file cannot be read.
     """
     _check_georeference(grid, uri)
+    if not file.feature_count:
+        return _empty(), []
     top_px, bottom_px = rows_px or (0, grid.height_px)
     part_px = (0.0, float(top_px), float(grid.width_px), float(bottom_px))
     try:
@@ -76,8 +82,8 @@ def place_vector_labels(
             "Cannot bring labels to a scene",
             reason="crs",
             where=uri,
-            rule=f"there is no way from the CRS of {file.uri} to that of the scene ({error})",
-            action="Reproject the labels to the scene's CRS first",
+            rule=f"there is no way from the CRS of {file.uri} to that of the scene ({str(error)[:_ERROR_LENGTH]})",
+            action="Give labels in the scene's CRS",
         ) from error
     return _to_labels(file, found, placed, part_px)
 
@@ -98,14 +104,15 @@ def where_both_lie(file: VectorFile, grid: SceneGrid) -> str:
     try:
         labels = transform_bounds(CRS.from_user_input(file.crs), LONLAT, *file.bounds, densify_pts=DENSIFY_POINTS)
         return (
-            f"in longitude and latitude the labels of {file.uri} lie in {_describe(labels)}, "
-            f"the scene in {_describe(grid.bounds(crs=LONLAT))}"
+            f"in longitude and latitude the labels of {file.uri} lie in {describe_bounds(labels)}, "
+            f"the scene in {describe_bounds(grid.bounds(crs=LONLAT))}"
         )
     except (CRSError, CPLE_BaseError, ValueError):
-        return f"the labels of {file.uri} lie in {_describe(file.bounds)} of {file.crs}"
+        return f"the labels of {file.uri} lie in {describe_bounds(file.bounds)} of {file.crs}"
 
 
-def _describe(bounds: Sequence[float]) -> str:
+def describe_bounds(bounds: Sequence[float]) -> str:
+    """Write a box in degrees for a message."""
     left, bottom, right, top = bounds
     return f"{left:.4f} to {right:.4f}, {bottom:.4f} to {top:.4f}"
 
@@ -113,15 +120,15 @@ def _describe(bounds: Sequence[float]) -> str:
 def _check_georeference(grid: SceneGrid, uri: str) -> None:
     if grid.is_georeferenced:
         return
-    control_points = bool(grid.stored.gcps)
+    stored = grid.stored
     lacking = "coordinate reference system" if grid.crs is None else "geotransform"
-    raise ItemError(
-        "Cannot place labels",
-        reason="no-crs" if grid.crs is None else "no-geotransform",
-        where=uri,
-        rule=f"the scene has no {lacking}" + (", only ground control points" if control_points else ""),
-        action="Warp it with gdalwarp first" if control_points else "Write it into the scene, with gdal_edit -a_srs",
-    )
+    rule, action = f"the scene has no {lacking}", "Write it into the scene, with gdal_edit -a_srs"
+    if stored.gcps:
+        rule, action = f"{rule}, only ground control points", "Warp it with gdalwarp first"
+    elif stored.has_rpcs:
+        rule, action = f"{rule}, only rational polynomials (RPCs)", "Warp it with gdalwarp -rpc first"
+    reason = "no-crs" if grid.crs is None else "no-geotransform"
+    raise ItemError("Cannot place labels", reason=reason, where=uri, rule=rule, action=action)
 
 
 def _search_boxes(file: VectorFile, grid: SceneGrid, box_px: Box) -> list[Bounds]:
@@ -162,33 +169,47 @@ def _to_labels(
     names = [file.one_class] * len(found.fids) if file.field is None else class_names(found.columns[file.field])
     unnamed = np.array([name is None for name in names], dtype=bool)
     faulty = placed.faults != None  # noqa: E711 - row by row
-    meets = _meets(placed, part_px)
-    kept = np.flatnonzero(meets & ~unnamed & ~faulty)
+    areas_px = _areas_or_places(placed, part_px)
+    kept = np.flatnonzero(_meets(placed, areas_px, part_px))
+    unusable = unnamed | faulty
     labels = PlacedLabels(
         ids=[str(fid) for fid in found.fids[kept].tolist()],
-        names=[str(names[row]) for row in kept],
-        areas_px=placed.areas_px[kept],
+        names=[names[row] or UNKNOWN_CLASS for row in kept],
+        areas_px=areas_px[kept],
         repaired=placed.repaired[kept],
         ignored=np.zeros(len(kept), dtype=bool),
+        boxes=np.zeros(len(kept), dtype=bool),
+        unusable=unusable[kept],
         attributes=_Attributes(found, kept, file.field),
     )
     return labels, [
-        _reject(file, found, placed, int(row), unnamed=bool(unnamed[row]))
-        for row in np.flatnonzero(meets & (unnamed | faulty))
+        _reject(file, found, placed, row, unnamed=bool(unnamed[row])) for row in kept[unusable[kept]].tolist()
     ]
 
 
-def _meets(placed: PlacedGeometries, part_px: Box) -> npt.NDArray[np.bool_]:
-    """Find what meets the pixels; what has no place may."""
-    boxes = placed.bounds_px
+def _areas_or_places(placed: PlacedGeometries, part_px: Box) -> Geometries:
+    """Return areas, and of what has none a box around its corners; around all of the scene where one has no place."""
+    areas_px = placed.areas_px.copy()
+    lost = np.flatnonzero(placed.faults != None)  # noqa: E711 - row by row
+    if not len(lost):
+        return areas_px
+    boxes_px = around(placed.bounds_px[lost])
+    boxes_px[~np.isfinite(boxes_px).all(axis=1)] = part_px
+    areas_px[lost] = shapely.box(*boxes_px.T)
+    return areas_px
+
+
+def _meets(placed: PlacedGeometries, areas_px: Geometries, part_px: Box) -> npt.NDArray[np.bool_]:
+    """Find what meets the pixels; what has no coordinates is listed when the file is looked at."""
+    boxes = shapely.bounds(areas_px)
     apart = (boxes[:, 0] > part_px[2]) | (boxes[:, 2] < part_px[0])
     apart |= (boxes[:, 1] > part_px[3]) | (boxes[:, 3] < part_px[1])
     frame = shapely.box(*part_px)
     shapely.prepare(frame)
     meets: npt.NDArray[np.bool_] = ~apart
-    polygons = np.flatnonzero(meets & ~shapely.is_missing(placed.areas_px))
-    meets[polygons] = shapely.intersects(frame, placed.areas_px[polygons])
-    meets |= np.isin(placed.faults.astype(str), ("crs", "empty-geometry"))
+    near = np.flatnonzero(meets)
+    meets[near] = shapely.intersects(frame, areas_px[near])
+    meets &= placed.faults.astype(str) != "empty-geometry"
     return meets
 
 
@@ -200,7 +221,7 @@ def _reject(file: VectorFile, found: Features, placed: PlacedGeometries, row: in
 
 def _empty() -> PlacedLabels:
     nothing = np.zeros(0, dtype=bool)
-    return PlacedLabels([], [], np.zeros(0, dtype=object), nothing, nothing, [])
+    return PlacedLabels([], [], np.zeros(0, dtype=object), nothing, nothing, nothing, nothing, [])
 
 
 class _Attributes(Sequence[Mapping[str, JsonValue]]):

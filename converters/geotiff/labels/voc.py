@@ -54,16 +54,17 @@ def _add_object(
     rows: LabelRows, row: str, element: ElementTree.Element, one_based: bool, one_class: str | None
 ) -> None:
     x_min, y_min, x_max, y_max = (number(_text(element, f"bndbox/{name}")) for name in _CORNERS)
-    if one_based and (x_min < 1 or y_min < 1):
-        message = f"xmin and ymin must be at least 1 where pixels are counted from 1, got {x_min:g} and {y_min:g}"
-        rows.reject(row, "invalid-box", message, "Leave out --voc-one-based if these files count from 0")
-        return
     shift = 1.0 if one_based else 0.0
     attributes: dict[str, JsonValue] = {
         name: text in ("1", "true") for name in _FLAGS if (text := _text(element, name).lower())
     }
     name = _text(element, "name") if one_class is None else one_class
-    rows.add(PixelObject(row, name, (x_min - shift, y_min - shift, x_max, y_max), attributes=attributes))
+    thing = PixelObject(row, name, (x_min - shift, y_min - shift, x_max, y_max), attributes=attributes)
+    if one_based and (x_min < 1 or y_min < 1):
+        message = f"xmin and ymin must be at least 1 where pixels are counted from 1, got {x_min:g} and {y_min:g}"
+        rows.refuse(thing, "invalid-box", message, "Leave out --voc-one-based if these files count from 0")
+    else:
+        rows.add(thing)
 
 
 def _size(root: ElementTree.Element) -> tuple[int, int] | None:

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from domainvl.errors import ItemError
 from domainvl.schema import Severity
 
+from .ogr import read_raw
 from .pixel_labels import LabelRows, PixelLabels, PixelObject, number, unusable_file
 
 _COLUMNS = ("image_id", "type_id", "bounds_imcoords")
@@ -113,13 +115,10 @@ def read_xview(path: Path, uri: str, *, one_class: str | None = None) -> dict[st
 
 
 def _read_columns(path: Path, uri: str) -> tuple[Any, ...]:
-    import pyogrio
-    from pyogrio.errors import DataLayerError, DataSourceError
-
     try:
-        info, fids, _, columns = pyogrio.raw.read(path, columns=list(_COLUMNS), read_geometry=False, return_fids=True)
-    except (DataSourceError, DataLayerError) as error:
-        raise unusable_file(uri, f"it is no GeoJSON ({str(error).replace(str(path), uri)})") from error
+        info, fids, _, columns = read_raw(path, uri, columns=list(_COLUMNS), read_geometry=False)
+    except ItemError as error:
+        raise unusable_file(uri, f"it is no GeoJSON ({error.rule})") from error
     by_name = dict(zip(info["fields"], columns, strict=True))
     missing = [name for name in _COLUMNS if name not in by_name]
     if missing:
@@ -131,14 +130,16 @@ def _read_columns(path: Path, uri: str) -> tuple[Any, ...]:
 
 def _add_box(rows: LabelRows, row: str, type_id: float, bounds: str, one_class: str | None) -> None:
     name = one_class if one_class is not None else XVIEW_CLASSES.get(type_id)
-    if name is None:
-        is_noise = type_id in _NOISE
-        note = "; the makers call it an artefact of the labelling" if is_noise else ""
-        severity = Severity.SKIPPED if is_noise else Severity.FAILED
-        rows.reject(row, "unknown-class", f"type_id {type_id:g} is none of the 60 classes{note}", None, severity)
-        return
     values = [number(text) for text in bounds.split(",")]
-    if len(values) != 4:
-        rows.reject(row, "invalid-box", f"bounds_imcoords must be xmin,ymin,xmax,ymax, got {bounds[:80]}")
-        return
-    rows.add(PixelObject(row, name, (values[0], values[1], values[2], values[3])))
+    box_px = (values[0], values[1], values[2], values[3]) if len(values) == 4 else None
+    thing = PixelObject(row, name or "", box_px)
+    unknown = f"type_id {type_id:g} is none of the 60 classes"
+    if name is None and type_id in _NOISE:
+        message = f"{unknown}; the makers call it an artefact of the labelling"
+        rows.reject(row, "unknown-class", message, None, Severity.SKIPPED)
+    elif name is None:
+        rows.refuse(thing, "unknown-class", unknown)
+    elif box_px is None:
+        rows.refuse(thing, "invalid-box", f"bounds_imcoords must be xmin,ymin,xmax,ymax, got {bounds[:80]}")
+    else:
+        rows.add(thing)

@@ -4,13 +4,11 @@ from .dates import date_from_tags
 from .discovery import Found, find_products
 from .product import Band, Product, ProductKind
 from .roles import NamedBand, find_sensor, roles_of
-from .sensors import COMPOSITES, GREYS, INDICES, RATIOS, SENSORS, Sensor
+from .sensors import COMPOSITES, INDICES, SENSORS, Sensor
 
 __all__ = [
     "COMPOSITES",
-    "GREYS",
     "INDICES",
-    "RATIOS",
     "SENSORS",
     "Band",
     "Found",

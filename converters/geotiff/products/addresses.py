@@ -7,9 +7,13 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 _LOCAL_SYSTEMS = ("vsizip", "vsitar", "vsigzip", "vsi7z", "vsirar", "vsisubfile", "vsisparse", "vsicached")
-"""GDAL virtual file systems that read another file; all others read the network, a stream or memory."""
+"""GDAL virtual file systems that read another file."""
+
+_MEMORY_SYSTEMS = ("vsimem", "vsistdin")
+"""Those that read what one process alone has. All others read the network."""
 
 _SYSTEM = re.compile(r"^/(vsi\w+)/")
+_LEADING_SYSTEMS = re.compile(rf"^(?:/(?:{'|'.join(_LOCAL_SYSTEMS)})/)*")
 _SCHEME = re.compile(r"^([a-z][a-z0-9+.-]+):/+", re.IGNORECASE)
 _SYSTEM_OF_SCHEME = {
     "http": "/vsicurl/http://",
@@ -25,13 +29,14 @@ def gdal_address(text: str) -> str | None:
     """Return the address under which GDAL opens something that is no plain path.
 
     Args:
-        text: A /vsi address or a URL; of one that has been through :class:`~pathlib.Path`, the slashes are mended.
+        text: A /vsi address or a URL; of one that has been through :class:`~pathlib.Path`, which folds double slashes,
+            these are mended.
 
     Returns:
         The address; the path itself of a ``file:`` URL; None where it is a plain path.
     """
     if _SYSTEM.match(text):
-        return re.sub(r"(https?|ftp):/+", r"\1://", text)
+        return _with_slashes(re.sub(r"(https?|ftp):/+", r"\1://", text))
     match = _SCHEME.match(text)
     if match is None:
         return None
@@ -41,14 +46,39 @@ def gdal_address(text: str) -> str | None:
     return _SYSTEM_OF_SCHEME[scheme] + text[match.end() :] if scheme in _SYSTEM_OF_SCHEME else None
 
 
+def _with_slashes(address: str) -> str:
+    """Restore the second slash of ``/vsizip//folder/a.zip``: after a system that reads another file stands its path."""
+    match = _SYSTEM.match(address)
+    if match is None or match[1] not in _LOCAL_SYSTEMS:
+        return address
+    inner = address[match.end() :]
+    if re.match(r"vsi\w+/", inner) or (local_file("/" + inner) is not None and local_file(inner) is None):
+        inner = "/" + inner
+    return match[0] + _with_slashes(inner)
+
+
+def split_systems(address: str) -> tuple[str, str]:
+    """Divide an address into the file systems that read another file, and what they read."""
+    end = _LEADING_SYSTEMS.match(address).end()  # type: ignore[union-attr]  # it matches the empty text too
+    return address[:end], address[end:]
+
+
+def is_in_memory(address: str) -> bool:
+    """Say whether an address names what no other process can read."""
+    return any(system in _MEMORY_SYSTEMS for system in _systems(address))
+
+
+def _systems(address: str) -> list[str]:
+    return re.findall(r"/(vsi\w+)(?=[/?])", address)
+
+
 def is_remote(address: str) -> bool:
     """Say whether opening an address may need the network: all that is not known to be local.
 
     Args:
         address: For GDAL; chains such as ``/vsizip//vsicurl/...`` count by their last link.
     """
-    systems = re.findall(r"/(vsi\w+)(?=[/?])", address)
-    return any(system not in _LOCAL_SYSTEMS for system in systems) or "://" in address
+    return any(system not in _LOCAL_SYSTEMS + _MEMORY_SYSTEMS for system in _systems(address)) or "://" in address
 
 
 def public_name(address: str) -> str:

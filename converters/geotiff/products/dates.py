@@ -9,9 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
-from typing import Literal, TypeAlias
-
-Precision: TypeAlias = Literal["year", "month", "day"]
 
 _YEARS = range(1900, 2100)
 """From the first photographs out of aeroplanes; other numbers are no years."""
@@ -53,11 +50,6 @@ _DAY = re.compile(r"(?<!\d)(\d{4})([-_.]?)(\d{2})\2(\d{2})(?!\d)")
 _MONTH = re.compile(r"(?<!\d)(\d{4})-(\d{2})(?![-_.]?\d)")
 _YEAR = re.compile(r"^\d{4}$")
 _ISO = re.compile(r"^(\d{4})[-:/]?(\d{2})[-:/]?(\d{2})(?:[T ].*)?$")
-
-
-def precision(day: str) -> Precision:
-    """Say how precise a date of this module is."""
-    return {4: "year", 7: "month"}.get(len(day), "day")  # type: ignore[return-value]
 
 
 def date_from_text(text: str) -> str | None:

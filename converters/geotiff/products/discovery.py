@@ -9,7 +9,7 @@ from pathlib import Path
 from domainvl.errors import InputNotFoundError, ItemError, NothingToDoError, UsageError
 from domainvl.schema import Reject
 
-from .addresses import gdal_address, is_remote, local_file, public_name
+from .addresses import gdal_address, is_in_memory, is_remote, local_file, public_name
 from .container import Folder, join_uri
 from .dates import date_from_name
 from .landsat import METADATA_SUFFIXES, product_id_of, read_landsat
@@ -17,7 +17,7 @@ from .plain import PHOTO_SUFFIXES, SCENE_SUFFIXES, plain_product
 from .product import Product
 from .roles import detect_sensor
 from .safe import METADATA_NAMES
-from .search import SAFE_SUFFIX, Search, add_archive, add_landsat, add_safe, add_stac, is_item
+from .search import SAFE_SUFFIX, Search, add_archive, add_landsat, add_safe, add_stac
 
 _PACKED_TWICE = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 """Archives in which a pixel is found only by unpacking all that lies before it."""
@@ -36,14 +36,13 @@ class Found:
     rejects: tuple[Reject, ...]
 
 
-def find_products(source: Path | str, *, allow_remote: bool = False, stac: bool = False, photos: bool = False) -> Found:
+def find_products(source: Path | str, *, allow_remote: bool = False, photos: bool = False) -> Found:
     """Find the scenes of an input. Metadata is read, pixels are not, and nothing is fetched.
 
     Args:
         source: A folder, searched with all below it; a scene; the folder or metadata file of a product; an archive
             with products; a STAC item; a /vsi address or URL of one file.
         allow_remote: Take what lies on the network: such an address, assets of STAC items, files of virtual rasters.
-        stac: Take STAC items below a folder; one that is named itself is always taken.
         photos: Take .png and .jpg below a folder; one that is named itself is always taken.
 
     Raises:
@@ -51,7 +50,7 @@ def find_products(source: Path | str, *, allow_remote: bool = False, stac: bool 
         UsageError: If it is a file of another kind, or remote and that is not allowed.
         NothingToDoError: If there is nothing in it.
     """
-    search = Search(allow_remote, stac, photos)
+    search = Search(allow_remote, photos)
     address = gdal_address(str(source))
     path = Path(source if address is None else address)
     if address is not None and address.startswith("/vsi"):
@@ -110,8 +109,6 @@ def _add_file(path: Path, uri: str, beside: frozenset[str], search: Search) -> N
         add_archive(path, uri, search, is_named=False)
     elif path.name.lower().endswith(_PACKED_TWICE) and detect_sensor(path.name.split(".")[0]):
         search.refuse(uri, _packed_twice(uri))
-    elif suffix == ".json" and search.stac and is_item(path, uri):
-        add_stac(path, uri, search)
 
 
 def _search_file(path: Path, search: Search) -> None:
@@ -146,7 +143,14 @@ def _product_at_address(address: str, *, allow_remote: bool) -> Product:
             "Cannot convert a scene",
             where=uri,
             rule="it lies on the network, and nothing is fetched unasked",
-            action="Fetch it, or allow remote files",
+            action="Fetch it, or allow the network with --remote",
+        )
+    if is_in_memory(address):
+        raise UsageError(
+            "Cannot convert a scene",
+            where=uri,
+            rule="it lies in the memory of one process, and scenes are read by several",
+            action="Write it to a file",
         )
     if not is_remote(address) and archive is None:
         raise InputNotFoundError("Cannot convert scenes", where=address, rule="there is no such archive")

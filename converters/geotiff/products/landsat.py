@@ -72,7 +72,7 @@ def read_landsat(container: Container, metadata_name: str, *, uri: str, name: st
         name: Its name without extension.
 
     Returns:
-        Its bands in the order of their numbers; bands without a file are named in ``details``. Level-1 reflectance is
+        Its bands in the order of their numbers; bands without a file are in ``missing``. Level-1 reflectance is
         that of the top of the atmosphere, not corrected for the height of the sun; Level-1 thermal bands are radiance.
 
     Raises:
@@ -84,6 +84,7 @@ def read_landsat(container: Container, metadata_name: str, *, uri: str, name: st
     sensor = _sensor(metadata)
     files = _band_files(metadata)
     present = {key: file for key, file in files.items() if container.has(file)}
+    missing = {key: file for key, file in files.items() if key not in present}
     if not present:
         raise ItemError(
             "There is no band",
@@ -101,7 +102,8 @@ def read_landsat(container: Container, metadata_name: str, *, uri: str, name: st
         bands=tuple(_band(key, container.address(file), metadata, sensor) for key, file in present.items()),
         sensor=sensor.key if sensor else None,
         date=date_from_text(metadata.get("IMAGE_ATTRIBUTES", "DATE_ACQUIRED")),
-        details=_details(metadata, [_band_name(key, metadata) for key in files if key not in present], container),
+        details=_details(metadata, [_band_name(key, metadata) for key in missing], container),
+        missing=tuple((_band_name(key, metadata), _role(key, sensor), file) for key, file in missing.items()),
     )
 
 
@@ -185,13 +187,18 @@ def _band_name(key: str, metadata: _Metadata) -> str:
     return f"SR_B{key}" if metadata.is_level_2 else f"B{key}"
 
 
+def _role(key: str, sensor: Sensor | None) -> str | None:
+    if key.endswith("VCID_2"):
+        return None  # the same band once more, with the high gain
+    preset = sensor.band(f"B{_band_number(key)}") if sensor else None
+    return preset.role if preset else None
+
+
 def _band(key: str, path: str, metadata: _Metadata, sensor: Sensor | None) -> Band:
     name = _band_name(key, metadata)
-    preset = sensor.band(f"B{_band_number(key)}") if sensor else None
-    role = preset.role if preset else None
-    if key.endswith("VCID_2"):
-        role = None  # the same band once more, with the high gain
-    is_thermal = preset is not None and preset.role.startswith("thermal")
+    role = _role(key, sensor)
+    # The thermal band with the high gain has no role, but what it measures is that of the other.
+    is_thermal = (_role(key.replace("VCID_2", "VCID_1"), sensor) or "").startswith("thermal")
     group, quantity = _factors(metadata, is_thermal)
     return Band(
         name=name,

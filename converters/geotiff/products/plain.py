@@ -37,7 +37,8 @@ def plain_product(path: Path, uri: str, beside: Container[str], *, allow_remote:
         allow_remote: Let a virtual raster read the network.
 
     Raises:
-        ItemError: If it is a virtual raster that is no XML, or reads the network where that is not allowed.
+        ItemError: If it is a virtual raster that is no XML, reads a file that is not there, or reads the network where
+            that is not allowed.
     """
     files = [(uri, str(path)), *_sidecars(path, uri, beside)]
     if path.suffix.lower() == ".vrt":
@@ -69,7 +70,15 @@ def _vrt_files(path: Path, uri: str, *, allow_remote: bool) -> LocalFiles:
             reason="remote-not-allowed",
             where=uri,
             rule=f"it reads {len(sources.remote)} files on the network",
-            action="Fetch them and name the local files in it, or allow remote files",
+            action="Fetch them and name the local files in it, or allow the network with --remote",
+        )
+    if sources.missing:
+        raise ItemError(
+            "Cannot use a virtual raster",
+            reason="missing-file",
+            where=uri,
+            rule=f"it reads {len(sources.missing)} files that are not there, such as {sources.missing[0]}",
+            action="Fetch them, or put them where it names them",
         )
     folder = PurePosixPath(uri).parent
     return tuple((_label(file, path.parent, folder), str(file)) for file in sources.files)

@@ -10,9 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from .addresses import split_systems
+
 ProductKind: TypeAlias = Literal["file", "sentinel-2-safe", "landsat-collection-2", "stac-item"]
 
 _ROOT = "{root}"
+"""Stands for the input folder at the beginning of paths."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class Product:
         is_sensor_stated: Whether the user named the sensor.
         date: Acquisition as far as it is known: ``YYYY-MM-DD``, ``YYYY-MM`` or ``YYYY``, or None.
         details: Further facts worth keeping, such as the processing baseline, as (key, value).
+        gsd_m: Side of a pixel, where metadata says it and the pixels have no georeference.
+        missing: Bands that the metadata names but whose file is not there: name, role and file of each.
         root: Folder that ``{root}`` stands for in paths, so that a scene is the same wherever the input lies.
     """
 
@@ -69,17 +74,25 @@ class Product:
     is_sensor_stated: bool = False
     date: str | None = None
     details: tuple[tuple[str, str], ...] = ()
+    gsd_m: float | None = None
+    missing: tuple[tuple[str, str | None, str], ...] = ()
     root: Path | None = None
 
     def locate(self, path: str) -> str:
         """Return a path or address as GDAL opens it here."""
-        return path if self.root is None else path.replace(_ROOT, str(self.root))
+        systems, rest = split_systems(path)
+        if self.root is None or not _is_below(rest, _ROOT):
+            return path
+        return systems + (str(self.root).rstrip("/") + rest.removeprefix(_ROOT) or "/")
 
     def below(self, root: Path) -> Product:
-        """Return the product with its paths as places below a folder."""
+        """Return the product with its paths as places below a folder, as far as they are below it."""
+        folder = str(root.absolute()).rstrip("/")
 
         def relative(path: str) -> str:
-            return path.replace(str(root), _ROOT)
+            systems, rest = split_systems(path)
+            rest = str(Path(rest).absolute())
+            return systems + _ROOT + rest.removeprefix(folder) if _is_below(rest, folder) else path
 
         return replace(
             self,
@@ -88,3 +101,23 @@ class Product:
             files=tuple((uri, relative(path)) for uri, path in self.files),
             bands=tuple(replace(band, path=relative(band.path)) for band in self.bands),
         )
+
+    def without_folders(self, message: str) -> str:
+        """Return a message of another library with the names of files in place of where they lie here.
+
+        What a data set says must not depend on the folder of its input.
+        """
+        names: dict[str, str] = {}
+        for uri, path in self.files:
+            located = self.locate(path)
+            names |= {located: uri, str(Path(located).absolute()): uri}
+        folder = None if self.root is None else str(self.root.absolute())
+        if folder is not None and folder != "/":
+            names |= {f"{folder}/": "", folder: "."}
+        for path in sorted(names, key=len, reverse=True):
+            message = message.replace(path, names[path])
+        return message
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder + "/")

@@ -65,11 +65,19 @@ class _Values:
 
 @dataclass(frozen=True)
 class _Images:
-    """The best file of each band, what else there is, and what is named but missing."""
+    """The best file of each band, what else there is, and what is named but missing.
+
+    Attributes:
+        files: File and side of a pixel of each band that is there.
+        others: What is no spectral band.
+        missing: The finest file of each band that is not there at all.
+        finer: The finest file of each band that is there in coarser pixels only.
+    """
 
     files: Mapping[str, tuple[str, float]]
     others: Sequence[str]
-    missing: Sequence[str]
+    missing: Mapping[str, str]
+    finer: Mapping[str, str]
 
 
 def read_safe(container: Container, metadata_name: str, *, uri: str, name: str) -> Product:
@@ -82,8 +90,9 @@ def read_safe(container: Container, metadata_name: str, *, uri: str, name: str) 
         name: Its name without extension.
 
     Returns:
-        Its bands in the order of ``band_id``, each in the finest resolution there is; bands without a file, and files
-        that are no spectral bands, are named in ``details``.
+        Its bands in the order of ``band_id``, each in the finest resolution there is; bands without a file are in
+        ``missing``. Files that are no spectral bands are named in ``details``, and so are, as ``coarser_bands``, bands
+        whose finest file is not there.
 
     Raises:
         ItemError: If the metadata is missing something or no band is there.
@@ -97,7 +106,7 @@ def read_safe(container: Container, metadata_name: str, *, uri: str, name: str) 
             "There is no band",
             reason="no-bands",
             where=where,
-            rule=f"none of the files that it names is there, such as {', '.join(images.missing[:3])}",
+            rule=f"none of the files that it names is there, such as {', '.join(list(images.missing.values())[:3])}",
             action="Fetch the whole product again",
         )
     bands = [_band(name, images.files[name], values, container) for name in _BAND_IDS if name in images.files]
@@ -111,6 +120,7 @@ def read_safe(container: Container, metadata_name: str, *, uri: str, name: str) 
         sensor=SENTINEL_2.key,
         date=_date(root),
         details=_details(level, values, images),
+        missing=tuple((name, _role(name), file) for name, file in images.missing.items()),
     )
 
 
@@ -172,29 +182,36 @@ def _find_images(root: ElementTree.Element, container: Container, where: str) ->
         rule = f"its images must lie in one granule, got {len(granules)}"
         raise bad_metadata(where, rule, "Fetch the scene as it is delivered since December 2016, one product a tile")
     best: dict[str, tuple[str, float]] = {}
+    finest: dict[str, tuple[str, float]] = {}
     others: set[str] = set()
-    named: dict[str, str] = {}
     for image in images:
         match = _IMAGE.search(image)
         if match is None or match["band"] not in _BAND_IDS:
             others.add(match["band"] if match else image.rpartition("/")[2])
             continue
-        band = match["band"]
-        named.setdefault(band, image)
-        gsd_m = float(match["gsd"] or _NATIVE_M.get(band, 20))
+        name = match["band"]
+        gsd_m = float(match["gsd"] or _NATIVE_M.get(name, 20))
         file = next((image + suffix for suffix in _SUFFIXES if container.has(image + suffix)), None)
-        if file is not None and (band not in best or gsd_m < best[band][1]):
-            best[band] = (file, gsd_m)
-    return _Images(best, sorted(others), [name for name in _BAND_IDS if name in named and name not in best])
+        for found, candidate in ((finest, file or image + _SUFFIXES[0]), (best, file)):
+            if candidate is not None and (name not in found or gsd_m < found[name][1]):
+                found[name] = (candidate, gsd_m)
+    named = {name: finest[name][0] for name in _BAND_IDS if name in finest}
+    missing = {name: file for name, file in named.items() if name not in best}
+    finer = {name: file for name, file in named.items() if name in best and best[name][1] > finest[name][1]}
+    return _Images(best, sorted(others), missing, finer)
+
+
+def _role(name: str) -> str | None:
+    preset = SENTINEL_2.band(name)
+    return preset.role if preset else None
 
 
 def _band(name: str, file: tuple[str, float], values: _Values, container: Container) -> Band:
-    preset = SENTINEL_2.band(name)
     if values.offsets and name not in values.offsets:
         raise bad_metadata(container.uri, f"there is an offset for other bands and none for {name}")
     return Band(
         name=name,
-        role=preset.role if preset else None,
+        role=_role(name),
         path=container.address(file[0]),
         number=1,
         scale=1.0 / values.quantification,
@@ -218,6 +235,9 @@ def _details(level: _Level, values: _Values, images: _Images) -> tuple[tuple[str
     ]
     if images.missing:
         details.append(("missing_bands", ", ".join(images.missing)))
+    if images.finer:
+        coarser = [f"{name} with {images.files[name][1]:g} m" for name in images.finer]
+        details.append(("coarser_bands", ", ".join(coarser)))
     if images.others:
         details.append(("not_bands", ", ".join(images.others)))
     return tuple(details)

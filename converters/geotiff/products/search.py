@@ -6,17 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from domainvl.errors import ItemError
+from domainvl.errors import ItemError, UsageError
 from domainvl.schema import Reject, Severity
 
 from .container import Archive, ArchiveKind, Container, Folder, join_uri, open_archive
 from .landsat import METADATA_SUFFIXES, product_id_of, read_landsat
-from .metadata import parse_json_object
 from .plain import SCENE_SUFFIXES
 from .product import Product
 from .roles import detect_sensor
 from .safe import METADATA_NAMES, explain_no_metadata, read_safe
-from .stac import looks_like_item, read_stac_item
+from .stac import read_stac_item
 
 SAFE_SUFFIX = ".SAFE"
 
@@ -27,14 +26,12 @@ class Search:
 
     Attributes:
         allow_remote: Whether what lies on the network may be taken.
-        stac: Whether STAC items below a folder are taken.
         photos: Whether .png and .jpg below a folder are taken.
         products: Found so far.
         rejects: Left out or not usable, so far.
     """
 
     allow_remote: bool
-    stac: bool
     photos: bool
     products: list[Product] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
@@ -42,9 +39,15 @@ class Search:
     def add(self, uri: str, read: Callable[[], Product]) -> None:
         """Take a product, or list why it is none; the others go on."""
         try:
-            self.products.append(read())
+            product = read()
         except ItemError as error:
             self.refuse(uri, error)
+            return
+        self.products.append(product)
+        coarser = dict(product.details).get("coarser_bands")
+        if coarser is not None:
+            message = f"the finest files of some bands are not there, so coarser ones are used: {coarser}"
+            self.leave_out(uri, "finer-file-missing", message, "Fetch the whole product again")
 
     def refuse(self, uri: str, error: ItemError) -> None:
         """List something that cannot be used."""
@@ -99,7 +102,11 @@ def _landsat_metadata(names: Sequence[str]) -> dict[str, str]:
 
 
 def add_archive(path: Path, uri: str, search: Search, *, is_named: bool) -> None:
-    """Take the products in an archive; others, such as zipped labels, are left alone unless they hold scenes."""
+    """Take the products in an archive; others, such as zipped labels, are left alone unless they hold scenes.
+
+    Raises:
+        UsageError: If it is the input itself and holds no product.
+    """
     kind: ArchiveKind = "zip" if path.suffix.lower() == ".zip" else "tar"
     try:
         archive = open_archive(path, uri, kind)
@@ -115,9 +122,26 @@ def add_archive(path: Path, uri: str, search: Search, *, is_named: bool) -> None
             add_safe(container, [metadata], search)
         else:
             _add_landsat_product(container, metadata, inner, search)
-    if not roots and (is_named or any(name.lower().endswith(SCENE_SUFFIXES) for name in archive.names)):
-        message = "it holds no Sentinel-2 or Landsat product with its metadata; other scenes are not read from archives"
-        search.leave_out(uri, "archive-not-read", message, f"Unpack it, or name /vsi{kind}/ARCHIVE/FILE as input")
+    if not roots:
+        _leave_out_archive(archive, search, is_named=is_named)
+
+
+def _leave_out_archive(archive: Archive, search: Search, *, is_named: bool) -> None:
+    """Say why an archive without products is not read, where it is meant to be or holds scenes.
+
+    Raises:
+        UsageError: If it is the input itself.
+    """
+    scenes = sorted(name for name in archive.names if name.lower().endswith(SCENE_SUFFIXES))
+    rule = "it holds no Sentinel-2 or Landsat product with its metadata; other scenes are not read from archives"
+    action = "Unpack it"
+    if is_named:
+        if scenes:
+            action += f", or name one of its {len(scenes)} scenes: {archive.address(scenes[0])}"
+        raise UsageError("Cannot convert an archive", where=archive.path, rule=rule, action=action)
+    if scenes:
+        action += f", or name a scene in it as input: /vsi{archive.kind}/ARCHIVE/{scenes[0]}"
+        search.leave_out(archive.uri, "archive-not-read", rule, action)
 
 
 def _product_roots(archive: Archive) -> list[tuple[str, str, str]]:
@@ -139,14 +163,6 @@ def add_stac(path: Path, uri: str, search: Search) -> None:
     """Take a STAC item."""
     name = without_suffix(uri, ".json")
     search.add(uri, lambda: read_stac_item(path, uri=uri, name=name, allow_remote=search.allow_remote))
-
-
-def is_item(path: Path, uri: str) -> bool:
-    """Say whether a .json file is a STAC item."""
-    try:
-        return looks_like_item(parse_json_object(Folder(path.parent, "").read(path.name), uri))
-    except ItemError:
-        return False  # not every .json beside scenes is one of STAC's
 
 
 def without_suffix(uri: str, *suffixes: str) -> str:

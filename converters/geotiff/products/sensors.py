@@ -9,9 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
-
-Wavelengths: TypeAlias = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -21,13 +18,11 @@ class BandPreset:
     Attributes:
         name: As its producer calls it.
         role: What it measures.
-        wavelengths_nm: Nominal range; None for radar and where cameras of one series differ.
         aliases: Other names in the descriptions of files, in lower case.
     """
 
     name: str
     role: str
-    wavelengths_nm: Wavelengths | None = None
     aliases: tuple[str, ...] = ()
 
 
@@ -42,9 +37,6 @@ class Sensor:
         orders: Orders of bands, by name, in stacked files; each of another length, so that the count decides.
         is_delivered_stacked: Whether its producer delivers such files, so that the order follows from the name of a
             file; otherwise the order is a habit of those who stack, which only a user's word for the sensor justifies.
-        scale: Physical value = stored value x scale + offset in its usual surface reflectance product; None where
-            there is none, or the metadata must say.
-        offset: See ``scale``.
         source: Where all of this is stated.
     """
 
@@ -53,8 +45,6 @@ class Sensor:
     bands: tuple[BandPreset, ...]
     orders: tuple[tuple[str, ...], ...] = ()
     is_delivered_stacked: bool = False
-    scale: float | None = None
-    offset: float | None = None
     source: str = ""
 
     def band(self, name: str) -> BandPreset | None:
@@ -63,50 +53,46 @@ class Sensor:
         return next((band for band in self.bands if wanted in (band.name.lower(), *band.aliases)), None)
 
 
-def _sentinel_2(name: str, role: str, centre_nm: float, width_nm: float) -> BandPreset:
-    aliases = (name.replace("B0", "B").lower(),) if name.startswith("B0") else ()
-    return BandPreset(name, role, (centre_nm - width_nm / 2, centre_nm + width_nm / 2), aliases)
+def _sentinel_2(name: str, role: str) -> BandPreset:
+    return BandPreset(name, role, (name.replace("B0", "B").lower(),) if name.startswith("B0") else ())
 
 
-def _landsat(name: str, role: str, wavelengths_nm: Wavelengths) -> BandPreset:
+def _landsat(name: str, role: str) -> BandPreset:
     number = name.removeprefix("B")
     thermal = role.startswith("thermal")
     prefixed = (f"st_b{number}",) if thermal else (f"sr_b{number}", f"toa_b{number}")
     padded = (f"b{number:0>2}",) if number.isdecimal() and len(number) == 1 else ()
-    return BandPreset(name, role, wavelengths_nm, aliases=(*prefixed, *padded, f"band_{number}".lower()))
+    return BandPreset(name, role, (*prefixed, *padded, f"band_{number}".lower()))
 
 
-def _thematic_mapper(nir_nm: Wavelengths) -> tuple[BandPreset, ...]:
-    return (
-        _landsat("B1", "blue", (450, 520)),
-        _landsat("B2", "green", (520, 600)),
-        _landsat("B3", "red", (630, 690)),
-        _landsat("B4", "nir", nir_nm),
-        _landsat("B5", "swir1", (1550, 1750)),
-        _landsat("B6", "thermal1", (10400, 12500)),
-        _landsat("B7", "swir2", (2080, 2350)),
-    )
-
-
+_THEMATIC_MAPPER = (
+    _landsat("B1", "blue"),
+    _landsat("B2", "green"),
+    _landsat("B3", "red"),
+    _landsat("B4", "nir"),
+    _landsat("B5", "swir1"),
+    _landsat("B6", "thermal1"),
+    _landsat("B7", "swir2"),
+)
 _TM_ORDERS = (("B1", "B2", "B3", "B4", "B5", "B7"), ("B1", "B2", "B3", "B4", "B5", "B6", "B7"))
 
 SENTINEL_2 = Sensor(
     key="sentinel-2",
     title="Sentinel-2 MSI",
     bands=(
-        _sentinel_2("B01", "coastal", 443, 20),
-        _sentinel_2("B02", "blue", 490, 65),
-        _sentinel_2("B03", "green", 560, 35),
-        _sentinel_2("B04", "red", 665, 30),
-        _sentinel_2("B05", "rededge1", 705, 15),
-        _sentinel_2("B06", "rededge2", 740, 15),
-        _sentinel_2("B07", "rededge3", 783, 20),
-        _sentinel_2("B08", "nir", 842, 115),
-        _sentinel_2("B8A", "nir-narrow", 865, 20),
-        _sentinel_2("B09", "water-vapour", 945, 20),
-        _sentinel_2("B10", "cirrus", 1375, 30),
-        _sentinel_2("B11", "swir1", 1610, 90),
-        _sentinel_2("B12", "swir2", 2190, 180),
+        _sentinel_2("B01", "coastal"),
+        _sentinel_2("B02", "blue"),
+        _sentinel_2("B03", "green"),
+        _sentinel_2("B04", "red"),
+        _sentinel_2("B05", "rededge1"),
+        _sentinel_2("B06", "rededge2"),
+        _sentinel_2("B07", "rededge3"),
+        _sentinel_2("B08", "nir"),
+        _sentinel_2("B8A", "nir-narrow"),
+        _sentinel_2("B09", "water-vapour"),
+        _sentinel_2("B10", "cirrus"),
+        _sentinel_2("B11", "swir1"),
+        _sentinel_2("B12", "swir2"),
     ),
     orders=(
         ("B02", "B03", "B04", "B08"),
@@ -114,54 +100,47 @@ SENTINEL_2 = Sensor(
         ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"),
         ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12"),
     ),
-    source="centre and width: GDAL, SENTINEL2 driver, table of bands; order: band_id of the product metadata, of the "
-    "10 m bands, of those at 10 and 20 m, of Level-2A, of Level-1C. Scale and offset depend on the baseline",
+    source="bands: GDAL, SENTINEL2 driver, table of bands; order: band_id of the product metadata, of the 10 m bands, "
+    "of those at 10 and 20 m, of Level-2A, of Level-1C",
 )
 
 LANDSAT_8 = Sensor(
     key="landsat-8",
     title="Landsat 8 and 9 OLI/TIRS",
     bands=(
-        _landsat("B1", "coastal", (430, 450)),
-        _landsat("B2", "blue", (450, 510)),
-        _landsat("B3", "green", (530, 590)),
-        _landsat("B4", "red", (640, 670)),
-        _landsat("B5", "nir", (850, 880)),
-        _landsat("B6", "swir1", (1570, 1650)),
-        _landsat("B7", "swir2", (2110, 2290)),
-        _landsat("B8", "pan", (500, 680)),
-        _landsat("B9", "cirrus", (1360, 1380)),
-        _landsat("B10", "thermal1", (10600, 11190)),
-        _landsat("B11", "thermal2", (11500, 12510)),
+        _landsat("B1", "coastal"),
+        _landsat("B2", "blue"),
+        _landsat("B3", "green"),
+        _landsat("B4", "red"),
+        _landsat("B5", "nir"),
+        _landsat("B6", "swir1"),
+        _landsat("B7", "swir2"),
+        _landsat("B8", "pan"),
+        _landsat("B9", "cirrus"),
+        _landsat("B10", "thermal1"),
+        _landsat("B11", "thermal2"),
     ),
     orders=(
         ("B2", "B3", "B4", "B5", "B6", "B7"),
         ("B1", "B2", "B3", "B4", "B5", "B6", "B7"),
         ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "B10", "B11"),
     ),
-    scale=0.0000275,
-    offset=-0.2,
-    source="USGS, What are the band designations for the Landsat satellites?; scale: Landsat 8-9 Collection 2 Level 2 "
-    "Science Product Guide",
+    source="USGS, What are the band designations for the Landsat satellites?",
 )
 
 LANDSAT_7 = Sensor(
     key="landsat-7",
     title="Landsat 7 ETM+",
-    bands=(*_thematic_mapper((770, 900)), _landsat("B8", "pan", (520, 900))),
+    bands=(*_THEMATIC_MAPPER, _landsat("B8", "pan")),
     orders=(*_TM_ORDERS, ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8")),
-    scale=0.0000275,
-    offset=-0.2,
     source=LANDSAT_8.source,
 )
 
 LANDSAT_5 = Sensor(
     key="landsat-5",
     title="Landsat 4 and 5 TM",
-    bands=_thematic_mapper((760, 900)),
+    bands=_THEMATIC_MAPPER,
     orders=_TM_ORDERS,
-    scale=0.0000275,
-    offset=-0.2,
     source=LANDSAT_8.source,
 )
 
@@ -178,24 +157,21 @@ PLANETSCOPE = Sensor(
     key="planetscope",
     title="PlanetScope, 4 bands or 8 bands (SuperDove)",
     bands=(
-        BandPreset("coastal_blue", "coastal", (431, 452)),
-        BandPreset("blue", "blue", (465, 515)),
-        BandPreset("green_i", "green1", (513, 549)),
-        BandPreset("green", "green", (547, 583), aliases=("green_ii",)),
-        BandPreset("yellow", "yellow", (600, 620)),
-        BandPreset("red", "red", (650, 680)),
-        BandPreset("rededge", "rededge1", (697, 713)),
-        BandPreset("nir", "nir", (845, 885)),
+        BandPreset("coastal_blue", "coastal"),
+        BandPreset("blue", "blue"),
+        BandPreset("green_i", "green1"),
+        BandPreset("green", "green", aliases=("green_ii",)),
+        BandPreset("yellow", "yellow"),
+        BandPreset("red", "red"),
+        BandPreset("rededge", "rededge1"),
+        BandPreset("nir", "nir"),
     ),
     orders=(
         ("blue", "green", "red", "nir"),
         ("coastal_blue", "blue", "green_i", "green", "yellow", "red", "rededge", "nir"),
     ),
     is_delivered_stacked=True,
-    scale=0.0001,
-    offset=0.0,
-    source="Planet, PSScene item type, and PlanetScope 8-band asset: band order, wavelengths, and metadata; the ranges "
-    "are those of SuperDove. Scale: surface reflectance assets (_SR); others hold radiance",
+    source="Planet, PSScene item type, and PlanetScope 8-band asset: band order",
 )
 
 SENTINEL_1 = Sensor(
@@ -224,18 +200,10 @@ COMPOSITES: Mapping[str, tuple[str, str, str]] = {
     "swir": ("swir2", "nir", "red"),
     "agriculture": ("swir1", "nir", "blue"),
     "urban": ("swir2", "swir1", "red"),
-    "sar": ("vv", "vh", "vv/vh"),
 }
-"""What is shown as red, green and blue, by role. ``vv/vh`` is a ratio, see :data:`RATIOS`.
+"""What is shown as red, green and blue, by role.
 
-The optical ones are the usual band combinations (USGS, Common Landsat Band Combinations; Sentinel Hub, composites); the
-radar one is that of Sentinel Hub and of ESA's tutorials for Sentinel-1."""
-
-GREYS: Mapping[str, str] = {"pan": "pan", "vv": "vv", "vh": "vh", "hh": "hh", "hv": "hv"}
-"""Views of one band, by role."""
-
-RATIOS: Mapping[str, tuple[str, str]] = {"vv/vh": ("vv", "vh")}
-"""Quotients of two roles in linear power; in decibels they are differences."""
+These are the usual band combinations (USGS, Common Landsat Band Combinations; Sentinel Hub, composites)."""
 
 INDICES: Mapping[str, tuple[str, str]] = {
     # Rouse, Haas, Schell, Deering: Monitoring vegetation systems in the Great Plains with ERTS, NASA SP-351, 1974.

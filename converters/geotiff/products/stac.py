@@ -18,8 +18,8 @@ from .addresses import gdal_address, is_remote
 from .container import Folder, join_uri
 from .dates import date_from_text
 from .metadata import bad_metadata, parse_json_object
-from .product import Product
-from .stac_bands import Json, StacItem, bands_of_asset, give_roles, json_object
+from .product import Band, Product
+from .stac_bands import Json, StacItem, bands_of_asset, give_roles, json_object, missing_bands
 
 _RASTER = re.compile(r"^image/(?:tiff|jp2|vnd\.stac\.geotiff)", re.IGNORECASE)
 _NOT_DATA = {"thumbnail", "overview", "visual", "metadata"}
@@ -50,7 +50,8 @@ def read_stac_item(path: Path, *, uri: str, name: str, allow_remote: bool) -> Pr
         allow_remote: Take assets that lie on the network.
 
     Returns:
-        The bands of its data assets; assets that are none or missing are named in ``details``.
+        The bands of its data assets; those without a file are in ``missing``. Assets that are none or missing are named
+        in ``details``.
 
     Raises:
         ItemError: If it is no item, a value of it is unusable, or no band is there.
@@ -68,7 +69,9 @@ def read_stac_item(path: Path, *, uri: str, name: str, allow_remote: bool) -> Pr
             rule=f"no asset is a data raster that is there; it has {', '.join(_all_assets(item)) or 'none'}",
             action="Fetch the assets beside the item",
         )
-    bands = [band for key, place in present.items() for band in bands_of_asset(assets[key], key, place.address, item)]
+    absent = {key: asset for key, asset in assets.items() if key not in present}
+    described = [bands_of_asset(assets[key], key, place.address, item) for key, place in present.items()]
+    bands = tuple(give_roles([band for of_asset in described for band in of_asset], item))
     local = {place.local_name: place.address for place in present.values() if place.local_name}
     return Product(
         uri=uri,
@@ -76,11 +79,21 @@ def read_stac_item(path: Path, *, uri: str, name: str, allow_remote: bool) -> Pr
         kind="stac-item",
         path=str(path),
         files=((uri, str(path)), *sorted(local.items())),
-        bands=tuple(give_roles(bands, item)),
+        bands=bands,
         sensor=item.sensor,
         date=_date(item),
-        details=_details(item, missing=[key for key in assets if key not in present], data=assets),
+        details=_details(item, missing=list(absent), data=assets),
+        missing=_missing(absent, item, bands),
     )
+
+
+def _missing(
+    assets: Mapping[str, Json], item: StacItem, present: Sequence[Band]
+) -> tuple[tuple[str, str | None, str], ...]:
+    """Name the bands without a file: name, role, file; a role that a band has which is there is not missing."""
+    bands = give_roles([band for key, asset in assets.items() for band in missing_bands(asset, key, item)], item)
+    there = {band.role for band in present}
+    return tuple((band.name, None if band.role in there else band.role, band.path) for band in bands)
 
 
 def _all_assets(item: StacItem) -> dict[str, Json]:
@@ -122,7 +135,7 @@ def _locate(asset: Json, key: str, folder: Path, uri: str, allow_remote: bool) -
                 reason="remote-not-allowed",
                 where=uri,
                 rule=f"assets/{key} lies on the network",
-                action="Fetch the assets and make their href relative to the item, or allow remote files",
+                action="Fetch the assets and make their href relative to the item, or allow the network with --remote",
             )
         return _Place(address, None)
     for path in (address or href, unquote(href)):

@@ -10,7 +10,9 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import Any, TypeAlias
+from urllib.parse import unquote, urlsplit
 
 from domainvl.errors import ItemError
 
@@ -120,6 +122,27 @@ def bands_of_asset(asset: Json, key: str, address: str, item: StacItem) -> list[
     return [_band(fields, number, only_name, address, item) for number, fields in enumerate(described, start=1)]
 
 
+def missing_bands(asset: Json, key: str, item: StacItem) -> list[Band]:
+    """Name the bands of an asset whose file is not there; what else it says of them does not matter.
+
+    Args:
+        asset: As it stands in the item.
+        key: Its name there.
+        item: The item.
+    """
+    described = _band_objects(asset, key, item.where)
+    only_name = key if len(described) == 1 else ""
+    file = PurePosixPath(unquote(urlsplit(str(asset.get("href"))).path)).name
+    named = [(*_name_and_role(fields, only_name, item), number) for number, fields in enumerate(described, start=1)]
+    return [Band(name or str(number), role, file, number) for name, role, number in named]
+
+
+def _name_and_role(fields: Json, asset_name: str, item: StacItem) -> tuple[str | None, str | None]:
+    name = fields.get("name") if isinstance(fields.get("name"), str) else None
+    common = _first(fields, ("eo:common_name", "common_name"))
+    return name or asset_name or None, _role(name, asset_name, common, item)
+
+
 def _band_objects(asset: Json, key: str, where: str) -> list[Json]:
     """Return the fields of each band of an asset; what a band does not say, its asset says for all."""
     lists = [asset.get(field) or [] for field in ("bands", "eo:bands", "raster:bands")]
@@ -139,9 +162,7 @@ def _band_objects(asset: Json, key: str, where: str) -> list[Json]:
 
 def _band(fields: Json, number: int, asset_name: str, address: str, item: StacItem) -> Band:
     where = f"{item.where}, band {asset_name or number}"
-    name = fields.get("name") if isinstance(fields.get("name"), str) else None
-    common = _first(fields, ("eo:common_name", "common_name"))
-    role = _role(name, asset_name, common, item)
+    name, role = _name_and_role(fields, asset_name, item)
     scale, offset = (_first(fields, names) for names in (("raster:scale", "scale"), ("raster:offset", "offset")))
     if item.is_offset_applied:
         offset = None
@@ -149,7 +170,7 @@ def _band(fields: Json, number: int, asset_name: str, address: str, item: StacIt
         _refuse_unknown_offset(item)
     nodata, gsd_m = fields.get("nodata"), _first(fields, ("raster:spatial_resolution", "spatial_resolution", "gsd"))
     return Band(
-        name=name or asset_name or str(number),
+        name=name or str(number),
         role=role,
         path=address,
         number=number,

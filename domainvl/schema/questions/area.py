@@ -50,7 +50,7 @@ def ask_for_area(
 ) -> Iterator[Question]:
     """Ask for a share in percent and, where it is known, for an area on the ground.
 
-    What rounds to 0 % is not asked for: the class is there.
+    A share that rounds to 0 % is not asked for, for the class is there; its area on the ground is.
 
     Args:
         key: Begins the keys of the questions.
@@ -62,12 +62,10 @@ def ask_for_area(
         preface: What the prompt says before.
     """
     slots = {"label": label, "place": place, "whole": whole}
-    if round(100 * share) < 1:
-        return
-    yield make_question(
-        f"{key}area-share", Task.AREA, "share", MeasureAnswer(value=100 * share, unit="%"), preface, **slots
-    )
-    if area_m2 is None:
+    if round(100 * share) >= 1:
+        answer = MeasureAnswer(value=100 * share, unit="%")
+        yield make_question(f"{key}area-share", Task.AREA, "share", answer, preface, **slots)
+    if area_m2 is None or area_m2 <= 0:
         return
     if area_m2 < M2_PER_HA:
         answer = MeasureAnswer(value=area_m2, unit="m2")

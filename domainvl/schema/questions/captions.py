@@ -11,6 +11,9 @@ from domainvl.schema.questions.question import Question, make_question
 from domainvl.schema.questions.settings import ObjectQuestions
 from domainvl.schema.sample import Object, Task, TextAnswer
 
+_FEW = 3
+"""With at most so many objects the caption of an image says of each where it is."""
+
 _PLACES = (
     ("in the upper left", "at the top", "in the upper right"),
     ("on the left", "in the centre", "on the right"),
@@ -26,7 +29,7 @@ def ask_for_captions(known: Known) -> Iterator[Question]:
     if caption:
         answer = TextAnswer(text=caption)
         yield make_question(f"{known.prefix}caption", Task.CAPTION, "caption", answer, settings.preface, **slots)
-    thing = clear_object(known, "caption") if settings.describe_regions else None
+    thing = clear_object(known, "caption")
     if thing is not None and settings.size_px is not None:
         answer = TextAnswer(text=describe_object(thing, settings), about=(thing.id,))
         yield make_question(
@@ -51,7 +54,7 @@ def describe_image(known: Known) -> str:
     verb = "is" if len(counted[0][1]) == 1 else "are"
     sentences = [f"There {verb} {listed} {settings.place}."]
     things = [thing for _, things in counted for thing in things]
-    if len(things) <= settings.few and settings.size_px is not None:
+    if len(things) <= _FEW and settings.size_px is not None:
         placed = sorted((thing for thing in things if thing.box_px is not None), key=_reading_order)
         sentences += [describe_object(thing, settings) for thing in placed]
     return " ".join(sentences)
@@ -86,7 +89,7 @@ def describe_object(thing: Object, settings: ObjectQuestions) -> str:
     facts = [f"An instance of {thing.label} is {where} of {settings.whole}"]
     size = _size(thing.box_px, settings)
     facts += [size] if size else []
-    facts += ["the border of the image cuts it"] if thing.truncated else []
+    facts += [f"the border of {settings.whole} cuts it"] if thing.truncated else []
     return "; ".join(facts) + "."
 
 
@@ -105,7 +108,7 @@ def _size(box_px: Box, settings: ObjectQuestions) -> str | None:
     if settings.size_px is None:
         return None
     share = width_px * height_px / (settings.size_px[0] * settings.size_px[1])
-    return f"its box covers {round(100 * share)}% of the image" if round(100 * share) >= 1 else None
+    return f"its box covers {round(100 * share)}% of {settings.whole}" if round(100 * share) >= 1 else None
 
 
 def _metres(length_m: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from domainvl.schema.questions.comparing import pick_to_count
 from domainvl.schema.questions.known import Known
 from domainvl.schema.questions.question import NO, YES, Question, make_question, pick
 from domainvl.schema.questions.settings import ObjectQuestions
@@ -22,9 +23,10 @@ def ask_about_change(
 ) -> list[Question]:
     """Ask in which of two images there are more objects of a class, and how many more.
 
-    Comparison asks for one class of which the later image has more, and for one of which it has not (fewer or equally
-    many, but some in one of them). Counting asks how many more there are in the image that has more, or 0. Of more
-    than two images two are drawn. A class with an ignored object in one of the two is not asked about.
+    Comparison asks of one class that changed whether there are more in the image that has more (yes) and in the other
+    (no), so that the order of the dates tells nothing. Counting asks how many more there are in the image that has
+    more; in 1 of 4 samples of a class that is there and did not change: 0. Of more than two images two are drawn. A
+    class with an ignored object in one of the two is not asked about.
 
     Args:
         objects: All labelled objects of all images.
@@ -36,7 +38,7 @@ def ask_about_change(
     Raises:
         ValueError: If there are not two images, or two have the same name.
     """
-    settings = settings or ObjectQuestions(tasks=(Task.COMPARISON, Task.COUNTING))
+    settings = replace(settings or ObjectQuestions(tasks=(Task.COMPARISON, Task.COUNTING)), several_images=True)
     if len(images) < 2 or len({name for _, name in images}) < len(images):
         raise ValueError(f"a change needs at least two images, each with its own name, got {list(images)}")
     classes = sorted(set(classes))
@@ -61,6 +63,11 @@ def image_of(name: str) -> str:
     return f"the image of {name}"
 
 
+def in_order(first: str, second: str, *, has_grown: bool) -> tuple[str, str]:
+    """Return the names of two images, the one with less first."""
+    return (first, second) if has_grown else (second, first)
+
+
 def _counts(objects: Sequence[Object], classes: Sequence[str], key: str, settings: ObjectQuestions) -> dict[str, int]:
     return Known.of(objects, classes, key, settings).counts
 
@@ -68,23 +75,28 @@ def _counts(objects: Sequence[Object], classes: Sequence[str], key: str, setting
 def _compare(
     both: dict[str, tuple[int, int]], key: str, first: str, second: str, preface: str | None
 ) -> Iterator[Question]:
-    more = [label for label, (before, after) in both.items() if after > before]
-    not_more = [label for label in both if label not in more]
-    for answer, labels in ((YES, more), (NO, not_more)):
-        if labels:
-            label = pick(labels, f"{key}/change/{answer.text}")
-            slots = {"label": label, "first": image_of(first), "second": image_of(second)}
-            yield make_question(f"change-{answer.text}", Task.COMPARISON, "change", answer, preface, **slots)
+    changed = [label for label, (before, after) in both.items() if before != after]
+    if not changed:
+        return
+    label = pick(changed, f"{key}/change/compared")
+    before, after = both[label]
+    less, more = in_order(first, second, has_grown=after > before)
+    for answer, images in ((YES, (less, more)), (NO, (more, less))):
+        slots = {"label": label, "first": image_of(images[0]), "second": image_of(images[1])}
+        yield make_question(f"change-{answer.text}", Task.COMPARISON, "change", answer, preface, **slots)
 
 
 def _count(
     both: dict[str, tuple[int, int]], key: str, first: str, second: str, preface: str | None
 ) -> Iterator[Question]:
-    if not both:
+    changed = [label for label, (before, after) in both.items() if before != after]
+    label = pick_to_count(changed, [label for label in both if label not in changed], f"{key}/change/count")
+    if label is None:
         return
-    label = pick(list(both), f"{key}/change/count")
     before, after = both[label]
-    fewer, larger = (first, second) if after >= before else (second, first)
-    slots = {"label": label, "first": image_of(fewer), "second": image_of(larger)}
+    # Where nothing changed the order is drawn, so that it does not give the 0 away.
+    has_grown = after > before or (after == before and uniform_from_key(f"{key}/change/order") < 0.5)
+    less, more = in_order(first, second, has_grown=has_grown)
+    slots = {"label": label, "first": image_of(less), "second": image_of(more)}
     answer = CountAnswer(count=abs(after - before))
     yield make_question("change-count", Task.COUNTING, "change-count", answer, preface, **slots)

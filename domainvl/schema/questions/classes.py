@@ -20,11 +20,18 @@ class ClassQuestions:
         options: Ask for a letter among so many options, 2 to 4; for the name among all classes where None.
         gsd_m: Side of a pixel on the ground.
         prompt_gsd: Whether the prompt states it, where it is known.
+        several_images: Whether the sample has several images, of all of which it is stated.
     """
 
     options: int | None = None
     gsd_m: float | None = None
     prompt_gsd: bool = False
+    several_images: bool = False
+
+    @property
+    def preface(self) -> str | None:
+        """What the prompt says before the question."""
+        return scale_note(self.gsd_m, several_images=self.several_images) if self.prompt_gsd else None
 
 
 def ask_for_class(label: str, classes: Sequence[str], *, key: str, settings: ClassQuestions | None = None) -> Question:
@@ -42,12 +49,12 @@ def ask_for_class(label: str, classes: Sequence[str], *, key: str, settings: Cla
     settings = settings or ClassQuestions()
     if label not in classes:
         raise ValueError(f"the label must be among the classes, got {label!r} and {list(classes)}")
-    preface = scale_note(settings.gsd_m) if settings.prompt_gsd else None
     if settings.options is None:
         listed = ", ".join(classes)
-        return make_question("class", Task.CLASSIFICATION, "class", TextAnswer(text=label), preface, classes=listed)
-    answer = _choices(label, classes, key, settings.options)
-    return make_question("class-choice", Task.MULTIPLE_CHOICE, "class-choice", answer, preface)
+        answer = TextAnswer(text=label)
+        return make_question("class", Task.CLASSIFICATION, "class", answer, settings.preface, classes=listed)
+    choice = _choices(label, classes, key, settings.options)
+    return make_question("class-choice", Task.MULTIPLE_CHOICE, "class-choice", choice, settings.preface)
 
 
 def _choices(label: str, classes: Sequence[str], key: str, count: int) -> ChoiceAnswer:

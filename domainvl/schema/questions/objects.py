@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from domainvl.schema.questions.area import ask_for_area
 from domainvl.schema.questions.captions import ask_for_captions
-from domainvl.schema.questions.comparing import dominant, pick_more, pick_not_more, worth_comparing
+from domainvl.schema.questions.comparing import dominant, pick_more, pick_not_more, pick_to_count, worth_comparing
 from domainvl.schema.questions.known import Known
 from domainvl.schema.questions.pointing import ask_for_boxes, ask_for_name, ask_where
 from domainvl.schema.questions.question import NO, YES, Question, make_question, pick
 from domainvl.schema.questions.settings import ObjectQuestions
 from domainvl.schema.sample import CountAnswer, Object, Task, TextAnswer
+from domainvl.schema.splitting import uniform_from_key
 
 
 def ask_about_objects(
@@ -26,15 +27,16 @@ def ask_about_objects(
     object of it is clear. Which class or object is asked about depends on ``key`` alone.
 
     - Presence: one class that is there and one that is not, so that yes and no are balanced.
-    - Counting: one class, there or not.
+    - Counting: one class that is there; in 1 of 4 images one that is not, so that the answer is 0. Of an image with
+      nothing in it this means that a count is asked for in 1 of 4 cases only.
     - Comparison: two classes of which the first has more, and two of which it has not (fewer or equally many: "no" is
-      the answer to both). Both classes are there, unless only one is.
+      the answer to both); neither without the other. All are there, unless of all that are there equally many are.
     - Area: one class that is there and whose objects all have polygons, in percent and on the ground.
     - Grounding: each class with exactly one object.
     - Region: one object, whose box does not fit an object of another class as well.
     - Caption: the image in words, and one object.
     - Detection: all objects, where none is ignored, all have boxes and they are not too many.
-    - Classification: the dominant class, where all is known and it is dominant beyond doubt.
+    - Classification: the class with most objects, where all is known.
 
     Args:
         objects: All labelled objects, the ignored ones too; each thing once.
@@ -67,8 +69,9 @@ def _presence(known: Known) -> Iterator[Question]:
 
 def _counting(known: Known) -> Iterator[Question]:
     counts = known.counts
-    if counts:
-        label = pick(list(counts), f"{known.key}/counting")
+    some, none = ([label for label, count in counts.items() if bool(count) is there] for there in (True, False))
+    label = pick_to_count(some, none, f"{known.key}/counting")
+    if label is not None:
         yield _make(known, "counting", Task.COUNTING, "counting", CountAnswer(count=counts[label]), label=label)
 
 
@@ -84,38 +87,30 @@ def _comparison(known: Known) -> Iterator[Question]:
 
 
 def _area(known: Known) -> Iterator[Question]:
-    labels = [
-        label
-        for label, things in known.certain.items()
-        if things and all(thing.polygons_px is not None for thing in things)
-    ]
-    if not labels:
-        return
-    label = pick(labels, f"{known.key}/area")
+    """Ask about the first class, in an order that is drawn, whose area is known and not too small."""
+    labels = [label for label, things in known.certain.items() if things]
+    labels.sort(key=lambda label: (uniform_from_key(f"{known.key}/area/{label}"), label))
+    yield from next((asked for label in labels if (asked := _area_of(known, label))), [])
+
+
+def _area_of(known: Known, label: str) -> list[Question]:
     share, settings = known.share(label), known.settings
     if share is None or settings.image_px is None:
-        return
+        return []
     area_m2 = None if settings.gsd_m is None else share * settings.image_px * settings.gsd_m**2
-    yield from ask_for_area(
-        known.prefix, label, share, area_m2, place=settings.place, whole=settings.whole, preface=settings.preface
-    )
+    place, whole = settings.place, settings.whole
+    asked = ask_for_area(known.prefix, label, share, area_m2, place=place, whole=whole, preface=settings.preface)
+    return list(asked)
 
 
 def _classification(known: Known) -> Iterator[Question]:
-    """Ask for the dominant class, where no class has an ignored object that could make another one dominant."""
-    settings = known.settings
-    if len(known.certain) < max(2, len(known.clear)):
+    """Ask for the class with most objects, where no class has an ignored one that could make it another."""
+    if len(known.certain) < len(known.clear):
         return
-    if settings.dominant_by == "count":
-        amounts: Mapping[str, float | None] = {label: len(things) for label, things in known.certain.items()}
-        margin = 1.0
-    else:
-        amounts = {label: known.share(label) for label in known.certain}
-        margin = settings.lead
-    label = dominant(amounts, margin)
+    label = dominant({label: len(things) for label, things in known.certain.items()})
     if label is not None:
-        stem, listed = f"dominant-{settings.dominant_by}", ", ".join(known.certain)
-        yield _make(known, "dominant", Task.CLASSIFICATION, stem, TextAnswer(text=label), classes=listed)
+        listed = ", ".join(known.certain)
+        yield _make(known, "dominant", Task.CLASSIFICATION, "dominant-count", TextAnswer(text=label), classes=listed)
 
 
 def _make(known: Known, key: str, task: Task, stem: str, answer: TextAnswer | CountAnswer, **slots: str) -> Question:

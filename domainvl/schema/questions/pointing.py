@@ -11,6 +11,9 @@ from domainvl.schema.questions.question import Question, make_question
 from domainvl.schema.sample import BoxesAnswer, Object, Task
 from domainvl.schema.splitting import uniform_from_key
 
+_MOST_BOXES = 20
+"""Longest list of boxes that is asked for."""
+
 _SAME_PLACE = 0.5
 """From this IoU on, two boxes stand for the same place; the threshold at which a box counts as right."""
 
@@ -46,17 +49,20 @@ def ask_for_name(known: Known) -> Iterator[Question]:
 
 def ask_for_boxes(known: Known) -> Iterator[Question]:
     """Ask for all objects, where the list is complete: none is ignored, without a box or of a class not annotated."""
-    settings = known.settings
     complete = all(
         not thing.ignore and thing.box_px is not None and thing.label in known.clear for thing in known.objects
     )
-    if not complete or not 0 < len(known.objects) <= settings.max_boxes:
+    if not complete or not 0 < len(known.objects) <= _MOST_BOXES:
         return
     listed = sorted(known.objects, key=_reading_order)
-    slots = {"place": settings.place, "classes": ", ".join(known.clear)}
     answer = BoxesAnswer(object_ids=tuple(thing.id for thing in listed))
     yield make_question(
-        f"{known.prefix}detection", Task.DETECTION, "detection", answer, settings.preface_of_image, **slots
+        f"{known.prefix}detection",
+        Task.DETECTION,
+        "detection",
+        answer,
+        known.settings.preface_of_image,
+        classes=", ".join(known.clear),
     )
 
 

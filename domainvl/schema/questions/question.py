@@ -64,16 +64,17 @@ def make_question(
     return Question(key, task, text, answer, variants=tuple(variants), preface=preface)
 
 
-def scale_note(gsd_m: float | None) -> str | None:
+def scale_note(gsd_m: float | None, *, several_images: bool = False) -> str | None:
     """Say how large a pixel is, to three significant digits; None where it is not known.
 
     Args:
         gsd_m: Ground sampling distance: the side of a pixel on the ground.
+        several_images: Whether it is said of several images.
     """
     if gsd_m is None:
         return None
     size = f"{gsd_m:.3g}" if gsd_m < 100 else f"{gsd_m:.0f}"  # of larger numbers the former writes an exponent
-    return f"The image has {size} m per pixel."
+    return f"{'The images have' if several_images else 'The image has'} {size} m per pixel."
 
 
 def pick(choices: Sequence[str], key: str) -> str:

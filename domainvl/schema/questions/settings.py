@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from domainvl.schema.questions.question import scale_note
 from domainvl.schema.sample import Task
@@ -20,14 +19,10 @@ class ObjectQuestions:
         image: Index of the only image that is asked about, where a sample has several; then ``place`` should say
             which one, and the keys of the questions begin with its number. All images where None.
         size_px: Width and height of that image; without them neither areas nor places in the image are asked for.
-        valid_px: Number of pixels that hold data, of which shares are taken; all where None.
         gsd_m: Side of a pixel on the ground; without it nothing is said in metres.
         prompt_gsd: Whether the prompt states ``gsd_m``, where it is known.
-        max_boxes: Longest list of boxes that is asked for.
-        few: With at most so many objects a caption says of each where it is.
-        describe_regions: Whether captions of single objects are asked for besides those of the image.
-        dominant_by: What makes a class dominant, for classification.
-        lead: How far the dominant class by area must be ahead of the next one, as a share of the image.
+        several_images: Whether the sample has several images, of all of which it is stated; it does where ``image``
+            is given.
     """
 
     tasks: tuple[Task, ...] = (Task.PRESENCE, Task.COUNTING, Task.GROUNDING)
@@ -35,14 +30,9 @@ class ObjectQuestions:
     max_count: int = 100
     image: int | None = None
     size_px: tuple[int, int] | None = None
-    valid_px: float | None = None
     gsd_m: float | None = None
     prompt_gsd: bool = False
-    max_boxes: int = 20
-    few: int = 3
-    describe_regions: bool = True
-    dominant_by: Literal["count", "area"] = "count"
-    lead: float = 0.1
+    several_images: bool = False
 
     @property
     def whole(self) -> str:
@@ -52,7 +42,8 @@ class ObjectQuestions:
     @property
     def preface(self) -> str | None:
         """What the prompt says before the question."""
-        return scale_note(self.gsd_m) if self.prompt_gsd else None
+        several_images = self.several_images or self.image is not None
+        return scale_note(self.gsd_m, several_images=several_images) if self.prompt_gsd else None
 
     @property
     def preface_of_image(self) -> str | None:
@@ -63,6 +54,4 @@ class ObjectQuestions:
     @property
     def image_px(self) -> float | None:
         """Number of pixels that shares are taken of."""
-        if self.valid_px is not None or self.size_px is None:
-            return self.valid_px
-        return float(self.size_px[0] * self.size_px[1])
+        return None if self.size_px is None else float(self.size_px[0] * self.size_px[1])

@@ -7,6 +7,7 @@ import operator
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from domainvl.schema.validation.rules import RULES, Severity
 
@@ -14,6 +15,9 @@ KEPT_PER_RULE = 1000
 """Findings kept of each rule: the first ones by file and line. All are counted."""
 
 _MAX_VALUE_CHARS = 120
+
+Problem: TypeAlias = tuple[str, str]
+"""Code of the rule, and what is wrong: a finding whose place is not known yet."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from domainvl.errors import InputNotFoundError, UsageError
-from domainvl.schema.validation.records import Problem
+from domainvl.schema.validation.findings import Problem
 
 MIN_CANARY_CHARS = 3
 _MEDICAL = "medical"

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from domainvl.schema.sample import Record, Split
-from domainvl.schema.validation.findings import Findings, show
+from domainvl.schema.validation.findings import Findings, Problem, show
 from domainvl.schema.validation.identifiers import Scanner
+from domainvl.schema.validation.image_columns import ImageColumns
 from domainvl.schema.validation.index import Index
-from domainvl.schema.validation.records import ImageColumns, Problem, check_record
+from domainvl.schema.validation.records import check_record
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with what is being checked, how much of it is done, and how much there is."""

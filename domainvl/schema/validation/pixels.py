@@ -11,7 +11,7 @@ from PIL import Image as PillowImage
 
 from domainvl.errors import ItemError
 from domainvl.schema.images import check_depth, hash_pixels, shown_pixels
-from domainvl.schema.validation.records import Problem
+from domainvl.schema.validation.findings import Problem
 
 FLAT_RANGE_GREY = 8
 """An image is blank if its grey levels, and flat if those of its 9x8 thumbnail, span less than this."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image as PillowImage
 from pydantic import ValidationError
 
 from domainvl.conversion import load_converter
+from domainvl.converters.benchmarks.class_folder_splits import draw_splits
 from domainvl.errors import ExitCode, InputNotFoundError, NothingToDoError, UsageError
 from domainvl.schema import ChoiceAnswer, Split, Task, TextAnswer
 
@@ -72,6 +74,17 @@ def test_geo_54_each_class_has_its_share_in_each_split(folders, tmp_path):
     assert all(sample.fixed_split is sample.split for sample in done.samples.values())
 
 
+@pytest.mark.parametrize(
+    ("count", "val", "test"),
+    # A tenth and a fifth of so many, to the nearest whole image and halves upwards.
+    [(1, 0, 0), (2, 0, 0), (3, 0, 1), (4, 0, 1), (5, 1, 1), (7, 1, 1), (8, 1, 2), (14, 1, 3), (16, 2, 3)],
+)
+def test_geo_54_a_share_is_the_nearest_whole_number_of_images(count, val, test):
+    paths = [Path("River") / f"{number}.jpg" for number in range(count)]
+    drawn = draw_splits(paths, "River", {Split.TEST: 0.2, Split.VAL: 0.1}, seed=0)
+    assert Counter(drawn.values()) == Counter({Split.VAL: val, Split.TEST: test, Split.TRAIN: count - val - test})
+
+
 def test_geo_54_the_split_depends_on_names_and_seed_alone(folders, tmp_path):
     first = Converted("class-folders", folders, tmp_path / "a" / "out")
     moved = folders.rename(tmp_path / "elsewhere")
@@ -84,7 +97,9 @@ def test_geo_54_the_split_depends_on_names_and_seed_alone(folders, tmp_path):
 
 def test_geo_54_the_same_seed_gives_the_same_bytes(folders, tmp_path):
     def convert(name, seed):
-        return Converted("class-folders", folders, tmp_path / name / "out", varied=True, options=3, seed=seed)
+        return Converted(
+            "class-folders", folders, tmp_path / name / "out", phrasing="varied", options=3, phrasing_seed=seed
+        )
 
     first = convert("a", 5)
     assert convert("b", 5).files() == first.files()
@@ -134,6 +149,13 @@ def test_geo_54_lists_decide_the_split(folders, tmp_path):
     assert done.summary.exit_code is ExitCode.DONE
     assert done.manifest["settings"]["val_list"] == "val_list.txt"
     assert str(tmp_path) not in json.dumps(done.manifest)
+
+
+def test_geo_54_a_byte_order_mark_is_no_part_of_the_first_name(folders, tmp_path):
+    (tmp_path / "test.txt").write_text("River_1.jpg\n", encoding="utf-8-sig")
+    done = Converted("class-folders", folders, tmp_path / "out", test_list=tmp_path / "test.txt")
+    assert [sample.group for sample in done.of_split[Split.TEST]] == ["River/River_1.jpg"]
+    assert not done.rejects
 
 
 def test_geo_54_without_a_training_list_the_rest_is_drawn(folders, tmp_path):

@@ -196,7 +196,7 @@ def test_geo_51_a_box_beyond_the_border_is_cut_and_the_sample_says_so(rsvg, tmp_
 
 @pytest.mark.parametrize(
     ("line", "reason", "message"),
-    [("seven", "index-invalid", "got 'seven'"), ("-1", "index-invalid", "got '-1'"), ("2", "index-repeated", "train")],
+    [("seven", "index-invalid", "got 'seven'"), ("-1", "index-invalid", "got '-1'"), ("6", "index-repeated", "test")],
 )
 def test_geo_51_a_bad_line_of_a_split_file_is_rejected(rsvg, tmp_path, line, reason, message):
     (rsvg / "val.txt").write_text(f"3\n{line}\n5\n")
@@ -205,6 +205,28 @@ def test_geo_51_a_bad_line_of_a_split_file_is_rejected(rsvg, tmp_path, line, rea
     (item,) = done.rejects
     assert (item["input"], item["reason"], item["severity"]) == ("val.txt entry 2", reason, "failed")
     assert message in item["message"]
+
+
+def test_geo_51_an_index_of_two_lists_is_in_the_more_held_out_one(rsvg, tmp_path):
+    write_splits(rsvg, train=(0, 2, 3, 6), val=(2, 3, 5), test=(1, 3, 4))
+    done = Converted("dior-rsvg", rsvg, tmp_path / "out", **AS_PUBLISHED)
+    assert {split: done.ids(split) for split in Split} == {
+        Split.TRAIN: ["dior-rsvg/0", "dior-rsvg/6"],
+        Split.VAL: ["dior-rsvg/2", "dior-rsvg/5"],
+        Split.TEST: ["dior-rsvg/1", "dior-rsvg/3", "dior-rsvg/4"],
+    }
+    assert sorted((item["input"], item["reason"]) for item in done.rejects) == [
+        ("train.txt entry 2", "index-repeated"),
+        ("train.txt entry 3", "index-repeated"),
+        ("val.txt entry 2", "index-repeated"),
+    ]
+
+
+def test_geo_51_a_byte_order_mark_is_no_part_of_the_first_number(rsvg, tmp_path):
+    (rsvg / "test.txt").write_text("1\n4\n6\n", encoding="utf-8-sig")
+    done = Converted("dior-rsvg", rsvg, tmp_path / "out", **AS_PUBLISHED)
+    assert done.ids(Split.TEST) == ["dior-rsvg/1", "dior-rsvg/4", "dior-rsvg/6"]
+    assert done.rejects == []
 
 
 def test_geo_51_missing_broken_and_resized_images_say_what_is_lost(rsvg, tmp_path):

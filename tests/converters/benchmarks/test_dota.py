@@ -5,12 +5,13 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
 from domainvl.conversion import RunSettings, convert, load_converter
 from domainvl.converters.benchmarks.dota import CONVERTER, DotaSettings
 from domainvl.converters.benchmarks.generate_detection import generate_dota
 from domainvl.errors import InputNotFoundError, UsageError
-from domainvl.schema import Split, read_samples
+from domainvl.schema import Split, SplitFractions, Task, assign_split, read_samples
 
 # A ship of 40 x 10 px turned by 45 degrees around (100, 50), rounded to whole pixels, and a plane in the next tile.
 SHIP = "82 39 89 32 118 61 111 68 ship 1"
@@ -78,6 +79,27 @@ def test_what_the_header_says_stays_with_the_image(write, run):
     assert json.loads(details) == {"gsd_m": "0.15", "image_source": "GoogleEarth"}
 
 
+def test_geo_38_the_gsd_of_the_label_file_is_said_on_request(write, run):
+    write("train/P0002", "gsd:null", SHIP)
+    samples, _ = run(write("train/P0001", "gsd:0.15", SHIP), prompt_gsd=True)
+    said = {name.split("/r")[0]: found.turns[0].text for name, found in samples.items()}
+    assert "0.15 m per pixel" in said["train/images/P0001"]
+    assert "per pixel" not in said["train/images/P0002"]
+    details = {name.split("/r")[0]: found.images[0].source.details for name, found in samples.items()}
+    assert details["train/images/P0001"]["gsd_m"] == 0.15
+    assert "gsd_m" not in details["train/images/P0002"]
+
+
+def test_geo_38_the_gsd_is_not_said_by_default(write, run):
+    samples, _ = run(write("train/P0001", "gsd:0.15", SHIP))
+    assert not any("per pixel" in found.turns[0].text for found in samples.values())
+
+
+def test_no_area_follows_from_a_quadrilateral_around_an_object(write, run):
+    samples, _ = run(write("train/P0001", "gsd:0.15", SHIP, PLANE), tasks="area,presence")
+    assert {found.task for found in samples.values()} == {Task.PRESENCE}
+
+
 def test_classes_of_one_split_are_asked_about_in_the_other(write, run):
     write("val/P0002", "10 10 20 10 20 20 10 20 harbor 0")
     samples, _ = run(write("train/P0001", SHIP))
@@ -86,8 +108,46 @@ def test_classes_of_one_split_are_asked_about_in_the_other(write, run):
 
 
 def test_val_may_be_the_test_set(write, run):
+    write("train/P0001", SHIP)
     samples, _ = run(write("val/P0002", SHIP), val_as="test")
-    assert {found.split for found in samples.values()} == {Split.TEST}
+    assert {(found.group, found.split) for found in samples.values()} == {
+        ("train/images/P0001", Split.TRAIN),
+        ("val/images/P0002", Split.TEST),
+    }
+
+
+def test_geo_53_with_val_as_test_validation_is_drawn_from_training_by_image(write, run):
+    for number in range(12):
+        source = write(f"train/P{number:04}", SHIP, PLANE)
+    write("val/P0099", SHIP)
+    samples, _ = run(source, val_as="test", val_fraction=0.5)
+    splits = {}
+    for found in samples.values():
+        splits.setdefault(found.group, set()).add(found.split)
+    assert splits.pop("val/images/P0099") == {Split.TEST}
+    assert len(splits) == 12
+    # All tiles of an image are in one split, by the hash of its name.
+    fractions = SplitFractions(val=0.5, test=0.0)
+    assert splits == {group: {assign_split(group, fractions)} for group in splits}
+    assert set.union(*splits.values()) == {Split.TRAIN, Split.VAL}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"val_fraction": 0.1}, "--val-fraction must be 0 where the splits are the official ones, got 0.1"),
+        ({"split_seed": 3}, "--split-seed must be 0 where nothing is drawn, got 3"),
+        ({"split_seed": 3, "val_as": "test"}, "--split-seed must be 0 where nothing is drawn, got 3"),
+    ],
+)
+def test_geo_53_what_would_do_nothing_is_refused(write, run, settings, message):
+    with pytest.raises(UsageError, match=message):
+        run(write("train/P0001", SHIP), **settings)
+
+
+def test_geo_53_no_test_split_can_be_drawn():
+    with pytest.raises(ValidationError, match="test_fraction"):
+        DotaSettings(val_as="test", test_fraction=0.1)
 
 
 def test_versions_of_the_labels_are_named(write, run):

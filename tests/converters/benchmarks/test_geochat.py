@@ -210,6 +210,25 @@ def test_geo_53_patches_of_a_scene_are_one_group(tmp_path):
     }
 
 
+def test_geo_53_a_patch_is_of_the_scene_in_its_folder(tmp_path):
+    names = ["DOTA/P0001_0000.png", "DOTA/P0001_0003.png", "other/P0001_0000.png"]
+    _, samples, _ = convert_rows(tmp_path, [row(name, "Hello?", "Hi.") for name in names])
+    groups = {sample.images[0].source.uri.removeprefix(f"{ARCHIVE}/"): sample.group for sample in samples.values()}
+    assert groups == dict(zip(names, ["DOTA/P0001", "DOTA/P0001", "other/P0001"], strict=True))
+
+
+def test_geo_53_a_box_without_width_costs_nothing_but_a_warning(tmp_path):
+    texts = ("[refer] <p>ships</p>", "{<35><20><35><60>|<0>}<delim>{<10><20><30><40>|<0>}", "And?", "A sea.")
+    sample = one(tmp_path, *texts)
+    assert [thing.box_px for thing in sample.objects] == [
+        pytest.approx((69.5, 20, 70.5, 60)),
+        pytest.approx((20, 20, 60, 40)),
+    ]
+    assert sample.warnings == ("1 of the boxes had a side of 0, which is taken for half a hundredth of the image's",)
+    (tmp_path / "other").mkdir()
+    assert one(tmp_path / "other", "[refer] <p>ships</p>", "{<10><20><30><40>|<0>}").warnings == ()
+
+
 REFUSED = {
     "not an object": ("row-invalid", "text"),
     "no image": ("image-none", row(None, "?", "!")),
@@ -223,7 +242,6 @@ REFUSED = {
     "two images": ("image-placeholders", row("a.png", "<image><image> which?", "!")),
     "a number as answer": ("row-invalid", row("a.png", "?", 3)),
     "half a character": ("row-invalid", row("a.png", "?", "\ud800")),
-    "an empty box": ("box-empty", row("a.png", "[refer] <p>x</p>", "{<35><32><35><36>|<67>}")),
     "a box outside": ("box-outside", row("a.png", "[refer] <p>x</p>", "{<77><981><83><100>|<29>}")),
     "three numbers": ("mark-form", row("a.png", "[identify] what is {<1><2><3>|<4>}?", "a ship")),
     "a name without end": ("mark-form", row("a.png", "What is <p>this?", "a ship")),

@@ -16,6 +16,7 @@ from domainvl.converters.benchmarks.rotated_text import (
     GEOCHAT_CLOCKWISE,
     enclosing_box_px,
     find_boxes,
+    is_line,
     parse_box,
     write_box,
 )
@@ -93,10 +94,8 @@ def test_geo_37_geochat_text_comes_back(x, y, other_x, other_y, angle, notation)
     x_min, x_max = sorted((x, other_x))
     y_min, y_max = sorted((y, other_y))
     text = f"{{<{x_min}><{y_min}><{x_max}><{y_max}>|<{angle}>}}"
-    if x_min == x_max or y_min == y_max:
-        with pytest.raises(ItemError, match="sides must be above 0"):
-            parse_box(text, notation, 640, 480)
-    else:
+    assert is_line(text, notation) is (x_min == x_max or y_min == y_max)
+    if not is_line(text, notation):
         assert write_box(parse_box(text, notation, 600, 600), notation, 600, 600) == text
 
 
@@ -159,7 +158,6 @@ def test_geo_37_the_upright_box_is_cut_to_the_image():
         ("{<1><2><3>|<4>}", GEOCHAT, "box-form"),
         ("{<1><2><3><x>|<4>}", GEOCHAT, "box-form"),
         ("<1><2><3><4>|<4>", GEOCHAT, "box-form"),
-        ("{<35><32><35><36>|<67>}", GEOCHAT, "box-empty"),
         ("{<35><32><0.00><36>|<67>}", FIT_RS, "box-empty"),
         ("{<77><981><83><100>|<29>}", GEOCHAT, "box-outside"),
         ("{<120.00><50.00><90.00><36>|<67>}", FIT_RS, "box-outside"),
@@ -170,6 +168,25 @@ def test_geo_37_what_is_no_box_is_refused_by_name(text, notation, reason):
         parse_box(text, notation, 100, 100)
     assert caught.value.reason == reason
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "bounds"),
+    [
+        # A unit is 2 px in x and 1 px in y; half a unit is a pixel wide and half a pixel high.
+        ("{<35><20><35><60>|<0>}", (69.5, 20, 70.5, 60)),
+        ("{<10><40><30><40>|<0>}", (20, 39.75, 60, 40.25)),
+        ("{<50><50><50><50>|<0>}", (99.5, 49.75, 100.5, 50.25)),
+    ],
+)
+def test_geo_53_a_side_that_rounding_made_0_is_half_a_unit(text, bounds):
+    assert is_line(text, GEOCHAT)
+    assert area_of(parse_box(text, GEOCHAT, 200, 100)).bounds == pytest.approx(bounds)
+
+
+def test_geo_53_only_corners_are_rounded_to_a_line():
+    assert not is_line("{<35><32><0.00><36>|<67>}", FIT_RS)
+    assert not is_line("{<35><32><36><36>|<67>}", GEOCHAT)
 
 
 def test_geo_37_boxes_are_found_in_a_text():

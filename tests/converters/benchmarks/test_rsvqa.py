@@ -103,6 +103,13 @@ def test_geo_50_pairs_equal_the_official_loaders_where_ids_have_gaps(low, tmp_pa
     assert done.reasons() == [("2.tif", "no-question")]
 
 
+def test_geo_50_the_first_of_several_answers_counts(low, tmp_path):
+    edit(low, "LR_split_train_questions.json", "questions", 3, answers_ids=[4, 3])  # "12" and "yes"
+    sample = Converted("rsvqa", low, tmp_path / "out").samples["rsvqa-lr/train/3"]
+    assert sample.turns[1].text == "12"
+    assert (1, sample.question, "12") in official_pairs(low, "LR_split_train")
+
+
 def test_geo_50_types_become_tasks_and_counts_and_areas_stay_raw(low, tmp_path):
     samples = Converted("rsvqa", low, tmp_path / "out").samples
     said = {
@@ -302,10 +309,11 @@ def test_without_any_image_there_is_nothing_to_do(low, tmp_path):
         Converted("rsvqa", low, tmp_path / "out")
 
 
-@pytest.mark.parametrize("name", ["val_fraction", "test_fraction"])
-def test_no_split_can_be_drawn(name):
+@pytest.mark.parametrize("converter", ["rsvqa", "dior-rsvg"])
+@pytest.mark.parametrize(("name", "value"), [("val_fraction", 0.1), ("test_fraction", 0.1), ("split_seed", 1)])
+def test_no_split_can_be_drawn(converter, name, value):
     with pytest.raises(ValidationError, match=name):
-        load_converter("rsvqa").settings_type(**{name: 0.1})
+        load_converter(converter).settings_type(**{name: value})
 
 
 def test_planning_settings_leave_the_names_of_units_as_they_were(low, tmp_path):

@@ -194,6 +194,15 @@ def test_geo_52_a_bad_file_is_rejected_and_the_others_go_on(vrs, tmp_path, conte
     assert len(done.samples) == 10
 
 
+def test_geo_52_a_file_of_json5_says_what_it_is(vrs, tmp_path):
+    path = vrs / "Annotations_val" / "P0003_0002.json"
+    path.write_text(path.read_text().rstrip().removesuffix("}") + ",}")  # read by json5, and no JSON
+    (item,) = Converted("vrsbench", vrs, tmp_path / "out").rejects
+    assert (item["input"], item["reason"]) == ("Annotations_val/P0003_0002.json", "annotation-invalid")
+    assert "JSON5" in item["message"]
+    assert "read it with the Python package json5" in item["action"]
+
+
 def test_geo_52_missing_broken_and_unused_images_are_listed(vrs, tmp_path):
     (vrs / "Images_train" / "00914_0003.png").rename(vrs / "Images_train" / "extra.png")
     path = vrs / "Images_val" / "P0003_0002.png"

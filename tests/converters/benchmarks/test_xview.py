@@ -10,7 +10,7 @@ from domainvl.conversion import convert, load_converter
 from domainvl.converters.benchmarks.tiled import TiledSettings
 from domainvl.converters.benchmarks.xview import CONVERTER
 from domainvl.errors import InputNotFoundError
-from domainvl.schema import Split, read_samples
+from domainvl.schema import Split, Task, read_samples
 
 
 @pytest.fixture
@@ -86,6 +86,18 @@ def test_absent_classes_are_of_all_sixty(write, run):
     samples, _ = run(write([("5.tif", 73, "10,20,40,60")]))
     answers = {sample.answer.text for name, sample in samples.items() if "presence" in name}
     assert answers == {"yes", "no"}  # only Building was annotated here
+
+
+def test_no_area_follows_from_a_box(write, run):
+    samples, _ = run(write([("5.tif", 73, "10,20,40,60"), ("5.tif", 18, "200,0,210,6")]), tasks="area,presence")
+    assert {sample.task for sample in samples.values()} == {Task.PRESENCE}
+
+
+def test_geo_38_all_images_are_of_0_3_m(write, run):
+    # Lam et al., arXiv:1802.07856: the abstract states it for the whole set.
+    samples, _ = run(write([("5.tif", 73, "10,20,40,60")]), prompt_gsd=True)
+    assert samples
+    assert all("0.3 m per pixel" in sample.turns[0].text for sample in samples.values())
 
 
 @pytest.mark.parametrize("missing", ["xView_train.geojson", "train_images"])

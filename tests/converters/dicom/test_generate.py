@@ -57,13 +57,18 @@ def test_every_modality_comes_in_every_encoding(series):
     assert {d.PhotometricInterpretation for d in made if d.Modality in ("CR", "DX")} == {"MONOCHROME1"}
 
 
+def asked_about(samples):
+    """The slices whose findings are known: each is asked whether something is there, or is not."""
+    return {sample.id.rpartition("/")[0] for sample in samples if sample.task is Task.PRESENCE}
+
+
 def test_converted_slices_show_the_findings_where_the_table_says(series, tmp_path, convert_dicom):
     _, samples, rejects = convert_dicom(series, labels=series / "labels.csv")
     assert not rejects
     with (series / "labels.csv").open() as file:
         rows = list(csv.DictReader(file))
     listed = {row["sop_instance_uid"] for row in rows}
-    assert len(listed) == sum(sample.task is Task.COUNTING for sample in samples)
+    assert len(listed) == len(asked_about(samples))
     checked = Counter()
     for sample in samples:
         if sample.task is not Task.GROUNDING:
@@ -119,11 +124,8 @@ def test_answers_are_spread(series, convert_dicom):
 @pytest.mark.parametrize(("limit", "of_four"), [(1, {2}), (2, {1, 3}), (0, set()), (9, {0, 1, 2, 3})])
 def test_headers_are_asked_about_in_the_middle_of_equal_parts(series, convert_dicom, limit, of_four):
     _, samples, _ = convert_dicom(series, labels=series / "labels.csv", header_slices_per_series=limit)
-    asked = {}
-    for sample in samples:
-        if sample.task is Task.COUNTING:  # asked of every slice
-            asked.setdefault(sample.id.rsplit("/", 2)[0], set())
-    length = Counter(sample.id.rsplit("/", 2)[0] for sample in samples if sample.task is Task.COUNTING)
+    length = Counter(name.rpartition("/")[0] for name in asked_about(samples))
+    asked = {name: set() for name in length}
     for sample in samples:
         if sample.task is Task.CLASSIFICATION:
             asked[sample.id.rsplit("/", 2)[0]].add(sample.images[0].source.details["slice_index"])

@@ -143,7 +143,7 @@ def test_geo_01_a_band_that_a_scene_lacks_is_named_and_others_go_on(tmp_path, wr
 def test_a_view_that_does_not_exist_is_named(tmp_path, write_scene, write_table, command):
     path = write_scene(tmp_path / "a.tif", noise((3, 64, 64)))
     code, said = command(path, "--labels", write_table(a="x"), "--view", "rainbow")
-    assert code == ExitCode.NOTHING_DONE
+    assert code == ExitCode.USAGE
     assert "There is no view 'rainbow'" in said and "ndvi" in said
 
 

@@ -9,7 +9,7 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine, from_origin
 from rasterio.warp import transform as transform_coordinates
 
-from domainvl.converters.geotiff.georeference import SceneGrid, StoredPixels, describe_crs, metres_per_degree
+from domainvl.converters.geotiff.georeference import SceneGrid, StoredPixels, describe_crs
 from domainvl.errors import ExitCode, NothingToDoError
 
 
@@ -23,34 +23,116 @@ def grid_of(transform, crs, width_px=100, height_px=80):
     return SceneGrid(width_px, height_px, crs, transform, pixels, Affine.identity())
 
 
+def degrees_at(latitude_deg, side_deg=1e-4, crs="EPSG:4326"):
+    """A grid of 100 x 80 pixels around a latitude."""
+    return grid_of(from_origin(10, latitude_deg + 40 * side_deg, side_deg, side_deg), crs)
+
+
+def metres_at(x, y, crs, side=10.0):
+    """A grid of 100 x 80 pixels around a place on a map."""
+    return grid_of(from_origin(x - 50 * side, y + 40 * side, side, side), crs)
+
+
 def test_geo_38_a_degree_is_as_long_as_tables_say():
     """Lengths of a degree on WGS 84 in metres: National Geospatial-Intelligence Agency, degree length calculator."""
-    wgs84 = CRS.from_epsg(4326)
     for latitude_deg, longitude_m, latitude_m in [(0, 111_319.5, 110_574.3), (45, 78_846.8, 111_132.0)]:
-        assert metres_per_degree(wgs84, latitude_deg) == pytest.approx((longitude_m, latitude_m), abs=0.5)
-    assert metres_per_degree(wgs84, 90)[0] == pytest.approx(0, abs=1e-6)
+        width_m, height_m = degrees_at(latitude_deg).pixel_m()
+        assert (width_m * 1e4, height_m * 1e4) == pytest.approx((longitude_m, latitude_m), abs=0.5)
+    assert degrees_at(90).pixel_m()[0] == pytest.approx(0, abs=1e-6)
 
 
 def test_geo_38_a_degree_on_a_sphere_is_a_360th_of_its_girth():
-    sphere = CRS.from_proj4("+proj=longlat +R=1000000 +no_defs")
-    assert metres_per_degree(sphere, 60) == pytest.approx((math.pi * 1e6 / 180 / 2, math.pi * 1e6 / 180), rel=1e-9)
+    width_m, height_m = degrees_at(60, crs="+proj=longlat +R=1000000 +no_defs").pixel_m()
+    assert (width_m * 1e4, height_m * 1e4) == pytest.approx((math.pi * 1e6 / 180 / 2, math.pi * 1e6 / 180), rel=1e-6)
 
 
 @pytest.mark.parametrize("crs", ["EPSG:9707", "EPSG:4979", "EPSG:4269", "EPSG:4937"])
 def test_geo_38_heights_in_a_crs_do_not_change_its_ellipsoid(crs):
     """Height models have compound or three-dimensional CRSs, of WGS 84 or GRS 1980, which differ by a tenth of a mm."""
-    expected = metres_per_degree(CRS.from_epsg(4326), 50.0)
-    assert metres_per_degree(CRS.from_user_input(crs), 50.0) == pytest.approx(expected, abs=1e-3)
+    assert degrees_at(50.0, crs=crs).pixel_m() == pytest.approx(degrees_at(50.0).pixel_m(), rel=1e-8)
+
+
+def test_geo_38_a_right_angle_has_a_hundred_grads():
+    grid = grid_of(from_origin(0, 50.004, 1e-4, 1e-4), "EPSG:4807")  # NTF (Paris), on the ellipsoid of Clarke 1880
+    assert grid.pixel_m()[1] == pytest.approx(1e-4 * 111_132 * 0.9, rel=1e-3)
 
 
 def test_geo_38_the_gsd_is_in_metres_in_any_unit():
-    # EPSG:2263 is in US survey feet of 1200/3937 m.
-    assert grid_of(from_origin(0, 100, 2, 2), "EPSG:2263").gsd_m() == pytest.approx(2 * 1200 / 3937, rel=1e-9)
-    assert grid_of(from_origin(0, 100, 2, 8), "EPSG:32633").gsd_m() == pytest.approx(4)  # a square of equal area
+    # EPSG:2263 is in US survey feet of 1200/3937 m; the place is in New York.
+    foot_m = 1200 / 3937
+    assert metres_at(985_000, 200_000, "EPSG:2263", 2).pixel_m() == pytest.approx((2 * foot_m, 2 * foot_m), rel=1e-9)
+    oblong = grid_of(from_origin(400_000, 5_600_000, 2, 8), "EPSG:32633")
+    assert oblong.pixel_m() == (2, 8)
+    assert oblong.gsd_m() == 4  # a square of equal area
     # Degrees shrink towards the pole: at 60 degrees one of longitude is about half one of latitude.
-    at_60 = grid_of(from_origin(10, 60.004, 1e-4, 1e-4), "EPSG:4326")
-    assert at_60.gsd_m() == pytest.approx(math.sqrt(55_800 * 111_412) * 1e-4, rel=1e-3)
-    assert at_60.gsd_m((50.0, 0.0)) < at_60.gsd_m((50.0, 80.0))  # the upper side is nearer to the pole
+    assert degrees_at(60).gsd_m() == pytest.approx(math.sqrt(55_800 * 111_412) * 1e-4, rel=1e-3)
+    assert degrees_at(60).gsd_m((50.0, 0.0)) < degrees_at(60).gsd_m(
+        (50.0, 80.0)
+    )  # the upper side is nearer to the pole
+
+
+def test_geo_38_one_side_that_is_wrong_is_enough():
+    """Plate carree (EPSG:4087) is true along meridians, and shows all parallels as long as the equator."""
+    width_m, height_m = metres_at(0, math.radians(60) * 6_378_137, "EPSG:4087").pixel_m()
+    assert width_m == pytest.approx(5.0126, abs=0.002)
+    assert height_m == pytest.approx(10, rel=0.002)
+
+
+@pytest.mark.parametrize("x", [170_000, 500_000, 830_000])
+def test_geo_38_metres_of_utm_are_taken_as_they_are_all_over_its_zone(x):
+    grid = metres_at(x, 100_000, "EPSG:32633")
+    assert (grid.pixel_m(), grid.gsd_m()) == ((10.0, 10.0), 10.0)
+
+
+@pytest.mark.parametrize("side", [0.05, 10.0, 4000.0])
+def test_geo_38_metres_of_web_mercator_are_half_as_long_at_60_degrees(side):
+    """Its y is a ln(tan(45 + phi / 2)), so that a metre of it is cos(phi) on a sphere; the ellipsoid adds some mm.
+
+    By the radii of curvature of the ellipsoid across and along the meridian: nu / a = 1.002520, rho / a = 1.000834.
+    """
+    y = 6_378_137 * math.log(math.tan(math.radians(45 + 60 / 2)))
+    width_m, height_m = metres_at(0, y, "EPSG:3857", side).pixel_m()
+    assert (width_m / side, height_m / side) == pytest.approx((0.501260, 0.500417), rel=1e-5)
+    grid = metres_at(0, y, "EPSG:3857", side)
+    assert grid.gsd_m() / side == pytest.approx(math.sqrt(0.501260 * 0.500417), rel=1e-5)
+    assert metres_at(0, 0, "EPSG:3857").pixel_m() == (10.0, 10.0)
+    if side == 4000:  # nearer to the pole, at its upper edge, a pixel shows less
+        assert grid.gsd_m((50, 0)) < 0.98 * grid.gsd_m()
+
+
+def test_geo_38_metres_of_polar_stereographic_are_too_short_at_the_pole_itself():
+    """True at 71 degrees south, EPSG:3031 has the scale 0.97276901 at the pole, where its scenes often lie."""
+    assert metres_at(0, 0, "EPSG:3031").pixel_m() == pytest.approx((10 / 0.97276901,) * 2, rel=1e-6)
+
+
+def test_geo_38_an_equal_area_projection_has_long_and_narrow_pixels_far_out():
+    """Of the sphere: 1 / cos(c / 2) away from its middle and cos(c / 2) across, at 2 R sin(c / 2) from there."""
+    half_angle = math.asin(2.5e6 / 2 / 6_371_000)
+    grid = metres_at(4_321_000 + 2.5e6, 3_210_000, "EPSG:3035")
+    assert grid.pixel_m() == pytest.approx((10 / math.cos(half_angle), 10 * math.cos(half_angle)), rel=1e-3)
+    assert grid.gsd_m() == pytest.approx(10.0, rel=1e-6)
+
+
+def test_geo_38_a_turned_pixel_has_the_sides_of_one_that_is_not():
+    turned = Affine.translation(400_000, 5_600_000) @ Affine.rotation(30) @ Affine.scale(2, -8)
+    assert grid_of(turned, "EPSG:32633").pixel_m() == pytest.approx((2, 8), rel=1e-12)
+    y = 6_378_137 * math.log(math.tan(math.radians(75)))
+    turned = Affine.translation(0, y) @ Affine.rotation(90) @ Affine.scale(2, -8)
+    assert grid_of(turned, "EPSG:3857").pixel_m() == pytest.approx((2 * 0.500417, 8 * 0.501260), rel=1e-4)
+
+
+def test_geo_38_metres_on_mars_are_those_of_its_projection(real_data):
+    # Equirectangular, true at its standard parallel only; there is no way to degrees on Earth.
+    with rasterio.open(real_data / "remote_sensing/cogeotiff__rio-tiler/tests/fixtures/cog_hirise_mars.tif") as dataset:
+        grid = grid_of(dataset.transform, dataset.crs, dataset.width, dataset.height)
+        assert grid.pixel_m() == pytest.approx(dataset.res, rel=1e-12)
+
+
+def test_geo_38_a_scene_without_a_place_has_no_pixel_size():
+    pixels = StoredPixels(9, 9, None, None)
+    assert SceneGrid(9, 9, None, None, pixels, Affine.identity()).pixel_m() is None
+    local = grid_of(from_origin(0, 0, 1, 1), 'LOCAL_CS["site",UNIT["metre",1]]')
+    assert (local.pixel_m(), local.gsd_m()) == (None, None)
 
 
 def test_geo_38_degrees_of_a_real_scene_are_converted_at_its_latitude(real_data):

@@ -177,7 +177,12 @@ def test_geo_20_an_empty_scene_stays_empty_when_it_is_warped(tmp_path, write_sce
     write_scene(tmp_path / "in" / "empty.tif", np.full((1, 96, 96), -32768, np.int16), nodata=-32768)
     write_scene(tmp_path / "in" / "full.tif", noise((1, 96, 96), "int16"), nodata=-32768)
     done = convert_scenes(
-        tmp_path / "in", labels=write_table(empty="x", full="y"), tile_px=48, crs="EPSG:32632", stretch="fixed:0,4000"
+        tmp_path / "in",
+        labels=write_table(empty="x", full="y"),
+        tile_px=48,
+        crs="EPSG:32632",
+        stretch="fixed:0,4000",
+        min_filled=0.0,
     )
     assert {tile.partition("/")[0] for tile in done.tiles} == {"full"}
     empty = [reject for reject in done.rejects if reject["input"].startswith("empty/")]

@@ -30,9 +30,7 @@ def scenes(tmp_path):
 def test_a_scene_is_described_by_what_its_file_says(tmp_path, write_scene):
     pixels = np.arange(4 * 40 * 60, dtype=np.uint16).reshape(4, 40, 60)
     write_scene(tmp_path / "s2_20200831.tif", pixels, nodata=0, descriptions=("B02", "B03", "B04", "B08"))
-    found = look(
-        tmp_path / "s2_20200831.tif", tile_px=32, stretch="fixed:100,500", val_fraction=0.0, test_fraction=0.0
-    )
+    found = look(tmp_path / "s2_20200831.tif", tile_px=32, stretch="fixed:100,500", val_fraction=0.0, test_fraction=0.0)
     assert dict(zip(COLUMNS, found.rows[0], strict=True)) == {
         "scene": "s2_20200831.tif (2020-08-31)",
         "size px": "60 x 40",
@@ -109,3 +107,11 @@ def test_ignored_objects_are_grey_and_classes_have_colours_of_their_own():
     assert len(set(frames)) == 3
     assert len(set(frames[2])) == 1  # grey
     assert all(len(set(colour)) > 1 for colour in frames[:2])
+
+
+def test_boxes_are_drawn_on_the_date_that_they_describe(tmp_path, write_scene, write_boxes):
+    for name, grey in (("a_20190101", 40), ("a_20200101", 200)):
+        write_scene(tmp_path / "in" / f"{name}.tif", np.full((1, 64, 64), grey, np.uint8))
+    labels = write_boxes(tmp_path / "l.geojson", [("barn", 10, 10, 30, 30)])
+    found = look(tmp_path / "in", labels=labels, label_field="class", tile_px=64, series=True)
+    assert (found.contact_sheet[8 + 380, 8 + 380] == 200).all()

@@ -13,24 +13,20 @@ TILE = Tile(row=1, col=2, x_px=200, y_px=100, width_px=100, height_px=100)
 VALID = np.ones((100, 100), dtype=bool)
 
 
-def placed(polygons, *, repaired=(), ignored=()):
-    """Labels with the ids 0, 1, ...; those of ``repaired`` and ``ignored`` are marked."""
+def placed(polygons, *, names=None, repaired=(), ignored=(), boxes=(), unusable=()):
+    """Labels with the ids 0, 1, ...; those of ``repaired``, ``ignored``, ``boxes`` and ``unusable`` are marked."""
     areas = np.empty(len(polygons), dtype=object)
     areas[:] = polygons
     ids = range(len(polygons))
-    return PlacedLabels(
-        [str(number) for number in ids],
-        ["thing"] * len(polygons),
-        areas,
-        np.array([number in repaired for number in ids], dtype=bool),
-        np.array([number in ignored for number in ids], dtype=bool),
-        [{"height_m": 3.0}] * len(polygons),
-    )
+    marks = [np.array([number in marked for number in ids], bool) for marked in (repaired, ignored, boxes, unusable)]
+    attributes = [{"height_m": 3.0}] * len(polygons)
+    return PlacedLabels([str(number) for number in ids], names or ["thing"] * len(polygons), areas, *marks, attributes)
 
 
-def cut(polygons, *, valid=VALID, tile=TILE, repaired=(), ignored=(), **settings):
-    index = LabelIndex(placed(polygons, repaired=repaired, ignored=ignored), [tile])
-    return index.objects_in(tile, valid, settings=CutSettings(**settings))
+def cut(polygons, *, valid=VALID, tile=TILE, classes=("thing",), **marks):
+    given = {name: marks.pop(name) for name in ("names", "repaired", "ignored", "boxes", "unusable") if name in marks}
+    index = LabelIndex(placed(polygons, **given), [tile], classes=classes)
+    return index.objects_in(tile, valid, settings=CutSettings(**marks))
 
 
 def polygon(*corners):
@@ -114,6 +110,7 @@ def test_geo_34_slivers_are_dropped_and_counted():
     seen = cut([strip, thin, box(10, 50, 10.4, 70), box(99.4, 40, 119.4, 60)])
     assert [thing.box_px for thing in seen.objects] == [(99.4, 40, 100, 60)]
     assert seen.dropped == {"sliver": 1, "too-small": 2}
+    assert [thing.label for thing in cut([strip]).elsewhere] == []  # it may lie beside the tile
     assert cut([strip], min_px=0.1).objects[0].box_px == (99.6, 40, 100, 60)
 
 
@@ -271,4 +268,49 @@ def test_what_has_holes_is_named_because_its_polygons_leave_them_out():
     hole_outside = shapely.Polygon(corners, holes=[[(310, 115), (320, 115), (320, 125), (310, 125)]])
     seen = cut([WITH_HOLE, hole_outside], min_visible=0)
     assert [thing.id for thing in seen.objects] == ["0", "1"]
-    assert seen.holed == {"0"}
+    assert seen.without_area == {"0"}
+
+
+def test_geo_35_what_is_small_is_no_object_but_its_class_is_there():
+    """A whole object, and a rest of half a pixel or more, can be seen: their class must not be denied."""
+    whole, rest, sliver = box(10, 10, 13, 13), box(97, 50, 120, 60), box(99.7, 80, 120, 90)
+    seen = cut([whole, rest, sliver], names=["car", "bus", "van"], min_px=8, classes=("car", "bus", "van"))
+    assert seen.objects == []
+    assert [(thing.label, thing.ignore) for thing in seen.elsewhere] == [("car", True), ("bus", True)]
+    assert seen.dropped == {"too-small": 2, "sliver": 1}
+    assert seen.ignored_areas == []
+
+
+def test_geo_35_what_is_unusable_silences_its_class_and_is_no_object():
+    point, clear = box(10, 10, 11, 11), box(40, 40, 50, 50)
+    seen = cut([point, clear], names=["tree", "shed"], unusable={0}, min_px=5, classes=("shed", "tree"))
+    assert [thing.label for thing in seen.objects] == ["shed"]
+    assert [(thing.label, thing.ignore) for thing in seen.elsewhere] == [("tree", True)]
+    assert seen.dropped == {}
+
+
+def test_geo_35_what_has_no_class_may_be_of_any():
+    seen = cut([box(10, 10, 20, 20)], names=["unknown class"], unusable={0}, classes=("shed", "tree"))
+    assert seen.objects == []
+    assert [(thing.label, thing.ignore) for thing in seen.elsewhere] == [
+        ("unknown class", True),
+        ("shed", True),
+        ("tree", True),
+    ]
+    named_so = cut([box(10, 10, 20, 20)], names=["unknown class"], classes=("shed", "unknown class"))
+    assert ([thing.label for thing in named_so.objects], named_so.elsewhere) == (["unknown class"], [])
+
+
+def test_labels_are_counted_by_tile_without_the_unusable_ones():
+    index = LabelIndex(placed([box(1, 1, 9, 9), box(20, 20, 30, 30)], unusable={1}), [TILE])
+    assert index.label_count(TILE) == 1
+
+
+def test_geo_37_an_upright_box_is_no_outline():
+    upright, outline = box(10, 10, 30, 20), box(40, 10, 60, 20)
+    turned = shapely.affinity.rotate(box(40, 45, 60, 55), 30)
+    seen = cut([upright, outline, turned, box(90, 50, 130, 60)], boxes={0, 2, 3}, min_visible=0)
+    rings = {thing.id: thing.polygons_px for thing in seen.objects}
+    assert (rings["0"], rings["3"]) == (None, None)
+    assert len(rings["1"][0]) == len(rings["2"][0]) == 4
+    assert seen.without_area == {"0", "2", "3"}

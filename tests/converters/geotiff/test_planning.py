@@ -256,3 +256,49 @@ def test_a_plan_names_its_files_by_their_place_below_the_input(folder, table):
     (unit,) = plan(folder, labels=table("a,x")).units
     assert str(folder) not in unit.scenes[0].product.path
     assert unit.files()[0] == folder / "a.TIFF"
+
+
+def test_a_series_without_a_scene_of_the_label_date_is_rejected_with_the_dates_that_there_are(
+    dates, tmp_path, write_boxes
+):
+    labels = write_boxes(tmp_path / "l.geojson", [("oak", 1, 1, 9, 9)])
+    found = plan(dates, labels=labels, label_field="class", series=True, label_date="2012")
+    # The scene far away is of that date: it alone is described, whether labels meet it is seen later.
+    assert [site.name for site in found.units] == ["far_20120101"]
+    (reject,) = [reject for reject in found.rejects if reject.reason == "no-labelled-date"]
+    assert reject.input == "z_20100501.tif"
+    assert reject.severity == "failed"
+    assert "2010-05-01, 2015-05-01, 2020-05-01" in reject.message
+
+
+def test_geo_40_a_date_that_may_lie_on_both_sides_of_a_bound_is_rejected(tmp_path, write_scene, table):
+    for name in ("a_2020-01", "b_2020-06", "c_2021-01"):
+        write_scene(tmp_path / "in" / f"{name}.tif", np.ones((1, 8, 8), np.uint8))
+    labels = table("a_2020-01,x", "b_2020-06,x", "c_2021-01,x")
+    found = plan(tmp_path / "in", labels=labels, split_by="date", test_from="2020-06-15")
+    assert {unit.uri: unit.rule.split for unit in found.units} == {
+        "a_2020-01.tif": Split.TRAIN,
+        "c_2021-01.tif": Split.TEST,
+    }
+    assert [(reject.input, reject.reason) for reject in found.rejects] == [("b_2020-06.tif", "vague-date")]
+
+
+@pytest.mark.parametrize("place", ["classes.tif", "labels/a.tif"])
+def test_rasters_of_classes_among_the_scenes_are_no_scenes(tmp_path, write_scene, place):
+    write_scene(tmp_path / "in" / "a.tif", np.ones((1, 8, 8), np.uint8))
+    write_scene(tmp_path / "in" / place, np.ones((1, 8, 8), np.uint8))
+    names = tmp_path / "names.csv"
+    names.write_text("value,name\n1,forest\n")
+    labels = tmp_path / "in" / place if place == "classes.tif" else tmp_path / "in" / "labels"
+    found = plan(tmp_path / "in", labels=labels, class_names=names)
+    assert [unit.uri for unit in found.units] == ["a.tif"]
+    assert [(reject.input, reject.reason, reject.severity) for reject in found.rejects] == [
+        (place, "label-file", "skipped")
+    ]
+
+
+def test_labels_in_a_folder_with_the_scenes_do_not_hide_them(tmp_path, write_scene, write_boxes):
+    write_scene(tmp_path / "in" / "a.tif", np.ones((1, 8, 8), np.uint8))
+    write_boxes(tmp_path / "in" / "a.geojson", [("oak", 1, 1, 5, 5)])
+    found = plan(tmp_path / "in", labels=tmp_path / "in", label_field="class")
+    assert [unit.uri for unit in found.units] == ["a.tif"]

@@ -123,6 +123,108 @@ def test_geo_05_nan_can_be_named_as_nodata(tmp_path, write_scene):
     assert mask_of(path, nodata=NodataRule(float("nan"))).tolist() == [[False, True]]
 
 
+GRIDS = pytest.mark.parametrize("grid", [{}, {"crs": "EPSG:32632"}], ids=["stored", "warped"])
+
+
+def in_the_middle(valid, column_share):
+    """Whether the pixel at half the height of a scene is valid."""
+    return bool(valid[valid.shape[0] // 2, int(column_share * valid.shape[1])])
+
+
+@GRIDS
+@pytest.mark.parametrize("photometric", ["RGB", "MINISBLACK"])
+def test_geo_05_black_land_is_missing_whatever_a_band_sees_that_is_not_read(tmp_path, write_scene, grid, photometric):
+    """The right half is 0 in red, green and blue, and seen by the near infrared."""
+    pixels = np.full((4, 60, 60), 90, np.uint8)
+    pixels[:3, :, 30:] = 0
+    path = write_scene(tmp_path / "a.tif", pixels, nodata=0, photometric=photometric)
+    for rule in (None, NodataRule(0.0)):  # the file's word and the user's give one mask
+        _, of_three = read(path, bands=(1, 2, 3), nodata=rule, **grid)
+        assert (in_the_middle(of_three, 0.25), in_the_middle(of_three, 0.75)) == (True, False)
+        _, of_four = read(path, bands=(1, 2, 3, 4), nodata=rule, **grid)
+        assert in_the_middle(of_four, 0.25) and in_the_middle(of_four, 0.75)
+
+
+@GRIDS
+def test_geo_05_each_band_has_its_own_nodata_value(tmp_path, write_scene, grid):
+    """Red is missing where it is 0, green where it is 255; four stripes show all pairs."""
+    for name, stripes, nodata in (("red", (0, 0, 255, 255), 0), ("green", (0, 255, 0, 255), 255)):
+        row = np.repeat(np.array(stripes, np.uint8), 20)
+        write_scene(tmp_path / f"{name}.tif", np.broadcast_to(row, (1, 80, 80)), nodata=nodata)
+    bands = "".join(
+        f"""<VRTRasterBand dataType="Byte" band="{number}"><NoDataValue>{nodata}</NoDataValue><SimpleSource>
+        <SourceFilename relativeToVRT="1">{name}.tif</SourceFilename></SimpleSource></VRTRasterBand>"""
+        for number, (name, nodata) in enumerate((("red", 0), ("green", 255)), start=1)
+    )
+    (tmp_path / "a.vrt").write_text(
+        f"""<VRTDataset rasterXSize="80" rasterYSize="80"><SRS>EPSG:32633</SRS>
+        <GeoTransform>400000, 10, 0, 5600000, 0, -10</GeoTransform>{bands}</VRTDataset>"""
+    )
+    for numbers, expected in (
+        ((1, 2), [True, False, True, True]),
+        ((1,), [False, False, True, True]),
+        ((2,), [True, False, True, False]),
+    ):
+        _, valid = read(tmp_path / "a.vrt", bands=numbers, **grid)
+        assert [in_the_middle(valid, share) for share in (0.125, 0.375, 0.625, 0.875)] == expected
+
+
+@GRIDS
+def test_geo_05_of_the_files_bands_only_those_that_are_asked_for_are_decoded(tmp_path, write_scene, grid):
+    pixels = np.random.default_rng(3).integers(1, 200, (4, 64, 64)).astype(np.uint8)
+    options = {
+        "nodata": 0,
+        "photometric": "RGB",
+        "interleave": "band",
+        "compress": "deflate",
+        "tiled": True,
+        "blockxsize": 64,
+    }
+    path = write_scene(tmp_path / "a.tif", pixels, **options, blockysize=64)
+    content = bytearray(path.read_bytes())
+    with rasterio.open(path) as dataset:
+        places = [dataset.get_tag_item(f"BLOCK_{what}_0_0", "TIFF", bidx=4) for what in ("OFFSET", "SIZE")]
+    start, size = map(int, places)
+    content[start : start + size] = b"\xff" * size
+    path.write_bytes(content)
+    planes, valid = read(path, bands=(1, 2, 3), **grid)
+    assert in_the_middle(valid, 0.5) and len(planes) == 3
+    with pytest.raises(ItemError, match="a block of it is damaged"):
+        read(path, bands=(4,), **grid)
+
+
+@GRIDS
+def test_geo_05_alpha_wins_over_the_nodata_value_of_the_same_file(tmp_path, write_scene, grid):
+    pixels = np.full((4, 60, 60), 255, np.uint8)
+    pixels[:3, :, :30] = 0
+    pixels[3, :, 45:] = 0
+    path = write_scene(tmp_path / "a.tif", pixels, photometric="RGB", alpha="yes", nodata=0)
+    _, valid = read(path, bands=(1, 2, 3), **grid)
+    assert [in_the_middle(valid, share) for share in (0.25, 0.6, 0.9)] == [True, True, False]
+
+
+@GRIDS
+def test_geo_05_a_mask_file_wins_over_alpha(tmp_path, write_scene, grid):
+    pixels = np.full((4, 60, 60), 200, np.uint8)
+    pixels[3, :, 45:] = 0
+    path = write_scene(tmp_path / "a.tif", pixels, photometric="RGB", alpha="yes")
+    mask = np.full((60, 60), 255, np.uint8)
+    mask[:, :30] = 0
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(path, "r+") as dataset:
+        dataset.write_mask(mask)
+    _, valid = read(path, bands=(1, 2, 3), **grid)
+    assert [in_the_middle(valid, share) for share in (0.25, 0.6, 0.9)] == [False, True, True]
+
+
+@GRIDS
+def test_bands_come_in_the_order_in_which_they_are_asked_for(tmp_path, write_scene, grid):
+    pixels = np.arange(1, 5, dtype=np.uint16)[:, np.newaxis, np.newaxis] * np.full((1, 60, 60), 100, np.uint16)
+    path = write_scene(tmp_path / "a.tif", pixels, nodata=0)
+    planes, _ = read(path, bands=(4, 1, 3), **grid)
+    middle = planes.shape[1] // 2
+    assert planes[:, middle, middle].tolist() == [400, 100, 300]
+
+
 def test_the_mask_of_a_window_is_that_part_of_the_whole(real_data):
     path = real_data / "remote_sensing" / FIXTURES / "my-bucket/pix4d/pix4d_alpha_nodata.tif"
     pixels, valid = read(path)
@@ -253,6 +355,40 @@ def test_a_damaged_block_is_an_error_that_names_window_and_file_without_its_fold
     assert error.value.reason == "scene-read"
     assert "Fetch the file again" in error.value.action
     assert str(tmp_path) not in str(error.value)
+
+
+def message_of(folder, *, crs=None):
+    """Fail to read a virtual raster of a damaged file, in a folder of any name; its product is that of a data set."""
+    (found,) = find_products(folder / "view.vrt").products
+    product = found.below(folder)
+    with open_product(product) as opened:
+        grid = plan_grid(opened.stored_pixels(product.path), GridRequest(crs=crs), uri=product.uri)
+        reader = opened.reader(grid, nodata=None, resampling=None)
+        with pytest.raises(ItemError) as error:
+            reader.read(bands_of(opened, scaling=True), Window(0, 0, grid.width_px, grid.height_px))
+    return str(error.value)
+
+
+@GRIDS
+def test_geo_05_what_gdal_says_of_a_damaged_file_does_not_depend_on_the_folder(tmp_path, write_scene, grid):
+    messages = []
+    for name in ("one", "another folder"):
+        folder = tmp_path / name
+        path = write_scene(folder / "sub/a.tif", np.ones((1, 64, 64), np.uint8), compress="deflate")
+        with rasterio.open(path) as dataset:
+            start = int(dataset.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1))
+        content = path.read_bytes()
+        path.write_bytes(content[:start] + b"\xff" * (len(content) - start))
+        (folder / "view.vrt").write_text(
+            """<VRTDataset rasterXSize="64" rasterYSize="64"><SRS>EPSG:32633</SRS>
+            <GeoTransform>400000, 10, 0, 5600000, 0, -10</GeoTransform><VRTRasterBand dataType="Byte" band="1">
+            <SimpleSource><SourceFilename relativeToVRT="1">sub/a.tif</SourceFilename></SimpleSource></VRTRasterBand>
+            </VRTDataset>"""
+        )
+        messages.append(message_of(folder, **grid))
+    assert "a block of it is damaged" in messages[0]
+    assert messages[0] == messages[1]
+    assert str(tmp_path) not in messages[0]
 
 
 def test_a_file_that_is_no_raster_is_an_error(tmp_path):

@@ -111,7 +111,7 @@ def test_geo_36_the_map_to_thousandths_and_back_is_the_same_place(grid, polygon_
     """The inverse of the 0-1000 box lies within half a thousandth of the tile's side, on the ground too."""
     tile = Tile(row=0, col=0, x_px=x_px, y_px=y_px, width_px=SIDE_PX - 200, height_px=SIDE_PX - 200)
     areas = np.array([place_geometries(np.array([grid_polygon(grid, polygon_px)]), grid.crs, grid).areas_px[0]])
-    labels = PlacedLabels(["0"], ["thing"], areas, np.zeros(1, bool), np.zeros(1, bool), [{}])
+    labels = PlacedLabels(["0"], ["thing"], areas, *np.zeros((4, 1), bool), [{}])
     valid = np.ones((tile.height_px, tile.width_px), dtype=bool)
     objects = LabelIndex(labels, [tile]).objects_in(tile, valid, settings=CutSettings(min_px=0)).objects
     frame = shapely.box(x_px, y_px, x_px + tile.width_px, y_px + tile.height_px)

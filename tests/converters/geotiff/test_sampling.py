@@ -102,6 +102,20 @@ def test_damaged_blocks_are_left_out_and_counted():
     assert sample.method.endswith("; 1 damaged blocks left out")
 
 
+def test_what_is_no_damage_ends_the_search_at_once():
+    """A band without georeference cannot be brought to the grid, whichever block is asked for."""
+    reader = Gradient(1024, 1024)
+
+    def refuse(bands, window):
+        reader.windows.append(window)
+        raise ItemError("Cannot bring a band to the grid", reason="no-crs")
+
+    reader.read = refuse
+    with pytest.raises(ItemError) as error:
+        sample_bands(reader, [BAND], (64, 64), uri="a.tif")
+    assert (error.value.reason, len(reader.windows)) == ("no-crs", 1)
+
+
 @pytest.mark.parametrize(
     ("settings", "reason", "rule"),
     [

@@ -173,6 +173,18 @@ def test_geo_17_another_planet_has_no_way_to_earth(real_data):
     with pytest.raises(ItemError, match="there is no way from its CRS to EPSG:32633") as error:
         plan_file(path, crs="EPSG:32633")
     assert error.value.reason == "crs"
+    assert "Cannot find coordinate operations" in str(error.value)
+    assert len(str(error.value)) < 300  # PROJ describes both CRSs on a page
+
+
+def test_geo_17_a_scene_with_rational_polynomials_only_says_how_to_warp_it(real_data):
+    path = real_data / "remote_sensing/rasterio__rasterio/tests/data/RGB.byte.rpc.vrt"
+    assert plan_file(path).stored.has_rpcs
+    with pytest.raises(ItemError, match=r"rational polynomials \(RPCs\).*gdalwarp -rpc") as error:
+        plan_file(path, crs="EPSG:32618")
+    assert error.value.reason == "no-crs"
+    assert not plan_file(path.with_name("RGB.byte.gcp.vrt")).stored.has_rpcs
+    assert not plan_file(path.with_name("RGB.byte.tif")).stored.has_rpcs
 
 
 def test_a_rotated_scene_is_warped_with_its_own_area_of_a_pixel():

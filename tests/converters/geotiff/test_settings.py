@@ -22,6 +22,12 @@ from domainvl.errors import InputNotFoundError, UsageError
         ({"stretch": "fixed:1"}, "got 'fixed:1'"),
         ({"nodata": "black"}, "got 'black'"),
         ({"tasks": "guess"}, "got 'guess'"),
+        ({"view": ["ndiv"]}, "'ndiv': known are true-colour.*ndvi.*hillshade"),
+        ({"crs": "EPSG:99999"}, "--crs.*got 'EPSG:99999'"),
+        ({"crs": "EPSG:4326", "gsd_m": 10.0}, "EPSG:4326 has degrees"),
+        ({"split_by": "date", "val_from": "2021", "test_from": "2020"}, "--val-from must be before --test-from 2020"),
+        ({"phrasing_seed": 3}, "--phrasing-seed is for --phrasing varied"),
+        ({"sar_values": "db", "view": ["ndvi"]}, "--sar-values db is for --view sar-db"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(settings, rule):

@@ -11,15 +11,14 @@ from shapely import STRtree
 from domainvl.converters.geotiff.georeference import SceneGrid, StoredPixels
 from domainvl.converters.geotiff.grid import plan_tiles
 from domainvl.converters.geotiff.headers import footprint
+from domainvl.converters.geotiff.split_areas import read_split_areas
+from domainvl.converters.geotiff.split_scenes import group_scenes, taken_ground
 from domainvl.converters.geotiff.splitting import (
     Blocks,
     NoSplitError,
     SplitArea,
     SplitRule,
     Splitter,
-    group_scenes,
-    read_split_areas,
-    taken_ground,
 )
 from domainvl.errors import ItemError, UsageError
 from domainvl.schema import Split, SplitFractions, assign_split
@@ -334,3 +333,22 @@ def test_a_file_of_areas_that_cannot_be_read_is_refused(tmp_path):
     (tmp_path / "a.gpkg").write_bytes(b"no package")
     with pytest.raises(UsageError, match=r"--split-areas in .*a\.gpkg"):
         read_split_areas(tmp_path / "a.gpkg")
+
+
+def test_geo_40_areas_that_share_a_border_are_apart_in_any_crs(tmp_path):
+    """Of different size, both are divided in their own way before they are brought to degrees."""
+    import pyogrio
+
+    def write(name, *outlines):
+        path = tmp_path / name
+        fields = [np.array(["train", "test"], dtype=object)]
+        options = {"driver": "GPKG", "crs": "EPSG:32633", "geometry_type": "Polygon"}
+        pyogrio.raw.write(path, shapely.to_wkb(list(outlines)), fields, ["split"], **options)
+        return path
+
+    west = shapely.box(400_000, 5_590_000, 403_000, 5_600_000)
+    east = shapely.box(403_000, 5_590_000, 410_000, 5_600_000)
+    areas = read_split_areas(write("areas.gpkg", west, east))
+    assert [area.split for area in areas] == [Split.TRAIN, Split.TEST]
+    with pytest.raises(UsageError, match="overlap"):
+        read_split_areas(write("over.gpkg", west.buffer(5), east))

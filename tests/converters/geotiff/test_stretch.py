@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from domainvl.converters.geotiff.settings import StretchMode
-from domainvl.converters.geotiff.stretch import Stretch, choose_mode, find_limits
+from domainvl.converters.geotiff.stretch import Stretch, check_types, choose_mode, find_limits
 from domainvl.errors import ItemError
 
 FLOAT, UINT8, UINT16, INT16 = (np.dtype(name) for name in ("float32", "uint8", "uint16", "int16"))
@@ -86,5 +86,5 @@ def test_a_method_that_does_not_suit_the_type_is_refused(dtype, kind):
 
 def test_complex_pixels_are_refused():
     with pytest.raises(ItemError, match="complex64") as error:
-        choose_mode(None, [np.dtype("complex64")], uri="slc.tif")
+        check_types([np.dtype("uint8"), np.dtype("complex64")], uri="slc.tif")
     assert error.value.reason == "pixel-type"

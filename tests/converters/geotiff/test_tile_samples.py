@@ -10,6 +10,7 @@ from rasterio.warp import transform as transform_coordinates
 from rasterio.windows import Window
 
 from domainvl.errors import ExitCode, NothingToDoError
+from domainvl.schema import Task
 
 
 def noise(shape, dtype="uint16", seed=0):
@@ -211,3 +212,111 @@ def test_the_manifest_says_what_a_recipe_needs_to_apply_again(tmp_path, write_sc
         nir = dataset.read(4, window=Window(0, 0, 32, 32)).astype(float)
     low, high = colour["channels"][0]["limits"]
     assert (done.pixels("a_20210304/r0c0")[..., 0] == np.rint(np.clip((nir - low) / (high - low), 0, 1) * 255)).all()
+
+
+def test_geo_06_a_tile_that_is_mostly_padding_is_left_out_and_counted(
+    tmp_path, write_scene, write_table, convert_scenes
+):
+    # 65 columns: the second tile has one of them. 40 rows are less than a tile: that padding is not held against it.
+    scene = write_scene(tmp_path / "a.tif", noise((1, 40, 65)))
+    found = convert_scenes(scene, labels=write_table(a="x"), tile_px=64)
+    assert set(found.tiles) == {"a/r0c0"}
+    (reject,) = found.rejects
+    assert (reject["input"], reject["reason"], reject["severity"]) == ("a/r0c1", "min-filled", "skipped")
+    assert "0.016" in reject["message"]  # 1 of 64 columns
+    kept = convert_scenes(scene, out="kept", labels=write_table(a="x"), tile_px=64, min_filled=0.01)
+    assert set(kept.tiles) == {"a/r0c0", "a/r0c1"}
+
+
+@pytest.fixture
+def classes(tmp_path):
+    path = tmp_path / "names.csv"
+    path.write_text("value,name\n1,forest\n2,water\n")
+    return path
+
+
+def cover_of(found, tile):
+    """Share of the image and hectares that are asked about, by class."""
+    asked = {}
+    for key, sample in found.questions(tile).items():
+        if sample.task is Task.AREA:
+            asked[key.rpartition("-")[2]] = (sample.answer.value, sample.answer.unit)
+    return asked
+
+
+def test_areas_of_a_raster_of_classes_are_those_of_the_image(tmp_path, write_scene, classes, convert_scenes):
+    # 64 x 48 px of 10 m in a tile of 64: a quarter is padding. Forest has 32 columns of 48 rows: 1,536 of 4,096 px.
+    scene = write_scene(tmp_path / "a.tif", noise((1, 48, 64)))
+    cover = np.full((1, 48, 64), 2, np.uint8)
+    cover[:, :, :32] = 1
+    raster = write_scene(tmp_path / "labels" / "a.tif", cover, nodata=0)
+    found = convert_scenes(scene, labels=raster.parent, class_names=classes, tile_px=64)
+    asked = cover_of(found, "a/r0c0")
+    # Whichever class is drawn: both cover as much.
+    assert asked["share"] == (pytest.approx(37.5), "%")
+    assert asked["ground"] == (pytest.approx(15.36), "ha")
+
+
+def test_areas_are_not_extrapolated_over_what_nobody_classified(tmp_path, write_scene, classes, convert_scenes):
+    scene = write_scene(tmp_path / "a.tif", noise((1, 64, 128)))
+    cover = np.full((1, 64, 128), 2, np.uint8)
+    cover[:, :, :40] = 1
+    cover[:, :10, 64:] = 0  # 640 of the 4,096 px of the second tile
+    raster = write_scene(tmp_path / "labels" / "a.tif", cover, nodata=0)
+    found = convert_scenes(scene, labels=raster.parent, class_names=classes, tile_px=64)
+    assert set(found.tiles) == {"a/r0c0"}
+    (reject,) = found.rejects
+    assert (reject["input"], reject["reason"]) == ("a/r0c1", "unknown-class")
+    assert "0.844" in reject["message"]
+
+
+def test_a_class_is_not_denied_where_a_pixel_is_unknown(tmp_path, write_scene, classes, convert_scenes):
+    scene = write_scene(tmp_path / "a.tif", noise((1, 64, 128)))
+    cover = np.full((1, 64, 128), 2, np.uint8)
+    cover[:, 5, 5] = 0
+    raster = write_scene(tmp_path / "labels" / "a.tif", cover, nodata=0)
+    found = convert_scenes(scene, labels=raster.parent, class_names=classes, tile_px=64)
+    asked = {tile: {sample.task for sample in found.questions(tile).values()} for tile in ("a/r0c0", "a/r0c1")}
+    assert Task.PRESENCE not in asked["a/r0c0"]
+    assert Task.PRESENCE in asked["a/r0c1"]
+
+
+def test_pixels_without_a_map_have_the_size_that_metadata_states(tmp_path, write_scene, write_table):
+    from dataclasses import replace
+
+    from domainvl.conversion import UnitResult
+    from domainvl.converters.geotiff import CONVERTER, GeotiffSettings
+    from domainvl.schema import ImageStore, Provenance
+
+    scene = write_scene(tmp_path / "a.tif", noise((1, 64, 64)), crs=None, transform=None)
+    settings = GeotiffSettings(labels=write_table(a="x"), tile_px=64, prompt_gsd=True)
+    (site,) = CONVERTER.plan(scene, settings).units
+    product = replace(site.scenes[0].product, gsd_m=0.25)
+    site = replace(site, scenes=(replace(site.scenes[0], product=product),))
+    (band,) = CONVERTER.divide(site, settings).units
+    provenance = Provenance(converter="geotiff", version="1", settings_sha256="0", wording="w")
+    result = CONVERTER.convert(band, settings, ImageStore(tmp_path / "out"), provenance)
+    assert isinstance(result, UnitResult)
+    assert "0.25 m per pixel" in result.samples[0].turns[0].text
+    assert result.samples[0].images[0].source.details["gsd_m"] == 0.25
+
+
+def test_a_band_carries_the_labels_that_it_shows_and_gives_the_same(tmp_path, write_scene, convert_scenes, monkeypatch):
+    """Boxes in pixels travel in the units of work: each band has only its own, and whole ones."""
+    from domainvl.converters.geotiff import CONVERTER, GeotiffSettings
+
+    scene = write_scene(tmp_path / "a.tif", noise((1, 256, 64)))
+    boxes = tmp_path / "boxes.csv"
+    rows = [(5, 10, 20, 30), (30, 50, 60, 80), (10, 200, 40, 230), (8, 60, 20, 140)]
+    lines = [",".join(map(str, ("a.tif", *row, "barn"))) for row in rows]
+    boxes.write_text("image_path,xmin,ymin,xmax,ymax,label\n" + "\n".join(lines) + "\n")
+    settings = {"labels": boxes, "tile_px": 64, "overlap_px": 16, "assign": "best"}
+    whole = convert_scenes(scene, out="whole", **settings)
+    monkeypatch.setattr("domainvl.converters.geotiff.scene._TILES_A_BAND", 1)
+    in_bands = convert_scenes(scene, out="bands", **settings)
+    assert in_bands.samples == whole.samples and len(whole.samples) > 0
+    (site,) = CONVERTER.plan(scene, GeotiffSettings(**settings)).units
+    units = CONVERTER.divide(site, GeotiffSettings(**settings)).units
+    carried = [len(unit.site.scenes[0].truth.labels.objects) for unit in units]
+    # Rows 0 to 64, 48 to 112, 96 to 160, 144 to 208, 192 to 256; boxes end before the row of their lower edge.
+    assert carried == [3, 2, 1, 1, 1]

@@ -10,12 +10,13 @@ from rasterio.enums import ColorInterp
 
 from domainvl.cli.main import main
 from domainvl.converters.geotiff import GeotiffSettings
+from domainvl.converters.geotiff.drawing import Ground, render
 from domainvl.converters.geotiff.looks import choose_views
 from domainvl.converters.geotiff.parsing import ViewRequest
 from domainvl.converters.geotiff.products import Band, find_products
 from domainvl.converters.geotiff.reading import open_product
 from domainvl.converters.geotiff.stretch import Stretch
-from domainvl.converters.geotiff.views import BandChooser, Channel, Ground, View, choose_view, render
+from domainvl.converters.geotiff.views import BandChooser, Channel, View, choose_view
 from domainvl.errors import ExitCode, ItemError
 
 GROUND = Ground((2.0, 3.0), "power")
@@ -110,11 +111,21 @@ def test_a_file_of_alpha_alone_shows_nothing(tmp_path):
         chooser.default(palette=False)
 
 
-def test_an_unknown_view_names_the_known_ones():
-    chooser = BandChooser([Band("1", None, "a.tif", 1)], uri="a.tif")
-    with pytest.raises(ItemError, match=r"'rainbow': known are true-colour.*ndvi.*hillshade") as error:
-        choose_view(ViewRequest("rainbow"), chooser, palette_band=None)
-    assert error.value.reason == "unknown-view"
+def test_geo_08_sar_is_shown_in_decibels_where_nothing_is_said():
+    assert BandChooser(bands_with("vv", "vh"), uri="a.tif").default(palette=False).name == "sar-db"
+    (channel,) = BandChooser(bands_with("vv"), uri="a.tif").default(palette=False).channels
+    assert channel.kind == "decibel"
+
+
+def test_geo_01_a_band_whose_file_is_missing_is_not_replaced_by_another():
+    missing = [("SR_B4", "red", "LC08_SR_B4.TIF")]
+    chooser = BandChooser(bands_with("coastal", "blue", "green", "nir"), missing=missing, uri="LC08")
+    for look in (lambda: chooser.default(palette=False), lambda: chooser.find("sr_b4"), lambda: chooser.find("red")):
+        with pytest.raises(ItemError, match=r"LC08_SR_B4\.TIF, which is not there") as error:
+            look()
+        assert error.value.reason == "missing-file"
+    # What is not missing can be shown all the same.
+    assert chooser.find("nir").number == 4
 
 
 def colour_planes(path, write_scene, **options):
@@ -176,11 +187,10 @@ def test_geo_08_amplitudes_count_twice_and_decibels_as_they_are():
 @pytest.mark.parametrize(("like", "cross"), [("vv", "vh"), ("hh", "hv")])
 def test_geo_08_two_polarisations_and_their_ratio_are_red_green_blue(like, cross):
     like_power, cross_power = np.array([[1e-1, 1e-1]]), np.array([[1e-2, 0.0]])
-    for name in ("sar-db", "sar"):
-        pixels, shown = draw(name, [cross_power, like_power], cross, like)
-        # -10 dB and -20 dB in -25..0, their difference of 10 dB in 0..25; nothing where one is not known
-        assert pixels.tolist() == [[[153, 51, 102], [128, 128, 128]]]
-        assert shown.tolist() == [[True, False]]
+    pixels, shown = draw("sar-db", [cross_power, like_power], cross, like)
+    # -10 dB and -20 dB in -25..0, their difference of 10 dB in 0..25; nothing where one is not known
+    assert pixels.tolist() == [[[153, 51, 102], [128, 128, 128]]]
+    assert shown.tolist() == [[True, False]]
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,8 @@ def test_counts_by_class_largest_first():
     ids=["ignored", "too many to count", "equally many by name"],
 )
 def test_what_is_not_certain_is_not_said(objects, text):
-    assert captions(objects, max_count=4, few=0)["caption"].answer.text == text
+    # Without the size of the image nothing is said of where things are.
+    assert captions(objects, max_count=4, size_px=None)["caption"].answer.text == text
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,26 @@ def test_few_objects_are_placed_and_measured_from_top_to_bottom():
         "An instance of bridge is in the upper left of the image; its box measures 10 m by 5 m. "
         "An instance of ship is in the lower right of the image; its box measures 10 m by 25 m."
     )
-    assert captions(objects, gsd_m=0.5, few=1)["caption"].answer.text == caption.split(". ")[0] + "."
+
+
+@pytest.mark.parametrize(("count", "placed"), [(1, 1), (3, 3), (4, 0)])
+def test_at_most_three_are_few(count, placed):
+    objects = [thing(str(n), "ship", (10 * n, 0, 10 * n + 5, 5)) for n in range(count)]
+
+    caption = captions(objects)["caption"].answer.text
+
+    assert caption.count("An instance of ship is in the upper left of the image.") == placed
+
+
+def test_geo_38_the_image_is_called_as_in_the_question():
+    objects = [thing("1", "ship", (0, 0, 20, 20), truncated=True)]
+
+    caption = captions(objects, image=0, place="in the image of 2018")["image1-caption"].answer.text
+
+    assert caption == (
+        "There is 1 instance of ship in the image of 2018. An instance of ship is in the upper left of the image of "
+        "2018; its box covers 2% of the image of 2018; the border of the image of 2018 cuts it."
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,7 +132,6 @@ def test_one_object_is_described_with_its_box_in_the_question():
     assert (
         question.answer.text == "An instance of ship is in the upper left of the image; its box covers 2% of the image."
     )
-    assert "region-caption" not in captions(objects, describe_regions=False)
     assert set(captions(objects, size_px=None)) == {"caption"}
     with pytest.raises(ValueError, match="needs a box"):
         describe_object(Object(id="1", label="ship"), ObjectQuestions(size_px=(9, 9)))

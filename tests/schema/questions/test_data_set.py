@@ -66,7 +66,7 @@ def ask_everything() -> list[Question]:
         questions += ask_about_objects(objects, CLASSES, key="k", settings=settings)
     questions += ask_about_change(objects, CLASSES, key="k", images=dates)
     questions += ask_about_cover_change([("2018", {"a": 0.3, "b": 0.6}), ("2020", {"a": 0.5, "b": 0.2})], key="k")
-    questions += ask_about_cover({"a": 0.3, "b": 0.6, "c": 0.0}, key="k", valid_area_m2=5e4)
+    questions += ask_about_cover({"a": 0.3, "b": 0.6, "c": 0.0}, key="k", image_area_m2=5e4)
     questions += [
         ask_for_class("ship", CLASSES, key="k", settings=ClassQuestions(options=options)) for options in (None, 3)
     ]

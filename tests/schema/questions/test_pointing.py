@@ -82,24 +82,25 @@ def test_detection_lists_all_by_class_and_place():
     (question,) = ask(Task.DETECTION, objects)
 
     assert (question.key, question.task) == ("detection", Task.DETECTION)
-    assert question.text == "Detect all objects of the following classes in the image: bus, car."
+    assert question.text == "Detect all objects of the following classes: bus, car."
     assert question.answer.object_ids == ("2", "c", "b", "a")
 
 
 @pytest.mark.parametrize(
-    ("objects", "max_boxes", "asked"),
+    ("objects", "asked"),
     [
-        ([CAR, BUS], 2, True),
-        ([CAR, BUS], 1, False),
-        ([CAR, BUS.model_copy(update={"ignore": True})], 20, False),
-        ([CAR, Object(id="2", label="bus", point_px=(1, 1))], 20, False),
-        ([CAR, BUS.model_copy(update={"label": "dog"})], 20, False),
-        ([], 20, False),
+        ([CAR, BUS], True),
+        ([CAR.model_copy(update={"id": str(n)}) for n in range(20)], True),
+        ([CAR.model_copy(update={"id": str(n)}) for n in range(21)], False),
+        ([CAR, BUS.model_copy(update={"ignore": True})], False),
+        ([CAR, Object(id="2", label="bus", point_px=(1, 1))], False),
+        ([CAR, BUS.model_copy(update={"label": "dog"})], False),
+        ([], False),
     ],
-    ids=["all", "too many", "ignored", "without box", "not annotated", "none"],
+    ids=["all", "as many as may be", "too many", "ignored", "without box", "not annotated", "none"],
 )
-def test_detection_is_asked_only_where_the_list_is_complete(objects, max_boxes, asked):
-    assert bool(ask(Task.DETECTION, objects, max_boxes=max_boxes)) is asked
+def test_detection_is_asked_only_where_the_list_is_complete(objects, asked):
+    assert bool(ask(Task.DETECTION, objects)) is asked
 
 
 def test_of_one_image_the_objects_of_another_do_not_matter():

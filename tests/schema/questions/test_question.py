@@ -168,6 +168,7 @@ def test_geo_35_counts_are_those_of_the_kept_objects_and_ignored_ones_are_listed
 )
 def test_geo_38_the_size_of_a_pixel_in_words(gsd_m, text):
     assert scale_note(gsd_m) == f"The image has {text} m per pixel."
+    assert scale_note(gsd_m, several_images=True) == f"The images have {text} m per pixel."
 
 
 def test_geo_38_the_prompt_states_the_size_of_a_pixel():
@@ -185,13 +186,17 @@ def test_geo_38_a_size_that_is_not_known_is_not_stated():
     assert {question.preface for question in ask(prompt_gsd=True)} == {None}
 
 
-def test_geo_38_all_kinds_of_questions_can_state_it():
-    settings = {"gsd_m": 0.3, "prompt_gsd": True}
+@pytest.mark.parametrize(("several", "said"), [(False, "The image has"), (True, "The images have")])
+def test_geo_38_all_kinds_of_questions_can_state_it(several, said):
+    settings = {"gsd_m": 0.3, "prompt_gsd": True, "several_images": several}
     moved = [each.model_copy(update={"image": 1, "id": f"{each.id}b"}) for each in OBJECTS[:2]]
     images, shares = [(0, "2018"), (1, "2020")], {"forest": 0.6, "water": 0.2}
     questions = [
         ask_for_class("car", ["bus", "car"], key="k", settings=ClassQuestions(**settings)),
-        *ask_about_cover(shares, key="k", valid_area_m2=5.0, settings=CoverQuestions(**settings)),
+        *ask_about_cover(shares, key="k", image_area_m2=5.0, settings=CoverQuestions(**settings)),
+        *ask(**settings),
+    ]
+    of_dates = [
         *ask_about_cover_change(
             [("2018", shares), ("2020", {"forest": 0.4, "water": 0.4})], key="k", settings=CoverQuestions(**settings)
         ),
@@ -199,7 +204,10 @@ def test_geo_38_all_kinds_of_questions_can_state_it():
             [*OBJECTS, *moved], ["bus", "car"], key="k", images=images,
             settings=ObjectQuestions(tasks=(Task.COMPARISON, Task.COUNTING), **settings),
         ),
+        *(each for each in ask(image=0, place="in the image of 2018", **settings) if each.task is Task.COUNTING),
     ]  # fmt: skip
 
-    assert len(questions) > 8
-    assert {question.preface for question in questions} == {"The image has 0.3 m per pixel."}
+    assert len(questions) > 15
+    assert {question.preface for question in questions} == {f"{said} 0.3 m per pixel."}
+    assert len(of_dates) == 7
+    assert {question.preface for question in of_dates} == {"The images have 0.3 m per pixel."}

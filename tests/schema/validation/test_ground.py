@@ -64,6 +64,16 @@ def test_geo_40_ground_in_two_splits_names_both_images_and_how_much(tmp_path):
     assert lost == 0
 
 
+@pytest.mark.parametrize("small_is_later", [False, True])
+def test_geo_40_the_share_is_that_of_the_smaller_footprint(tmp_path, small_is_later):
+    # 10 x 10 of 100 x 100 pixels, half of them left of the large tile: 50 % of the one and 0.5 % of the other.
+    small = tile(-50, window={"col": 0, "row": 0, "width": 10, "height": 10})
+    train, test = (tile(0), small) if small_is_later else (small, tile(0))
+    ((_, message),) = check(tmp_path, (TRAIN, train), (TEST, test))[0]
+
+    assert "(50.0% of the smaller)" in message
+
+
 @pytest.mark.parametrize(
     ("x_m", "found"),
     [(1000.0, False), (1000.0 - 1e-7, False), (999.5, False), (995.0, True), (-995.0, True), (-1000.0, False)],

@@ -27,7 +27,8 @@ from domainvl.schema import (
 from domainvl.schema.record import from_record, to_record
 from domainvl.schema.validation import RULES, Severity
 from domainvl.schema.validation import records as records_module
-from domainvl.schema.validation.records import check_record, path_problem
+from domainvl.schema.validation.image_columns import path_problem
+from domainvl.schema.validation.records import check_record
 
 THING = Object(
     id="1",
@@ -142,7 +143,7 @@ def test_hardly_anything_left(value):
 
 
 def test_a_refusal_that_no_rule_explains_is_reported_all_the_same(monkeypatch):
-    monkeypatch.setattr(records_module, "_diagnose", lambda record, columns: [])
+    monkeypatch.setattr(records_module, "diagnose", lambda record, columns: [])
     record = record_of(SAMPLES["choice"])
     record["domainvl"]["answer"]["correct"] = 9
 

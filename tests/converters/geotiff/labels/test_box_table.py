@@ -79,6 +79,18 @@ def test_rows_that_cannot_be_used_are_named(write):
     assert corners(labels) == [(1, 1, 2, 2)]
 
 
+def test_geo_35_of_rows_without_numbers_the_class_is_unclear_in_the_image(write):
+    rows = ["a.tif,5,1,2,3,Tree", "a.tif,1,1,x,3,Palm", "b.tif,1,1,2,2,Tree"]
+    found = read_box_table(write(HEAD + "\n".join(rows)), "labels/b.csv")
+    assert [(thing.name, thing.box_px) for thing in found["a.tif"].unusable] == [("Tree", (2, 1, 5, 3))]
+    assert (found["a.tif"].unclear, found["b.tif"].unclear) == (("Palm",), ())
+
+
+def test_blank_lines_and_long_rows_change_nothing(write):
+    found = read_box_table(write(HEAD + "\n a.tif ,1,1,2,2, Tree ,,more\n\n"), "l")
+    assert [(thing.name, thing.id) for thing in found["a.tif"].objects] == [("Tree", "3")]
+
+
 def test_a_box_of_one_pixel_at_the_corner_is_no_empty_image(write):
     assert corners(read_box_table(write(HEAD + "a.tif,0,0,1,1,Tree\n"), "l")["a.tif"]) == [(0, 0, 1, 1)]
 
@@ -86,9 +98,9 @@ def test_a_box_of_one_pixel_at_the_corner_is_no_empty_image(write):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("image_path,xmin,ymin,xmax,label\n", "columns? ymax; it names image_path"),
-        ("path,xmin,ymin,xmax,ymax\n", "columns image_path, label"),
-        ("image_path,xmin,ymin,xmax,ymax\na.tif,1,1,2,2\n", "column label.*Add --label-name"),
+        ("image_path,xmin,ymin,xmax,label\n", "there is no ymax in the first line, which names image_path"),
+        ("path,xmin,ymin,xmax,ymax\n", "no image_path and no label in the first line"),
+        ("image_path,xmin,ymin,xmax,ymax\na.tif,1,1,2,2\n", "no label in.*Add --label-name"),
         (HEAD, "it has no rows"),
         (HEAD + ",1,1,2,2,Tree\n", "line 2: image_path is empty"),
         (HEAD + 'a.tif,1,1,2,2,"Tree' + "x" * 200_000, "no CSV"),

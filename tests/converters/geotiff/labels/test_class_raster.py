@@ -15,7 +15,6 @@ from domainvl.converters.geotiff.labels.class_raster import (
     look_at_class_raster,
     open_cover,
     read_class_names,
-    read_cover,
     shares,
 )
 from domainvl.errors import ItemError, UsageError
@@ -28,6 +27,11 @@ NAMES = {1: "water", 4: "forest", 7: "field", 9: "forest"}
 def grid(width, height, *, crs=UTM, transform=ORIGIN, stored_to_grid=None):
     stored = StoredPixels(width, height, crs, transform)
     return SceneGrid(width, height, crs, transform, stored, stored_to_grid or Affine.identity())
+
+
+def read_cover(raster, scene, window):
+    with open_cover(raster, scene) as cover:
+        return cover.read(window)
 
 
 def warped(width, height, crs, transform):
@@ -203,6 +207,19 @@ def test_names_that_gdal_keeps_beside_the_raster(write, content, names):
     path = write(random_numbers(4, 4)).path
     path.with_name("classes.tif.aux.xml").write_text(content)
     assert look_at_class_raster(path, "labels/c.tif").names == names
+
+
+@pytest.mark.parametrize("cell", ["<F/>", "<F>x</F>", "<F>nan</F>"])
+def test_a_name_without_a_number_in_the_rasters_own_table_is_refused(write, cell):
+    path = write(random_numbers(4, 4)).path
+    path.with_name("classes.tif.aux.xml").write_text(TABLE.replace("<F>41</F>", cell))
+    with pytest.raises(UsageError, match="row 1 has a name, forest, and no number.*--class-names"):
+        look_at_class_raster(path, "labels/c.tif")
+
+
+def test_names_in_what_is_no_csv_are_refused(write_names):
+    with pytest.raises(UsageError, match="no CSV"):
+        read_class_names(write_names('value,name\n1,"' + "x" * 200_000))
 
 
 def test_a_csv_of_names_wins_over_the_rasters_own(write, write_names):

@@ -46,8 +46,26 @@ def test_polygons_come_before_boxes(read):
     assert thing.box_px is None
 
 
-def test_an_empty_segmentation_leaves_the_box(read):
-    assert read(row(segmentation=[])).images["a.tif"].objects[0].box_px == (10, 20, 40, 60)
+@pytest.mark.parametrize("segmentation", [[], [[]], [[], []]])
+def test_an_empty_segmentation_leaves_the_box(read, segmentation):
+    assert read(row(segmentation=segmentation)).images["a.tif"].objects[0].box_px == (10, 20, 40, 60)
+
+
+def test_an_empty_part_beside_another_is_none(read):
+    (thing,) = read(row(segmentation=[[], [10, 20, 40, 20, 40, 60]])).images["a.tif"].objects
+    assert thing.rings_px == (((10, 20), (40, 20), (40, 60)),)
+
+
+def test_geo_35_annotations_that_cannot_be_used_stay_known_by_their_place(read):
+    found = read(row(1, category_id=3), row(2, bbox=[5, 5, 0, 9]), row(3, bbox=None), row(1), row(1))
+    labels = found.images["a.tif"]
+    assert [(thing.name, thing.box_px) for thing in labels.unusable] == [
+        ("unknown class", (10, 20, 40, 60)),
+        ("ship", (4.5, 5, 5.5, 14)),
+        ("ship", (10, 20, 40, 60)),  # a second annotation with the id 1
+    ]
+    assert labels.unclear == ("ship",)
+    assert found.images["b.tif"].unclear == ()
 
 
 def test_run_length_masks_are_counted_and_their_boxes_used(read):

@@ -57,6 +57,17 @@ def test_lines_that_cannot_be_used_are_named(read):
         ("labels/P0770.txt#4", "invalid-row"),
     ]
     assert len(labels.objects) == 1
+    assert [(thing.name, thing.box_px) for thing in labels.unusable] == [("ship", (1, 1, 5, 5))]
+    assert labels.unclear == ("ship", "unknown class")
+
+
+def test_geo_35_a_class_of_two_words_is_unknown_and_its_place_known(read):
+    labels = read(FIELD + "1 1 5 1 5 5 1 5 large vehicle 0\n")
+    assert [(thing.name, thing.box_px) for thing in labels.unusable] == [("unknown class", (1, 1, 5, 5))]
+
+
+def test_geo_37_quads_are_boxes_from_which_no_area_follows(read):
+    assert all(thing.is_turned_box for thing in read(FIELD + POOL).objects)
 
 
 @pytest.mark.parametrize("text", ["0 0.5 0.5 0.1 0.1\n", "These are the labels of\n", "<html>\n"])

@@ -119,7 +119,7 @@ def test_boxes_outside_their_scene_are_rejects(box):
 def test_a_polygon_without_area_is_a_reject():
     line = ((0, 0), (10, 10), (20, 20))
     placed, rejects = place_pixel_labels(PixelLabels("l", (PixelObject("1", "ship", rings_px=(line,)),)), grid())
-    assert len(placed) == 0
+    assert (bounds(placed), placed.unusable.tolist()) == ([(0, 0, 20, 20)], [True])
     assert [reject.reason for reject in rejects] == ["no-area"]
 
 
@@ -144,6 +144,31 @@ def test_boxes_that_are_none_are_rejects_with_their_row(box):
     (reject,) = labels.rejects
     assert (reject.input, reject.reason) == ("labels/t.csv#7", "invalid-box")
     assert "x_min < x_max" in reject.message
+
+
+def test_geo_35_rows_that_cannot_be_used_are_known_by_their_place_or_not_at_all():
+    labels = gathered(
+        PixelObject("1", "tree", box_px=(30, 20, 10, 40)),
+        PixelObject("2", "", box_px=(50, 50, 50, 50)),
+        PixelObject("3", "ship", rings_px=(((1, 1), (4, 9)),)),
+        PixelObject("4", "boat", box_px=(1, 1, math.nan, 5)),
+        PixelObject("5", "", rings_px=()),
+    )
+    placed, rejects = place_pixel_labels(labels, grid())
+    assert (placed.names, placed.unusable.tolist()) == (["tree", "unknown class", "ship"], [True] * 3)
+    assert bounds(placed) == [(10, 20, 30, 40), (49.5, 49.5, 50.5, 50.5), (1, 1, 4, 9)]
+    assert (labels.unclear, rejects, len(labels.rejects)) == (("boat", "unknown class"), [], 5)
+
+
+def test_geo_37_boxes_are_known_to_be_boxes_and_outlines_not():
+    ring = ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0), (0.0, 9.0))
+    things = (
+        PixelObject("1", "tree", box_px=(1, 1, 2, 2)),
+        PixelObject("2", "tree", rings_px=(ring,)),
+        PixelObject("3", "tree", rings_px=(ring,), is_turned_box=True),
+    )
+    placed, _ = place_pixel_labels(PixelLabels("l", things), grid())
+    assert placed.boxes.tolist() == [True, False, True]
 
 
 @pytest.mark.parametrize("ring", [((0, 0), (1, 1)), ((0, 0), (1, 0), (1, math.nan))])

@@ -20,7 +20,8 @@ from rasterio.warp import transform as transform_coordinates
 
 from domainvl.converters.geotiff.georeference import SceneGrid, StoredPixels
 from domainvl.converters.geotiff.grid import Tile
-from domainvl.converters.geotiff.labels.vector_file import LabelReader, class_name, look_at_vector_file
+from domainvl.converters.geotiff.labels.census import take_census
+from domainvl.converters.geotiff.labels.vector_file import Features, LabelReader, class_name, look_at_vector_file
 from domainvl.converters.geotiff.labels.vectors import bounds_in_labels, place_vector_labels, where_both_lie
 from domainvl.converters.geotiff.objects import CutSettings, LabelIndex
 from domainvl.errors import ItemError, UsageError
@@ -233,7 +234,7 @@ def test_a_polygon_that_the_projection_tears_is_rejected(tmp_path, write_scene, 
     ring = [(179, 5), (181, 5), (181, 6), (179, 6), (179, 5)]
     path = write_geojson(tmp_path / "l.geojson", [({"class": "isle"}, {"type": "Polygon", "coordinates": [ring]})])
     labels, rejects = labels_of(scene, path)
-    assert len(labels) == 0
+    assert labels.unusable.all()
     assert [reject.reason for reject in rejects] == ["crs"]
 
 
@@ -292,6 +293,8 @@ def test_bounds_in_labels_uses_the_longitudes_of_the_file(tmp_path, write_scene,
     [
         ({"type": "Point", "coordinates": [0, 0]}, "no-polygon"),
         ({"type": "LineString", "coordinates": [[0, 0], [1, 1]]}, "no-polygon"),
+        ({"type": "GeometryCollection", "geometries": [{"type": "Point", "coordinates": [0, 0]}]}, "no-polygon"),
+        ({"type": "Polygon", "coordinates": [[[0, 0], [2, 2]]]}, "no-polygon"),
         (None, None),
         ({"type": "GeometryCollection", "geometries": []}, None),
         ({"type": "Polygon", "coordinates": []}, None),
@@ -306,14 +309,19 @@ def test_geo_34_what_is_no_area_is_rejected_and_never_crashes(
             return [place(part) for part in value]
         return lonlat_ring([(value[0] + 5, value[1] + 5)])[0]
 
+    for part in (geometry or {}).get("geometries", ()):
+        part["coordinates"] = place(part["coordinates"])
     if geometry and geometry.get("coordinates"):
         geometry = geometry | {"coordinates": place(geometry["coordinates"])}
     inside = [(5, 5), (9, 5), (9, 9)]
     good = {"type": "Polygon", "coordinates": [lonlat_ring(inside)]}
     path = write_geojson(tmp_path / "l.geojson", [({"class": "x"}, geometry), ({"class": "y"}, good)])
     labels, rejects = labels_of(scene, path)
-    assert labels.names == ["y"]
-    # A feature without coordinates is nowhere, so no scene meets it.
+    # A feature without coordinates is nowhere, so no scene meets it; of the others the place is known.
+    assert [name for name, unusable in zip(labels.names, labels.unusable, strict=True) if not unusable] == ["y"]
+    assert [name for name, unusable in zip(labels.names, labels.unusable, strict=True) if unusable] == ["x"] * bool(
+        reason
+    )
     assert [reject.reason for reject in rejects] == ([reason] if reason else [])
 
 
@@ -323,7 +331,8 @@ def test_a_feature_without_class_is_rejected(write_geojson, scene, tmp_path, lon
         tmp_path / "l.geojson", [({"class": None}, ring), ({"class": " "}, ring), ({"class": "a"}, ring)]
     )
     labels, rejects = labels_of(scene, path)
-    assert labels.names == ["a"]
+    assert labels.names == ["unknown class", "unknown class", "a"]
+    assert labels.unusable.tolist() == [True, True, False]
     assert [(reject.input, reject.reason) for reject in rejects] == [
         ("l.geojson#0", "no-class"),
         ("l.geojson#1", "no-class"),
@@ -375,9 +384,10 @@ def test_a_scene_with_control_points_only_is_refused(real_data, write_boxes, tmp
 
 def test_a_scene_on_another_planet_is_refused(real_data, write_boxes, tmp_path):
     scene = real_data / "remote_sensing/cogeotiff__rio-tiler/tests/fixtures/cog_hirise_mars.tif"
-    with pytest.raises(ItemError) as error:
+    with pytest.raises(ItemError, match="Give labels in the scene's CRS") as error:
         labels_of(scene, write_boxes(tmp_path / "l.geojson", BOXES))
     assert error.value.reason == "crs"
+    assert len(str(error.value)) < 600
 
 
 def test_the_class_field_must_be_named_and_there(real_data):
@@ -511,4 +521,187 @@ def test_the_only_field_is_the_class(tmp_path):
     feature = {"type": "Feature", "properties": {"kind": "pond"}, "geometry": square}
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
     file = look_at_vector_file(path, "labels.geojson", field=None, one_class=None, layer=None)
-    assert file.class_names() == {"pond"}
+    assert take_census(file).classes == {"pond"}
+
+
+def test_geo_35_what_is_no_polygon_has_an_area_around_its_place(write_geojson, scene, tmp_path, lonlat_ring):
+    """A point gets a pixel; a line and a polygon without area the box around their corners, a pixel at least."""
+    (at,), line = lonlat_ring([(40, 60)])[:1], lonlat_ring([(10, 10), (30, 20)])[:2]
+    flat = [lonlat_ring([(50, 50), (70, 50), (50, 50)])]
+    path = write_geojson(
+        tmp_path / "l.geojson",
+        [
+            ({"class": "tree"}, {"type": "Point", "coordinates": at}),
+            ({"class": "hedge"}, {"type": "LineString", "coordinates": line}),
+            ({"class": "wall"}, {"type": "Polygon", "coordinates": flat}),
+            ({"class": "far"}, {"type": "Point", "coordinates": lonlat_ring([(400, 60)])[0]}),
+        ],
+    )
+    labels, rejects = labels_of(scene, path)
+    assert [(name, [round(value, 2) for value in box]) for name, *box in bounds_of(labels)] == [
+        ("tree", [39.5, 59.5, 40.5, 60.5]),
+        ("hedge", [10, 10, 30, 20]),
+        ("wall", [50, 49.5, 70, 50.5]),
+    ]
+    assert labels.unusable.all()
+    assert [(reject.input, reject.reason) for reject in rejects] == [
+        ("l.geojson#0", "no-polygon"),
+        ("l.geojson#1", "no-polygon"),
+        ("l.geojson#2", "no-area"),
+    ]
+
+
+def test_geo_35_corners_that_are_no_numbers_leave_the_others(scene, tmp_path, write_geojson, lonlat_ring):
+    ring = lonlat_ring([(10, 10), (30, 10), (30, 30)])
+    ring[1][0] = float("nan")
+    path = write_geojson(tmp_path / "l.geojson", [({"class": "x"}, {"type": "Polygon", "coordinates": [ring]})])
+    labels, rejects = labels_of(scene, path)
+    assert labels.unusable.tolist() == [True]
+    assert [reject.reason for reject in rejects] == ["not-finite"]
+    assert bounds_of(labels) == [("x", *map(pytest.approx, (10, 10, 30, 30)))]  # corners 0, 2 and the closing one
+
+
+def test_a_corner_without_a_place_does_not_refuse_the_whole_scene(write_geojson, scene, tmp_path, lonlat_ring):
+    """rasterio gives no coordinates at all if PROJ has none for one: here 90 degrees from the middle of a UTM zone."""
+    inside = lonlat_ring([(50 + 40 * np.cos(a), 50 + 40 * np.sin(a)) for a in np.linspace(0, 6, 500)])
+    far = [[105, 0], [90, 60], [5, 60], [105, 0]]
+    with pytest.raises(Exception, match="Point outside"):
+        transform_coordinates("EPSG:4326", "EPSG:32633", [5, 105], [60, 0])
+    path = write_geojson(
+        tmp_path / "l.geojson",
+        [
+            ({"class": "x"}, {"type": "Polygon", "coordinates": [far]}),
+            ({"class": "y"}, {"type": "Polygon", "coordinates": [inside]}),
+        ],
+    )
+    labels, rejects = labels_of(scene, path)
+    assert dict(zip(labels.names, labels.unusable.tolist(), strict=True)) == {"x": True, "y": False}
+    assert [(reject.input, reject.reason) for reject in rejects] == [("l.geojson#0", "crs")]
+    assert labels.areas_px[0].equals(shapely.box(0, 0, 100, 100))  # where it is in the scene, nobody can say
+
+
+def test_geo_35_what_has_no_corner_in_the_scenes_crs_may_be_anywhere_in_it(scene, write_boxes, tmp_path):
+    class Reader:
+        def read(self, file, boxes):  # what has no coordinates is listed by the census
+            places = np.array([shapely.Point(105, 0), None, shapely.Polygon()], dtype=object)
+            return Features(np.array([7, 8, 9]), places, {"class": np.array(["buoy", "mole", "pier"])})
+
+    file = look(write_boxes(tmp_path / "l.geojson", BOXES))
+    labels, rejects = place_vector_labels(file, grid_of(scene), uri="a.tif", reader=Reader())
+    assert bounds_of(labels) == [("buoy", 0, 0, 100, 100)]
+    assert labels.unusable.all() and len(rejects) == 1
+
+
+def test_geo_16_a_polygon_whose_corners_jump_across_the_line_is_joined(real_data, write_geojson, tmp_path):
+    scene = real_data / "remote_sensing/cogeotiff__rio-tiler/tests/fixtures/cog_dateline.tif"
+    ring = [(179.99, 52.0), (-179.97, 52.0), (-179.97, 52.01), (179.99, 52.01), (179.99, 52.0)]
+    path = write_geojson(tmp_path / "l.geojson", [({"class": "isle"}, {"type": "Polygon", "coordinates": [ring]})])
+    ((_, *box),) = bounds_of(labels_of(scene, path)[0])
+    corners = grid_of(scene).from_map(np.array(ring), CRS.from_epsg(4326))
+    assert box == pytest.approx([*corners.min(axis=0), *corners.max(axis=0)], abs=0.1)
+    assert 20 < box[2] - box[0] < 35  # 0.04 degrees at latitude 52 in pixels of 100 m
+
+
+@pytest.mark.parametrize("left", [172, -188])
+def test_geo_16_a_scene_in_degrees_shows_both_halves_of_what_is_cut_at_the_line(
+    tmp_path, write_scene, write_geojson, left
+):
+    scene = write_scene(
+        tmp_path / "line.tif",
+        np.ones((1, 100, 160), np.uint8),
+        crs="EPSG:4326",
+        transform=from_origin(left, 60, 0.1, 0.1),
+    )
+    west, east = ([[x, 55], [180 * sign, 55], [180 * sign, 56], [x, 56], [x, 55]] for x, sign in ((178, 1), (-177, -1)))
+    cut = {"type": "MultiPolygon", "coordinates": [[west], [east]]}
+    jump = [[178, 55], [-177, 55], [-177, 56], [178, 56], [178, 55]]
+    world = [[-180, 52], [180, 52], [180, 51], [-180, 51], [-180, 52]]
+    path = write_geojson(
+        tmp_path / "l.geojson",
+        [
+            ({"class": "cut"}, cut),
+            ({"class": "jump"}, {"type": "Polygon", "coordinates": [jump]}),
+            ({"class": "world"}, {"type": "Polygon", "coordinates": [world]}),
+        ],
+    )
+    labels, rejects = labels_of(scene, path)
+    assert rejects == []
+    # The scene begins at 172 degrees, 0.1 a pixel: 178 is column 60, 183 column 110, and 60 to 55 are 50 rows.
+    expected = ("cut", 60, 40, 110, 50), ("jump", 60, 40, 110, 50)
+    assert bounds_of(labels)[:2] == [(name, *map(pytest.approx, box)) for name, *box in expected]
+    frame = shapely.box(0, 0, 160, 100)
+    seen_px2 = [area.intersection(frame).area for area in labels.areas_px]
+    assert seen_px2 == pytest.approx([500, 500, 1600], rel=1e-6)
+    assert labels.areas_px[2].area == pytest.approx(3600 * 10, rel=1e-6)  # all around the world once
+
+
+def test_geo_16_a_real_region_reaches_across_the_line_of_a_scene_in_degrees(real_data, tmp_path, write_scene):
+    path = real_data / "remote_sensing/opengeos__data/us/us_regions.gpkg"
+    scene = write_scene(
+        tmp_path / "aleutians.tif",
+        np.ones((1, 100, 1600), np.uint8),
+        crs="EPSG:4326",
+        transform=from_origin(172, 56, 0.01, 0.1),
+    )
+    labels, _ = labels_of(scene, path, field="NAME")
+    assert labels.names == ["West"]
+    seen = labels.areas_px[0].intersection(shapely.box(0, 0, 1600, 100))
+    _, _, raw, fields = pyogrio.raw.read(path, columns=["NAME"])
+    corners = shapely.get_coordinates(shapely.from_wkb(raw[fields[0] == "West"]))
+    lons = np.where(corners[:, 0] < 0, corners[:, 0] + 360, corners[:, 0])
+    near = (lons > 172) & (lons < 188) & (corners[:, 1] > 46) & (corners[:, 1] < 56)
+    expected = (lons[near].min() - 172) / 0.01, (lons[near].max() - 172) / 0.01
+    assert (seen.bounds[0], seen.bounds[2]) == pytest.approx(expected, abs=0.5)
+    assert expected[1] > 800  # beyond 180 degrees
+
+
+def test_geo_34_an_empty_file_says_that_a_scene_holds_nothing(write_geojson, scene, tmp_path):
+    path = write_geojson(tmp_path / "l.geojson", [])
+    for options in ({"field": "class"}, {"field": None}, {"field": None, "one_class": "barn"}):
+        assert [len(found) for found in labels_of(scene, path, **options)] == [0, 0]
+    assert take_census(look(path)).classes == set()
+
+
+def damaged(tmp_path):
+    path = tmp_path / "l.fgb"
+    boxes = shapely.to_wkb(shapely.box(np.arange(500), 0, np.arange(500) + 1, 1))
+    names = np.array(["x"] * 500, dtype=object)
+    pyogrio.raw.write(path, boxes, [names], ["class"], driver="FlatGeobuf", crs="EPSG:32633", geometry_type="Polygon")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
+    return path
+
+
+def test_geo_39_a_damaged_file_is_an_error_without_its_folder(tmp_path):
+    file = look(damaged(tmp_path))
+    for read in (lambda: take_census(file), lambda: LabelReader().read(file, [file.bounds])):
+        with pytest.raises(ItemError, match="l.fgb") as error:
+            read()
+        assert error.value.reason == "label-read"
+        assert str(tmp_path) not in str(error.value)
+
+
+def test_geo_30_a_zipped_shapefile_in_a_folder_of_the_zip(tmp_path):
+    write_vector(tmp_path / "l.shp", "ESRI Shapefile", "EPSG:32633")
+    with zipfile.ZipFile(tmp_path / "l.zip", "w") as archive:
+        for part in sorted(tmp_path.glob("l.[sdpc]*")):
+            archive.write(part, f"delivery/{part.name}")
+    file = look(tmp_path / "l.zip")
+    assert (file.feature_count, take_census(file).classes) == (3, {"barn", "silo"})
+    assert len(LabelReader().read(file, [file.bounds]).fids) == 3
+
+
+def test_a_zip_without_labels_is_refused_without_advice_on_drivers(tmp_path):
+    with zipfile.ZipFile(tmp_path / "l.zip", "w") as archive:
+        archive.writestr("readme.txt", "nothing")
+    with pytest.raises(UsageError, match="zipped Shapefile") as error:
+        look(tmp_path / "l.zip")
+    assert "driver" not in str(error.value)
+
+
+def test_a_scene_with_rational_polynomials_only_is_refused_with_the_way_out(scene, write_boxes, tmp_path):
+    stored = StoredPixels(100, 100, None, None, has_rpcs=True)
+    grid = SceneGrid(100, 100, None, None, stored, Affine.identity())
+    file = look(write_boxes(tmp_path / "l.geojson", BOXES))
+    with pytest.raises(ItemError, match=r"RPCs.*gdalwarp -rpc"):
+        place_vector_labels(file, grid, uri="a.tif")

@@ -55,6 +55,11 @@ def test_a_zero_where_pixels_are_counted_from_one_is_a_reject(write):
     assert not read_voc(write(thing(box=(0, 1, 5, 5))), "l")[1].rejects
 
 
+def test_geo_35_a_box_that_starts_at_zero_where_pixels_are_counted_from_one_has_a_place(write):
+    _, labels = read_voc(write(thing(box=(0, 1, 50, 40))), "l", one_based=True)
+    assert [(found.name, found.box_px) for found in labels.unusable] == [("ship", (-1, 0, 50, 40))]
+
+
 def test_difficult_and_truncated_are_kept(write):
     path = write(thing(more="<difficult>1</difficult><truncated>0</truncated>"))
     (found,) = read_voc(path, "l")[1].objects
@@ -83,6 +88,8 @@ def test_objects_that_cannot_be_used_are_named(write):
         ("labels/a.xml#3", "invalid-box"),
         ("labels/a.xml#4", "no-class"),
     ]
+    assert [(thing.name, thing.box_px) for thing in labels.unusable] == [("unknown class", (1, 1, 50, 40))]
+    assert labels.unclear == ("ship",)
 
 
 def test_one_class_for_all(write):

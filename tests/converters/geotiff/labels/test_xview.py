@@ -54,6 +54,8 @@ def test_geo_53_numbers_without_meaning_are_left_out_and_listed(write):
     ]
     assert "type_id 75" in labels.rejects[0].message
     assert len(labels.objects) == 1
+    # An artefact is nothing; what has another number is there.
+    assert [(thing.name, thing.box_px) for thing in labels.unusable] == [("unknown class", (2671, 838, 2714, 869))]
 
 
 @pytest.mark.parametrize("bounds", ["1,2,3", "", "5,5,1,1", "a,b,c,d", []])
@@ -61,6 +63,10 @@ def test_boxes_that_are_none_are_rejects(write, bounds):
     labels = read_xview(write(feature(bounds), feature()), "l")["2355.tif"]
     assert [reject.reason for reject in labels.rejects] == ["invalid-box"]
     assert len(labels.objects) == 1
+    if bounds == "5,5,1,1":
+        assert [(thing.name, thing.box_px) for thing in labels.unusable] == [("Building", (1, 1, 5, 5))]
+    else:
+        assert (labels.unusable, labels.unclear) == ((), ("Building",))
 
 
 def test_one_class_for_all(write):

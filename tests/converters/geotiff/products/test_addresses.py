@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from domainvl.converters.geotiff.products.addresses import gdal_address, is_remote, public_name
@@ -21,9 +23,31 @@ def test_addresses_are_told_from_paths(text, address):
     assert gdal_address(text) == address
 
 
+def test_slashes_that_pathlib_folded_are_restored(tmp_path):
+    (tmp_path / "x.zip").write_bytes(b"")
+    inner = f"{tmp_path}/x.zip/in/a.tif"
+    for address in (
+        f"/vsizip/{inner}",
+        f"/vsitar//vsigzip/{inner}",
+        "/vsizip//vsicurl/https://example.org/a.zip/b.tif",
+    ):
+        folded = str(Path(address))
+        assert folded != address
+        assert gdal_address(folded) == gdal_address(address) == address
+
+
+def test_an_archive_in_the_current_folder_stays_there(tmp_path, monkeypatch):
+    (tmp_path / "x.zip").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    assert gdal_address("/vsizip/x.zip/a.tif") == "/vsizip/x.zip/a.tif"
+    assert gdal_address("/vsizip/gone.zip/a.tif") == "/vsizip/gone.zip/a.tif"
+
+
 @pytest.mark.parametrize(
     ("address", "expected"),
     [
+        ("/vsimem/a.tif", False),
+        ("/vsizip//vsimem/a.zip/a.tif", False),
         ("/vsicurl/https://example.org/a.tif", True),
         ("/vsis3/bucket/a.tif", True),
         ("/vsizip//vsicurl/https://example.org/a.zip/b.tif", True),

@@ -133,6 +133,37 @@ def test_a_virtual_raster_that_reads_the_network_is_refused_unless_allowed(folde
     assert "far.vrt" in uris(folder, allow_remote=True)
 
 
+@pytest.mark.parametrize("service", ["WMS:https://example.org/a", "<GDAL_WMS><ServerUrl>http://a.org/</ServerUrl>"])
+def test_a_virtual_raster_that_asks_a_service_reads_the_network(folder, service):
+    (folder / "far.vrt").write_text(VRT.format(relative=0, source=service.replace("<", "&lt;")))
+    assert only_reject(folder).reason == "remote-not-allowed"
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [("sub/gone.tif", "gone.tif"), ("/nowhere/gone.tif", "gone.tif"), ("/vsizip/no.zip/a.tif", "a.tif")],
+)
+def test_a_virtual_raster_names_the_file_that_it_lacks(folder, source, name):
+    (folder / "view.vrt").write_text(VRT.format(relative=1, source=source))
+    reject = only_reject(folder)
+    assert (reject.input, reject.reason) == ("view.vrt", "missing-file")
+    assert f"1 files that are not there, such as {name}." in reject.message
+    assert "nowhere" not in reject.message
+
+
+def test_a_virtual_raster_may_read_a_data_set_inside_a_file(folder):
+    (folder / "view.vrt").write_text(VRT.format(relative=0, source="NETCDF:&quot;a.nc&quot;:t"))
+    assert "view.vrt" in uris(folder)
+
+
+def test_a_virtual_raster_of_an_archive_depends_on_it(folder, tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(folder / "b.tif", "b.tif")
+    (folder / "view.vrt").write_text(VRT.format(relative=0, source=f"/vsizip/{tmp_path}/a.zip/b.tif"))
+    (product,) = find_products(folder / "view.vrt").products
+    assert product.files[1:] == (("a.zip", str(tmp_path / "a.zip")),)
+
+
 def test_a_virtual_raster_with_entities_is_refused(folder):
     (folder / "bomb.vrt").write_text('<!DOCTYPE a [<!ENTITY b "c">]><VRTDataset/>')
     assert "DOCTYPE" in only_reject(folder).message
@@ -144,6 +175,17 @@ def test_an_archive_with_scenes_is_named_and_one_without_is_left_alone(folder, n
         archive.writestr("a.tif" if reason else "labels.shp", b"")
     found = find_products(folder)
     assert [(reject.input, reject.reason) for reject in found.rejects] == ([(name, reason)] if reason else [])
+
+
+def test_an_archive_that_is_named_says_how_its_scenes_are_read(tmp_path):
+    scene = write_raster(tmp_path / "a.tif", PIXELS, 10)
+    with zipfile.ZipFile(tmp_path / "scenes.zip", "w") as archive:
+        for name in ("in/b.tif", "in/a.tif", "notes.txt"):
+            archive.write(scene, name)
+    with pytest.raises(UsageError, match=r"scenes\.zip.*or name one of its 2 scenes: (/vsizip/\S+)\.$") as error:
+        find_products(tmp_path / "scenes.zip")
+    address = str(error.value).rsplit(" ", 1)[1].rstrip(".")
+    assert uris(address) == ["scenes.zip/in/a.tif"]
 
 
 def test_a_broken_archive_of_a_product_is_rejected(folder):
@@ -179,7 +221,9 @@ def test_a_file_in_an_archive_is_read_by_its_address(tmp_path):
     scene = write_raster(tmp_path / "m_4709963_se_14_1_20100629.tif", PIXELS, 10)
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.write(scene, f"x/{scene.name}")
-    (product,) = find_products(f"/vsizip/{tmp_path}/a.zip/x/{scene.name}").products
+    address = f"/vsizip/{tmp_path}/a.zip/x/{scene.name}"
+    (product,) = find_products(address).products
+    assert find_products(Path(address)).products == (product,)
     assert (product.uri, product.name) == (f"a.zip/x/{scene.name}", f"a.zip/x/{scene.stem}")
     assert (product.sensor, product.date) == ("naip", "2010-06-29")
     assert product.files == (("a.zip", str(tmp_path / "a.zip")),)
@@ -191,13 +235,18 @@ def test_a_file_in_an_archive_is_read_by_its_address(tmp_path):
     "source", ["https://example.org/a/b.tif?sig=secret", Path("https://example.org/a/b.tif?sig=secret" + "x" * 300)]
 )
 def test_a_file_on_the_network_is_taken_only_where_that_is_allowed(source):
-    with pytest.raises(UsageError, match=r"https://example\.org/a/b\.tif: it lies on the network") as error:
+    with pytest.raises(UsageError, match=r"https://example\.org/a/b\.tif: it lies on the network.*--remote") as error:
         find_products(source)
     assert "secret" not in str(error.value)
     (product,) = find_products(source, allow_remote=True).products
     assert (product.uri, product.name) == ("https://example.org/a/b.tif", "example.org/a/b")
     assert product.path.startswith("/vsicurl/https://example.org/a/b.tif?sig=secret")
     assert product.files == ()
+
+
+def test_a_file_in_memory_is_not_on_the_network_and_cannot_be_shared():
+    with pytest.raises(UsageError, match="it lies in the memory of one process.*Write it to a file"):
+        find_products("/vsimem/a.tif")
 
 
 @pytest.mark.parametrize("source", ["gone", "/vsizip//gone/a.zip/b.tif", "file:///gone/a.tif"])
@@ -222,4 +271,6 @@ def test_real_folders_are_searched_as_they_are(real_data):
         sorted(product.uri.rpartition("/")[2] for product in found.products if not product.uri.endswith("vrt"))
         == on_disk
     )
-    assert {reject.reason for reject in found.rejects} <= {"vrt-of-scenes", "same-name"}
+    assert {reject.reason for reject in found.rejects} <= {"vrt-of-scenes", "same-name", "missing-file"}
+    (gone,) = (reject for reject in found.rejects if reject.reason == "missing-file")
+    assert gone.input.endswith("white-gemini-iv.vrt") and "389225main_sw_1965_1024.jpg" in gone.message

@@ -51,6 +51,7 @@ def test_geo_04_level_2_bands_have_the_factors_of_level_2(tmp_path, form):
     assert [physical(band) for band in product.bands] == pytest.approx([0, 1, 300], abs=0.01)
     details = dict(product.details)
     assert (details["level"], details["spacecraft"], details["missing_bands"]) == ("L2SP", "LANDSAT_9", "SR_B2")
+    assert product.missing == (("SR_B2", "blue", f"{LANDSAT_NAME}_SR_B2.TIF"),)
     assert (details["quantity"], details["thermal_quantity"]) == ("surface reflectance", "surface temperature in K")
     assert details["quality"] == f"{LANDSAT_NAME}_QA_PIXEL.TIF"
     assert next(name for name, _ in product.files) == f"{LANDSAT_NAME}/{LANDSAT_NAME}_MTL.{form}"
@@ -85,6 +86,8 @@ def test_geo_01_roles_are_those_of_the_satellite(tmp_path, name, keys, sensor, e
     product = read(tmp_path)
     assert product.sensor == sensor
     assert [band.role for band in product.bands] == expected
+    # Thermal bands of Level 1 are radiance, with the high gain too.
+    assert {band.scale for band in product.bands if "VCID" in band.name} <= {3.342e-4}
 
 
 def test_geo_01_files_of_a_product_that_are_no_bands_are_no_scenes(tmp_path):

@@ -7,6 +7,7 @@ import rasterio
 from scene_layouts import S2_NAME, write_safe
 
 from domainvl.converters.geotiff.products import find_products
+from domainvl.schema import Severity
 
 L1C = "S2B_MSIL1C_20211231T104349_N0301_R008_T31UFT_20211231T124500"
 
@@ -128,6 +129,21 @@ def test_geo_01_each_band_is_taken_in_the_finest_resolution_that_is_there(tmp_pa
     write_safe(tmp_path, bands, missing={"B02": 10})
     found = {band.name: (band.gsd_m, band.path.rsplit("_", 1)[1]) for band in read(tmp_path).bands}
     assert found == {"B02": (20, "20m.jp2"), "B04": (10, "10m.jp2")}
+    # It is no missing band, but who wanted 10 m learns of it.
+    assert read(tmp_path).missing == ()
+    (reject,) = find_products(tmp_path).rejects
+    assert (reject.input, reject.reason, reject.severity) == (f"{S2_NAME}.SAFE", "finer-file-missing", Severity.SKIPPED)
+    assert "coarser ones are used: B02 with 20 m" in reject.message and "B04" not in reject.message
+
+
+def test_geo_01_bands_whose_files_are_all_gone_are_missing(tmp_path):
+    """Of B08 the metadata names two files; the finer one is what must be fetched."""
+    stem = "T31UFT_20230701T104631"
+    safe = write_safe(tmp_path, {"B04": pixels(10), "B08": pixels(8), "B08_20m": pixels(8, 2)}, missing={"SCL": 20})
+    for name in (f"R10m/{stem}_B08_10m.jp2", f"R20m/{stem}_B08_20m.jp2"):
+        next(safe.glob(f"GRANULE/*/IMG_DATA/{name}")).unlink()
+    ((name, role, file),) = read(tmp_path).missing
+    assert (name, role, file.rpartition("/")[2]) == ("B08", "nir", f"{stem}_B08_10m.jp2")
 
 
 def test_geo_04_a_zipped_product_is_read_in_place(tmp_path):

@@ -188,7 +188,21 @@ def test_a_missing_asset_is_named_and_without_any_the_item_is_rejected(image, it
     image("a b.tif")
     both = item({"red": asset("a%20b.tif", common="red"), "nir": asset("gone.tif", common="nir")})
     assert dict(read(both).details)["missing_assets"] == "nir"
+    assert read(both).missing == (("nir", "nir", "gone.tif"),)
     assert reject(item({"nir": asset("gone.tif", common="nir")})).reason == "no-bands"
+
+
+def test_geo_01_a_missing_asset_is_no_missing_band_where_another_has_its_role(image, item):
+    image("red.tif")
+    both = item({"red": asset("red.tif", common="red"), "red-10m": asset("https/x/red_10m.tif", common="red")})
+    assert read(both).missing == (("red-10m", None, "red_10m.tif"),)
+
+
+def test_geo_01_what_a_missing_asset_says_of_its_values_does_not_matter(image, item):
+    image("red.tif")
+    blue = asset("blue.tif", name="B2", common="blue", **{"raster:bands": [{"scale": "none"}]})
+    (missing,) = read(item({"red": asset("red.tif", common="red"), "blue": blue})).missing
+    assert missing == ("B2", "blue", "blue.tif")
 
 
 @pytest.mark.parametrize(
@@ -207,17 +221,6 @@ def test_assets_on_the_network_are_taken_only_where_that_is_allowed(item, href, 
     product = read(source, allow_remote=True)
     assert product.bands[0].path == path
     assert [name for name, _ in product.files] == ["scene.json"]
-
-
-def test_items_below_a_folder_are_taken_on_request_and_own_their_files(image, item, tmp_path):
-    image("a.tif")
-    item({"red": asset("a.tif", common="red")})
-    (tmp_path / "in/labels.json").write_text('{"type": "FeatureCollection", "features": []}')
-    (tmp_path / "in/broken.json").write_text("{")
-    assert [product.uri for product in find_products(tmp_path / "in").products] == ["a.tif"]
-    found = find_products(tmp_path / "in", stac=True)
-    assert [product.uri for product in found.products] == ["scene.json"]
-    assert found.rejects == ()
 
 
 @pytest.mark.parametrize(
