@@ -111,7 +111,11 @@ class GeotiffSettings(ConverterSettings):
         "grid.",
     )
     crs: str | None = Field(default=None, description="CRS to which all scenes are warped, such as EPSG:32633.")
-    gsd_m: float | None = Field(default=None, gt=0.0, description="Side of a pixel in metres to which they are warped.")
+    gsd_m: float | None = Field(
+        default=None,
+        gt=0.0,
+        description="Side of a pixel to which they are warped, in metres of the CRS: those of Web Mercator are shorter on the ground.",
+    )
     align: Literal["pixel", "geo"] = Field(
         default="pixel",
         description="geo snaps the tiles to multiples of their size in the CRS, so that all scenes of a place have the "
@@ -171,8 +175,8 @@ class GeotiffSettings(ConverterSettings):
     min_object_px: float = Field(
         default=0.5,
         ge=0.0,
-        description="What is seen of an object in a tile is left out if it is smaller than this on a side; half a "
-        "pixel is what labels can be placed to.",
+        description="Objects of which less than this is seen on a side are left out of a tile, though their class is "
+        "not said to be absent; half a pixel is what labels can be placed to.",
     )
     too_little: Literal["ignore", "mask"] = Field(
         default="ignore",

@@ -207,22 +207,24 @@ def place_pixel_labels(labels: PixelLabels, grid: SceneGrid) -> tuple[PlacedLabe
             action="Use the image that was labelled, or correct the size that the label file states",
         )
     areas, repaired = _areas_in_grid(labels.objects, grid)
-    rows = LabelRows(labels.uri)
-    flat = [index for index in np.flatnonzero(shapely.is_missing(areas)) if not _has_area(labels.objects[index])]
-    for index in flat:
-        rows.refuse(labels.objects[index], "no-area", "its polygon has no area")
-    lines = rows.labels()
     seen = _in_scene(areas, grid)
-    outside = np.setdiff1d(np.flatnonzero(~seen), flat)
-    rejects = [
-        reject_row(labels.uri, thing.id, "outside-scene", _outside(thing, grid))
-        for thing in (labels.objects[index] for index in outside)
-    ]
-    unusable = (*labels.unusable, *lines.unusable)
-    usable = _placed(labels.objects, areas, repaired, seen, unusable=False)
-    around_them, _ = _areas_in_grid(unusable, grid)
-    places = _placed(unusable, around_them, np.zeros(len(unusable), bool), _in_scene(around_them, grid), unusable=True)
-    return usable.and_also(places), [*lines.rejects, *rejects]
+    lost = _lost_things(labels, np.flatnonzero(~seen).tolist(), grid)
+    unusable = (*labels.unusable, *lost.unusable)
+    places, _ = _areas_in_grid(unusable, grid)
+    placed = _placed(labels.objects, areas, repaired, seen, unusable=False)
+    more = _placed(unusable, places, np.zeros(len(unusable), bool), _in_scene(places, grid), unusable=True)
+    return placed.and_also(more), list(lost.rejects)
+
+
+def _lost_things(labels: PixelLabels, indexes: Sequence[int], grid: SceneGrid) -> PixelLabels:
+    """List things that are not in the scene, and say of those without area where they are."""
+    rows = LabelRows(labels.uri)
+    for thing in (labels.objects[index] for index in indexes):
+        if _has_area(thing):
+            rows.reject(thing.id, "outside-scene", _outside(thing, grid))
+        else:
+            rows.refuse(thing, "no-area", "its polygon has no area")
+    return rows.labels()
 
 
 def _placed(

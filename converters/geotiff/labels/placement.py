@@ -40,7 +40,7 @@ class PlacedGeometries:
 
     Attributes:
         areas_px: Valid Polygon or MultiPolygon; None where there is a fault.
-        bounds_px: Boxes around them, shape (n, 4); NaN where a corner has no place in the scene's CRS.
+        bounds_px: Boxes around them, shape (n, 4); not finite where a corner has no place in the scene's CRS.
         repaired: Whether the rings were invalid.
         faults: Key into :data:`_FAULTS` where there is one, else None.
     """
@@ -67,8 +67,6 @@ def place_geometries(geometries: Geometries, crs: CRS, grid: SceneGrid) -> Place
     """
     sound, repaired, finite = _repair(joined_at_antimeridian(geometries, crs))
     placed = _to_pixels(sound, crs, grid)
-    bounds_px = shapely.bounds(placed)
-    bounds_px[~_are_finite(placed)] = math.nan  # the corners that have a place say nothing about the others
     faults = np.full(len(geometries), None, dtype=object)
     areas = _polygonal(placed)
     faults[shapely.is_missing(areas)] = "no-area"
@@ -77,7 +75,7 @@ def place_geometries(geometries: Geometries, crs: CRS, grid: SceneGrid) -> Place
     faults[~finite] = "not-finite"
     faults[shapely.is_missing(sound) | shapely.is_empty(sound)] = "empty-geometry"
     areas[faults != None] = None  # noqa: E711 - row by row
-    return PlacedGeometries(areas, bounds_px, repaired, faults)
+    return PlacedGeometries(areas, shapely.bounds(placed), repaired, faults)
 
 
 def _are_finite(geometries: Geometries) -> npt.NDArray[np.bool_]:

@@ -184,7 +184,7 @@ def _from_folder(folder: Path, products: Sequence[Product], settings: GeotiffSet
         classes = _checked_classes([census for _, census in files.values()], folder)
         for uri, (file, census) in files.items():
             found.truths[uri] = _vector_objects(file, census, classes, shared=False)
-            pass
+            found.rejects += census.rejects
     for truth in found.truths.values():
         found.sources |= label_files(truth)
     return found

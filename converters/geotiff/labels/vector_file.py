@@ -138,7 +138,7 @@ def look_at_vector_file(
         field = fields[0]
     _check_field(path, field, one_class, fields, int(info["features"]))
     indexed = bool(info["capabilities"]["fast_spatial_filter"])
-    left, bottom, right, top = info["total_bounds"] if info["features"] else (0.0, 0.0, 0.0, 0.0)
+    left, bottom, right, top = info["total_bounds"] or (0.0, 0.0, 0.0, 0.0)  # none where nothing has a place
     bounds = (float(left), float(bottom), float(right), float(top))
     _check_degrees(path, layer, str(info["crs"]), bounds)
     return VectorFile(path, uri, layer, str(info["crs"]), field, one_class, int(info["features"]), indexed, bounds)
