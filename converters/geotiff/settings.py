@@ -114,7 +114,8 @@ class GeotiffSettings(ConverterSettings):
     gsd_m: float | None = Field(
         default=None,
         gt=0.0,
-        description="Side of a pixel to which they are warped, in metres of the CRS: those of Web Mercator are shorter on the ground.",
+        description="Side of a pixel to which they are warped, in metres of the CRS; those of Web Mercator are shorter "
+        "on the ground.",
     )
     align: Literal["pixel", "geo"] = Field(
         default="pixel",
