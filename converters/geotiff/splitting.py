@@ -26,6 +26,9 @@ EQUAL_AREA = CRS.from_epsg(6933)
 _HALF_GIRTH_M = 17_367_530.45
 """Easting of the antimeridian there (Brodzik et al., EASE-Grid 2.0, 2012, table 1: map extent)."""
 
+_BORDER = 1e-4
+"""Share of a tile that may lie beyond a border: borders of areas and of tiles that coincide differ by rounding."""
+
 
 @dataclass(frozen=True)
 class Blocks:
@@ -181,17 +184,21 @@ class Splitter:
 
     def _by_area(self, box_px: Box) -> Place:
         outline = footprint(self._grid, box_px)
-        found = [] if outline is None else sorted(self._area_tree.query(outline, predicate="intersects"))
-        if outline is None or not found:
+        near = [] if outline is None else sorted(self._area_tree.query(outline, predicate="intersects"))
+        common = {index: shapely.intersection(self._areas[index], outline) for index in near}
+        size = 0.0 if outline is None else outline.area
+        found = [index for index, shared in common.items() if shared.area > _BORDER * size]
+        if not found:
             raise NoSplitError("outside-areas", "it lies in none of --split-areas", "Add an area that holds it")
         splits = {self._rule.areas[index].split for index in found}
-        if len(splits) > 1 or not shapely.union_all([self._areas[index] for index in found]).covers(outline):
-            raise NoSplitError(
-                "split-border",
-                f"it, with {self._rule.buffer_px} px around, lies on the border of {' and '.join(sorted(splits))}",
-                "Larger areas leave out fewer tiles",
-            )
-        best = max(found, key=lambda index: shapely.intersection(self._areas[index], outline).area)
+        with_buffer = f"it, with {self._rule.buffer_px} px around, lies"
+        if len(splits) > 1:
+            message = f"{with_buffer} on ground of {' and '.join(sorted(splits))}"
+            raise NoSplitError("split-border", message, "Larger areas leave out fewer tiles")
+        if shapely.union_all([common[index] for index in found]).area < (1.0 - _BORDER) * size:
+            message = f"{with_buffer} only partly in an area of {', '.join(splits)}"
+            raise NoSplitError("split-border", message, "Larger areas leave out fewer tiles")
+        best = max(found, key=lambda index: common[index].area)
         return Place(self._rule.areas[best].name, splits.pop())
 
 

@@ -11,7 +11,6 @@ from rasterio.windows import Window
 
 from .drawing import Ground, render
 from .grid import Tile
-from .looks import bands_in
 from .reading import GridReader, Mask, OpenProduct
 from .settings import GeotiffSettings
 from .views import View
@@ -69,8 +68,6 @@ class SceneImages:
         self._reader = reader
         self._ground = ground
         self._fill_grey = settings.fill_grey
-        self._bands = bands_in(views)
-        self._margin_px = max(view.margin_px for view in views)
 
     def draw(self, tile: Tile) -> DrawnTile:
         """Read a tile and draw its views.
@@ -78,25 +75,24 @@ class SceneImages:
         Raises:
             ItemError: If a block cannot be decoded.
         """
-        margin_px = self._margin_px
+        drawn = [self._draw_view(view, tile) for view in self.views]
+        shown = drawn[0].shown
+        for other in drawn[1:]:
+            shown = shown & other.shown
+        return DrawnTile(tuple(drawn), shown)
+
+    def _draw_view(self, view: View, tile: Tile) -> DrawnView:
+        """Draw one view; which pixels it lacks depends on its own bands alone. Blocks that views share are cached."""
+        margin_px = view.margin_px
         window = Window(
             tile.x_px - margin_px,
             tile.y_px - margin_px,
             tile.width_px + 2 * margin_px,
             tile.height_px + 2 * margin_px,
         )
-        planes, valid = self._reader.read(self._bands, window)
-        by_band = dict(zip(self._bands, planes, strict=True))
-        drawn = []
-        for view in self.views:
-            spare_px = margin_px - view.margin_px
-            part = (slice(spare_px, valid.shape[0] - spare_px), slice(spare_px, valid.shape[1] - spare_px))
-            of_view = {band: by_band[band][part] for band in view.bands}
-            drawn.append(DrawnView(view, *render(view, of_view, valid[part], self._ground, self._fill_grey)))
-        shown = drawn[0].shown
-        for other in drawn[1:]:
-            shown = shown & other.shown
-        return DrawnTile(tuple(drawn), shown)
+        planes, valid = self._reader.read(view.bands, window)
+        by_band = dict(zip(view.bands, planes, strict=True))
+        return DrawnView(view, *render(view, by_band, valid, self._ground, self._fill_grey))
 
 
 def pad(pixels: npt.NDArray[np.uint8], tile_px: int, fill_grey: int) -> npt.NDArray[np.uint8]:

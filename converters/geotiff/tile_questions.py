@@ -21,6 +21,7 @@ from domainvl.schema.questions import (
 )
 
 from .knowledge import Known, KnownCover, KnownObjects
+from .labels.placed import UNKNOWN_CLASS
 from .labels.truth import SceneLabel
 from .objects import TileObjects
 from .parsing import TaskChoice, parse_tasks
@@ -209,5 +210,8 @@ class _Asker:
 def _unclear(scene: Shown) -> Iterator[Object]:
     """Stand for labels without a place: of their classes neither number nor absence is known."""
     if isinstance(scene.known, KnownObjects):
-        for label in sorted(scene.known.unclear):
+        unclear = scene.known.unclear
+        if UNKNOWN_CLASS in unclear:  # it may be of any class
+            unclear = unclear | set(scene.known.classes)
+        for label in sorted(unclear):
             yield Object(id=f"unclear/{label}", label=label, image=scene.first_image, ignore=True)

@@ -88,10 +88,11 @@ def _choose_columns(names: list[str], uri: str, label_field: str | None, one_cla
 def _add_row(rows: LabelRows, line: str, row: Mapping[str, str], columns: _Columns, one_class: str | None) -> None:
     given = [row[name] for name in _CORNERS]
     corners = [number(text) for text in given]
-    if not any(given) or corners == [0.0] * 4:
-        return
-    x_min, y_min, x_max, y_max = corners
     name = one_class if columns.label is None else row[columns.label]
+    has_class = columns.label is not None and bool(name)
+    if corners == [0.0] * 4 or not (any(given) or has_class):
+        return  # the image was looked at, and nothing is in it
+    x_min, y_min, x_max, y_max = corners
     attributes = {column: _value(text) for column in columns.more if (text := row[column])}
     rows.add(PixelObject(line, name or "", (x_min, y_min, x_max, y_max), attributes=attributes))
 

@@ -181,8 +181,10 @@ def test_lines_and_files_that_cannot_be_used_cost_themselves_only(write, run):
         ("train/labelTxt/P0001.txt#3", "outside-scene"),
         ("train/labelTxt/P0001.txt#4", "invalid-row"),
         ("train/images/P0002.png", "label-file"),
+        # The fourth line may be anything anywhere in the image: of the tile without the ship nothing is known.
+        ("train/images/P0001/r0c1", "no-question"),
     }
-    assert len(rejects) == 4
+    assert len(rejects) == 5
     assert {thing.id for found in samples.values() for thing in found.objects} == {"1"}
 
 

@@ -352,3 +352,28 @@ def test_geo_40_areas_that_share_a_border_are_apart_in_any_crs(tmp_path):
     assert [area.split for area in areas] == [Split.TRAIN, Split.TEST]
     with pytest.raises(UsageError, match="overlap"):
         read_split_areas(write("over.gpkg", west.buffer(5), east))
+
+
+def test_geo_40_tiles_that_only_touch_a_border_are_kept(tmp_path):
+    """Areas whose borders are those of tiles: brought to degrees, they coincide but for rounding."""
+    import pyogrio
+
+    grid = grid_of(400_000, 5_600_000)  # 320 px of 10 m, tiles of 32 px
+    west = shapely.box(400_000, 5_596_800, 401_600, 5_600_000)
+    east = shapely.box(401_600, 5_596_800, 403_200, 5_600_000)
+    fields = [np.array(["train", "test"], dtype=object)]
+    options = {"driver": "GPKG", "crs": "EPSG:32633", "geometry_type": "Polygon"}
+    pyogrio.raw.write(tmp_path / "a.gpkg", shapely.to_wkb([west, east]), fields, ["split"], **options)
+    rule = SplitRule("scene", areas=read_split_areas(tmp_path / "a.gpkg"))
+    splitter = Splitter(rule, grid, uri="a.tif")
+    tiles = plan_tiles(320, 320, tile_px=TILE_PX, overlap_px=0, edge="pad")
+    found = {(tile.row, tile.col): splitter.place(tile).split for tile in tiles}
+    assert found == {
+        (row, column): Split.TRAIN if column < 5 else Split.TEST for row in range(10) for column in range(10)
+    }
+    # With a buffer the two columns at the border show ground of both, and those at the edge ground of none.
+    buffered = Splitter(SplitRule("scene", areas=rule.areas, buffer_px=2), grid, uri="a.tif")
+    with pytest.raises(NoSplitError, match="on ground of test and train"):
+        buffered.place(tiles[14])
+    with pytest.raises(NoSplitError, match="only partly in an area of train"):
+        buffered.place(tiles[10])

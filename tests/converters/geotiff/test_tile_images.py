@@ -250,3 +250,17 @@ def test_padding_is_to_the_right_and_below():
     assert (padded[:3, :2] == 9).all() and (padded[3:] == 77).all() and (padded[:, 2:] == 77).all()
     whole = np.zeros((4, 4), np.uint8)
     assert pad(whole, 4, 77) is whole
+
+
+def test_geo_05_each_view_lacks_the_pixels_that_its_own_bands_lack(tmp_path, write_scene, write_table, convert_scenes):
+    """Red, green and blue are missing on the right, where the near infrared is not: no black land in true colour."""
+    pixels = np.full((4, 32, 32), 200, np.uint8)
+    pixels[:3, :, 16:] = 0
+    bands = {"descriptions": ("red", "green", "blue", "nir"), "photometric": "MINISBLACK"}
+    scene = write_scene(tmp_path / "a.tif", pixels, nodata=0, **bands)
+    done = convert_scenes(
+        scene, labels=write_table(a="x"), tile_px=32, view=["true-colour", "nir=nir"], fill_grey=9, min_valid=0.0
+    )
+    assert (done.pixels("a/r0c0", 0)[:, 16:] == 9).all()
+    assert (done.pixels("a/r0c0", 1) == 200).all()
+    assert [done.details("a/r0c0", image)["valid_fraction"] for image in (0, 1)] == [0.5, 1.0]

@@ -320,3 +320,14 @@ def test_a_band_carries_the_labels_that_it_shows_and_gives_the_same(tmp_path, wr
     carried = [len(unit.site.scenes[0].truth.labels.objects) for unit in units]
     # Rows 0 to 64, 48 to 112, 96 to 160, 144 to 208, 192 to 256; boxes end before the row of their lower edge.
     assert carried == [3, 2, 1, 1, 1]
+
+
+@pytest.mark.parametrize("row", ["a.tif,10,10,,,", "a.tif,,,,,barn"])
+def test_geo_35_a_label_without_a_place_silences_what_it_may_be(tmp_path, write_scene, convert_scenes, row):
+    """A broken row without a class may be anything; one with a class and no box does not say that nothing is there."""
+    scene = write_scene(tmp_path / "a.tif", noise((1, 64, 128)))
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text(f"image_path,xmin,ymin,xmax,ymax,label\na.tif,5,5,20,20,barn\n{row}\n")
+    found = convert_scenes(scene, labels=boxes, tile_px=64, tasks="presence,counting,detection")
+    assert {sample.id for sample in found.samples.values()} == {"a/r0c0/presence-yes"}
+    assert any(reject["input"].startswith("labels/boxes.csv") for reject in found.rejects)
