@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -125,3 +126,16 @@ def write_toys(folder: Path, **content: str) -> Path:
 def bytes_of(folder: Path) -> dict[str, bytes]:
     """Return the content of all files of a folder by relative path."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def differences(folder: Path, expected: dict[str, bytes]) -> list[str]:
+    """Say in which files a folder differs from what was expected, and for text in which lines: a page at most."""
+    found = bytes_of(folder)
+    lines = []
+    for name in sorted(found.keys() | expected.keys()):
+        if name not in found or name not in expected:
+            lines.append(f"{name}: only in {'the folder' if name in found else 'what was expected'}")
+        elif found[name] != expected[name]:
+            texts = (content[name].decode(errors="replace").splitlines() for content in (expected, found))
+            lines += [f"{name}: {line[:300]}" for line in difflib.unified_diff(*texts, lineterm="", n=0)]
+    return lines[:40]

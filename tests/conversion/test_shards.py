@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from builders import ToyConverter, ToySettings, bytes_of, write_toys
+from builders import ToyConverter, ToySettings, bytes_of, differences, write_toys
 from faults import DividedConverter, FaultyConverter
 
 from domainvl.conversion import Plan, RunSettings, convert, load_converter, merge_shards
@@ -55,6 +55,8 @@ def cluster():
     ray = pytest.importorskip("ray", reason="the extra ray is not installed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        # Ray ends tasks when its machine has little memory left, whoever took it; that is not what is tested here.
+        patch.setenv("RAY_memory_monitor_refresh_ms", "0")
         ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
         yield
         ray.shutdown()
@@ -70,13 +72,13 @@ def test_workers_shards_and_ray_give_the_same_bytes(tmp_path, name, cluster):
     assert len(expected) > 20
 
     convert(converter, source, tmp_path / "two" / "data", settings, run=RunSettings(workers=2))
-    assert bytes_of(tmp_path / "two" / "data") == expected
+    assert differences(tmp_path / "two" / "data", expected) == []
     convert(converter, source, tmp_path / "none" / "data", settings, run=RunSettings(workers=0))
-    assert bytes_of(tmp_path / "none" / "data") == expected
+    assert differences(tmp_path / "none" / "data", expected) == []
     convert_in_shards(converter, source, tmp_path / "four" / "data", 4, settings)
-    assert bytes_of(tmp_path / "four" / "data") == expected
+    assert differences(tmp_path / "four" / "data", expected) == []
     convert(converter, source, tmp_path / "ray" / "data", settings, run=RunSettings(ray="local"))
-    assert bytes_of(tmp_path / "ray" / "data") == expected
+    assert differences(tmp_path / "ray" / "data", expected) == []
 
 
 WORDS = {"a": "ok", "b": "boom", "c": "bad", "d": "skip", "e": "ok", "f": "twin", "g": "ok"}
