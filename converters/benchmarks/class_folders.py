@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -49,10 +49,6 @@ class ClassFoldersSettings(ConverterSettings):
         default="published", description="Ask in the published words only, or in varied ones."
     )
     phrasing_seed: int = Field(default=0, description="Another seed draws other words and other options.")
-
-    def public(self) -> dict[str, Any]:
-        """Return the settings for the manifest, without the local folders of the lists."""
-        return super().public() | {name: path and path.name for name, path in self.lists().items()}
 
     def lists(self) -> dict[str, Path | None]:
         """Return the files that list the images of a split, by the name of the setting."""

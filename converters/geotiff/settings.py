@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from pydantic import Field
 
@@ -230,11 +230,6 @@ class GeotiffSettings(ConverterSettings):
     )
     val_from: str | None = Field(default=None, description="First date of validation, with --split-by date.")
     test_from: str | None = Field(default=None, description="First date of testing, with --split-by date.")
-
-    def public(self) -> dict[str, Any]:
-        """Return the settings for the manifest, files by their name only."""
-        files = {name: value.name for name, value in self if isinstance(value, Path)}
-        return super().public() | files
 
     def check(self) -> None:
         """Check what one field alone cannot say.

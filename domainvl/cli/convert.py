@@ -274,5 +274,7 @@ def print_conversion(summary: ConversionSummary) -> None:
         typer.echo(f"  {row['split']:<6}{row['task']:<18}{row['count']:>8}")
     for row in manifest["rejects"]:
         typer.echo(f"  {row['severity']}: {row['count']} x {row['reason']} ({row['stage']})")
+    for note in manifest.get("notes", ()):
+        typer.echo(f"  note: {note}")
     if manifest["rejects"]:
         typer.echo(f"  each is listed in {summary.out / 'rejects.jsonl'}")

@@ -45,6 +45,8 @@ def show_plan(converter: Converter[Any, Any], settings: Any, source: Path, *, sh
     else:
         plan = converter.plan(source, settings)
         typer.echo(f"{len(plan.units)} units would be converted, from {len(plan.sources)} files")
+        for note in plan.notes:
+            typer.echo(f"note: {note}")
         rejects = plan.rejects
     _print_rejects(rejects)
     failed = any(reject.severity == "failed" for reject in rejects)

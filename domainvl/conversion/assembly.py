@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from domainvl.engine import Part
 from domainvl.errors import DatasetError
 from domainvl.schema.sample import Record
 from domainvl.schema.splitting import SplitFractions, assign_split
-from domainvl.schema.writer import DatasetWriter, Reject
+from domainvl.schema.writer import DatasetWriter, Reject, Severity
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ def assemble(
     writer: DatasetWriter,
     fractions: SplitFractions,
     *,
+    excluded: Collection[str] = (),
     on_record: Callable[[PlannedUnit, Record], None] | None = None,
 ) -> None:
     """Write the samples and rejects of all units.
@@ -45,6 +46,7 @@ def assemble(
         failures: What became of units without a part, by key.
         writer: Takes them.
         fractions: How groups are drawn into splits.
+        excluded: Pixel hashes of images that must not be in it.
         on_record: Called for each record before it is written.
 
     Raises:
@@ -62,6 +64,9 @@ def assemble(
             truth["split"] = truth.get("fixed_split") or assign_split(truth["group"], fractions).value
             if writer.holds(line["id"]):
                 writer.reject(_duplicate(line, unit))
+                continue
+            if excluded and any(image["pixel_sha256"] in excluded for image in truth["images"]):
+                writer.reject(_excluded(line))
                 continue
             if on_record is not None:
                 on_record(unit, line)
@@ -102,6 +107,16 @@ def _lines_of(unit: PlannedUnit, failures: Mapping[str, Reject]) -> Iterator[Rec
             yield line[SAMPLE] if SAMPLE in line else Reject.read(line[REJECT])
     for key, name in piece_keys(part):
         yield from _lines_of(PlannedUnit(key, name, unit.staging), failures)
+
+
+def _excluded(record: Record) -> Reject:
+    return Reject(
+        record["id"],
+        "assemble",
+        "excluded-image",
+        "an image of it has the pixels of one that --exclude-hashes names",
+        severity=Severity.SKIPPED,
+    )
 
 
 def _duplicate(record: Record, unit: PlannedUnit) -> Reject:

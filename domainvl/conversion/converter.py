@@ -32,6 +32,11 @@ class ConverterSettings(BaseModel):
     test_fraction: float = Field(default=0.1, ge=0.0, lt=1.0, description="Share of groups held out for testing.")
     split_seed: int = Field(default=0, description="Another seed gives another split of the same groups.")
     licence: str | None = Field(default=None, description="Licence of the source data, for the data set's card.")
+    exclude_hashes: Path | None = Field(
+        default=None,
+        description="Images to leave out wherever they come from, told by their pixels: a data set, whose val and "
+        "test images are meant, or a text file with one pixel_sha256 a line. It keeps a benchmark's test images out.",
+    )
 
     def split_fractions(self) -> SplitFractions:
         """Return the shares of the splits.
@@ -48,8 +53,8 @@ class ConverterSettings(BaseModel):
         return SplitFractions(val=self.val_fraction, test=self.test_fraction, seed=self.split_seed)
 
     def public(self) -> dict[str, Any]:
-        """Return what the manifest may say; a converter leaves out what must stay secret or local."""
-        return self.model_dump(mode="json")
+        """Return what the manifest may say, files by their name only; a converter leaves out what must stay secret."""
+        return self.model_dump(mode="json") | {name: value.name for name, value in self if isinstance(value, Path)}
 
     def for_units(self) -> Self:
         """Return the settings as units see them: what acts on the plan or on the data set as a whole is at default."""
@@ -73,19 +78,28 @@ class Plan(Generic[UnitT]):
             :func:`domainvl.engine.fingerprint`).
         sources: The input files that are read, with the name under which each may be mentioned.
         rejects: Inputs that were left out already.
+        notes: What the user should know about the input as a whole; kept in the manifest.
     """
 
     units: Sequence[UnitT]
     sources: Mapping[str, Path]
     rejects: Sequence[Reject] = ()
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class UnitResult:
-    """What one unit gave."""
+    """What one unit gave.
+
+    Attributes:
+        samples: Its samples.
+        rejects: What of it was left out.
+        facts: What the manifest says about it; None for nothing, or where :class:`Division` has said it.
+    """
 
     samples: Sequence[Sample] = ()
     rejects: Sequence[Reject] = ()
+    facts: Mapping[str, JsonValue] | None = None
 
 
 @dataclass(frozen=True)

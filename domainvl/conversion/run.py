@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from domainvl.conversion.assembly import PlannedUnit, assemble
 from domainvl.conversion.converter import Converter, ConverterSettings, Plan, is_address
+from domainvl.conversion.exclusion import read_excluded
 from domainvl.conversion.progress import EventLog, Progress
 from domainvl.conversion.resumption import Resumption
 from domainvl.conversion.versions import versions
@@ -121,7 +122,7 @@ def convert(
         StoppedError: If the run was stopped before its end.
     """
     settings = check_inputs(converter, source, settings, out)
-    fractions = settings.split_fractions()
+    fractions, excluded = settings.split_fractions(), read_excluded(settings.exclude_hashes)
     with stop_on_interrupt(), open_staging(out, overwrite=overwrite) as staging:
         done = convert_units(converter, source, settings, staging, run or RunSettings(), None, on_progress)
         with (
@@ -131,7 +132,7 @@ def convert(
             for reject in done.plan.rejects:
                 writer.reject(reject)
             units = [PlannedUnit(task.key, task.name, staging) for _, task in done.units]
-            assemble(units, done.failures, writer, fractions)
+            assemble(units, done.failures, writer, fractions, excluded=excluded)
             if writer.sample_count == 0:
                 raise _nothing_converted(converter, source, writer, len(done.tasks))
             manifest = writer.finish(
@@ -140,6 +141,7 @@ def convert(
                 sources=describe_sources(done.plan.sources, done.files),
                 versions=versions(),
                 licence=settings.licence or converter.licence,
+                notes=done.plan.notes,
             )
         failed = writer.failed_count
         exit_code = ExitCode.PARTIAL if failed else ExitCode.DONE

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from domainvl.conversion.assembly import PlannedUnit, assemble
 from domainvl.conversion.converter import Converter, ConverterSettings
+from domainvl.conversion.exclusion import read_excluded
 from domainvl.conversion.progress import Progress
 from domainvl.conversion.run import (
     ConversionSummary,
@@ -54,6 +55,8 @@ class ShardRecord(BaseModel):
         units: Place in the plan, key and name of each unit of this share.
         failures: What became of units that were given up, by key.
         plan_rejects: Inputs that the plan left out; equal in all shards.
+        notes: What the plan says about the input as a whole; equal in all shards.
+        excluded: Pixel hashes of images that must not be in the data set; equal in all shards.
         sources: The input files that this share has read, and those that all share.
     """
 
@@ -71,6 +74,8 @@ class ShardRecord(BaseModel):
     units: list[tuple[int, str, str]]
     failures: dict[str, dict[str, Any]]
     plan_rejects: list[dict[str, Any]]
+    notes: list[str]
+    excluded: list[str]
     sources: list[dict[str, Any]]
 
 
@@ -119,7 +124,7 @@ def convert_shard(
         StoppedError: If the run was stopped before its end.
     """
     settings = check_inputs(converter, source, settings, out)
-    fractions = settings.split_fractions()
+    fractions, excluded = settings.split_fractions(), read_excluded(settings.exclude_hashes)
     folder = out.with_name(f"{out.name}.shard-{shard}")
     if folder.exists():
         raise UsageError(
@@ -140,6 +145,8 @@ def convert_shard(
             units=[(place, task.key, task.name) for place, task in done.units],
             failures={key: asdict(reject) for key, reject in done.failures.items()},
             plan_rejects=[asdict(reject) for reject in done.plan.rejects],
+            notes=list(done.plan.notes),
+            excluded=sorted(excluded),
             sources=_own_sources(converter, done),
         )
         text = json.dumps(record.model_dump(mode="json"), ensure_ascii=False, indent=1) + "\n"
@@ -193,7 +200,8 @@ def merge_shards(folders: Sequence[Path], out: Path, *, overwrite: bool = False)
             for path in image_paths(record):
                 writer.images.adopt(unit.staging.dataset, path)
 
-        assemble([unit for _, unit in units], failures, writer, first.fractions, on_record=adopt)
+        excluded = frozenset(first.excluded)
+        assemble([unit for _, unit in units], failures, writer, first.fractions, excluded=excluded, on_record=adopt)
         if writer.sample_count == 0:
             raise NothingToDoError("There is nothing to merge", where=out, rule="no shard has a sample")
         sources = _unite_sources(shards)
@@ -203,6 +211,7 @@ def merge_shards(folders: Sequence[Path], out: Path, *, overwrite: bool = False)
             sources=[sources[uri] for uri in sorted(sources)],
             versions=first.versions,
             licence=first.licence,
+            notes=first.notes,
         )
     failed = writer.failed_count
     return ConversionSummary(out, manifest, writer.sample_count, failed, ExitCode.PARTIAL if failed else ExitCode.DONE)
@@ -246,13 +255,14 @@ def _check_complete(shards: Sequence[tuple[ShardRecord, Staging]]) -> None:
     records = [record for record, _ in shards]
     first = records[0]
     for record, staging in shards:
-        for name in ("count", "command", "settings", "plan_sha256", "versions"):
+        for name in ("count", "command", "settings", "plan_sha256", "versions", "excluded"):
             ours, theirs = getattr(first, name), getattr(record, name)
             if ours != theirs:
                 raise UsageError(
                     "Cannot merge shards",
                     where=staging.folder,
-                    rule=f"all must be of one conversion, but {name} differs: {theirs} and {ours}",
+                    rule=f"all must be of one conversion, but {name} differs"
+                    + (f": {theirs} and {ours}" if name != "excluded" else ""),
                     action="Make all shards with the same command, versions and input",
                 )
     found = [record.index for record in records]

@@ -159,13 +159,13 @@ class ConversionWork:
             division = self._divide(task)
             if len(division.units) == 1:
                 result = self._converter.convert(division.units[0], self._settings, self._images, self.provenance)
-                result = UnitResult(result.samples, (*division.rejects, *result.rejects))
+                result = UnitResult(result.samples, (*division.rejects, *result.rejects), result.facts)
                 pieces: tuple[Task, ...] = ()
             else:
                 result = UnitResult(rejects=division.rejects)
                 content = [state.sha256 if state is not None else "" for _, state in files]
                 pieces = tuple(self._task(unit, task.key, *content, is_piece=True) for unit in division.units)
-            facts = division.facts
+            facts = division.facts if division.facts is not None else result.facts
         except ItemError as error:
             result = UnitResult(rejects=[Reject(task.name, "convert", error.reason, str(error), error.action)])
             pieces, facts = (), None

@@ -11,7 +11,7 @@ import enum
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from io import TextIOWrapper
 from pathlib import Path
@@ -25,6 +25,7 @@ from domainvl.schema.digests import digest_text
 from domainvl.schema.images import ImageStore
 from domainvl.schema.record import image_paths, to_line, to_record
 from domainvl.schema.sample import Record, Sample, Split
+from domainvl.schema.shared_images import SharedImages
 
 MANIFEST_NAME = "manifest.json"
 REJECTS_NAME = "rejects.jsonl"
@@ -101,6 +102,7 @@ class DatasetWriter:
         self._ids: set[int] = set()
         self._image_keys: set[int] = set()
         self._groups: dict[str, Split] = {}
+        self._shared = SharedImages()
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._rejected: Counter[tuple[Severity, str, str]] = Counter()
         self._units: dict[str, dict[str, Any]] = {}
@@ -151,6 +153,7 @@ class DatasetWriter:
             )
         self._ids.add(digest_text(record["id"], bits=_KEY_BITS))
         self._image_keys.update(digest_text(path, bits=_KEY_BITS) for path in image_paths(record))
+        self._shared.see(record)
         self._counts[split.value, truth["domain"], truth["task"]] += 1
         self._files[split].write(to_line(record) + "\n")
 
@@ -186,6 +189,7 @@ class DatasetWriter:
         sources: Iterable[Mapping[str, Any]],
         versions: Mapping[str, str],
         licence: str | None = None,
+        notes: Sequence[str] = (),
     ) -> dict[str, Any]:
         """Write manifest, meta file and card, and give the folder its name.
 
@@ -195,6 +199,7 @@ class DatasetWriter:
             sources: The input files, each with ``uri``, ``sha256`` and ``size_bytes``.
             versions: Versions of what took part.
             licence: Licence of the source data, where it is known.
+            notes: What a user should know about the data set as a whole.
 
         Returns:
             The manifest.
@@ -215,6 +220,8 @@ class DatasetWriter:
             ],
             "sources": [dict(source) for source in sources],
         }
+        if said := [*notes, *self._shared.notes()]:
+            manifest["notes"] = said
         if self._units:
             manifest["units"] = dict(sorted(self._units.items()))
         _write_json(self._work / MANIFEST_NAME, manifest)
