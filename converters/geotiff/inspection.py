@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from domainvl.conversion import Inspection
+from domainvl.conversion.contact_sheet import SheetTile, draw_sheet
 from domainvl.errors import ItemError
 from domainvl.schema import Object, Reject, assign_split
 from domainvl.tiling import TOKENS_PER_TILE, choose_grid
 
-from .contact_sheet import SheetTile, draw_sheet
 from .georeference import describe_crs
 from .headers import bands_of
 from .knowledge import KnownCover, KnownObjects

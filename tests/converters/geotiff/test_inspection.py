@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from domainvl.converters.geotiff import CONVERTER, GeotiffSettings
-from domainvl.converters.geotiff.contact_sheet import SheetTile, draw_sheet
+from domainvl.conversion.contact_sheet import SheetTile, draw_sheet
 from domainvl.converters.geotiff.generate import generate_scenes
 from domainvl.converters.geotiff.inspection import COLUMNS
 from domainvl.errors import NothingToDoError

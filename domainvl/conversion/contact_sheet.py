@@ -1,4 +1,4 @@
-"""A sheet of tiles with their boxes and names: what a careful person looks at before converting."""
+"""A sheet of images with their boxes and names: what a careful person looks at before converting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from domainvl.schema import Box
+from domainvl.schema.boxes import Box
 
 _COLUMNS = 4
 _SIDE_PX = 384
@@ -24,12 +24,12 @@ _COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 
 
 @dataclass(frozen=True)
 class SheetTile:
-    """One tile of a sheet.
+    """One image of a sheet.
 
     Attributes:
         name: Its name.
-        pixels: uint8 of shape (side, side) or (side, side, 3).
-        boxes: Box in pixels of the tile, class, and whether it would be ignored.
+        pixels: uint8 of shape (height, width) or (height, width, 3).
+        boxes: Box in pixels of the image, class, and whether it would be ignored.
     """
 
     name: str
@@ -38,7 +38,7 @@ class SheetTile:
 
 
 def draw_sheet(tiles: Sequence[SheetTile]) -> npt.NDArray[np.uint8]:
-    """Draw tiles in rows of four, with a colour a class; ignored objects are grey.
+    """Draw images in rows of four, with a colour a class; ignored objects are grey.
 
     Args:
         tiles: At least one.
@@ -64,9 +64,10 @@ def draw_sheet(tiles: Sequence[SheetTile]) -> npt.NDArray[np.uint8]:
 def _draw_tile(
     sheet: Image.Image, tile: SheetTile, origin: tuple[int, int], colours: dict[str, tuple[int, int, int]]
 ) -> None:
-    side_px = tile.pixels.shape[0]
-    scale = _SIDE_PX / side_px
-    shown = Image.fromarray(tile.pixels).convert("RGB").resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BICUBIC)
+    height_px, width_px = tile.pixels.shape[:2]
+    scale = _SIDE_PX / max(height_px, width_px)
+    size_px = max(1, round(width_px * scale)), max(1, round(height_px * scale))
+    shown = Image.fromarray(tile.pixels).convert("RGB").resize(size_px, Image.Resampling.BICUBIC)
     pen = ImageDraw.Draw(shown)
     # Ignored ones first, so that none covers what is asked about.
     for box_px, label, ignored in sorted(tile.boxes, key=lambda box: not box[2]):
