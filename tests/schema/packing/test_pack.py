@@ -219,6 +219,16 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, kind):
     assert names_in(tmp_path) == ["data"]
 
 
+def peak_of_packing(data, out, kind):
+    """Pack and unpack, and return the most memory that Python held."""
+    tracemalloc.start()
+    pack_dataset(data, out, to=kind, shard_mb=1)
+    unpack_dataset(out, out.with_name(f"{out.name}-back"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_memory_does_not_grow_with_the_samples(tmp_path, kind):
     peaks = []
@@ -226,11 +236,8 @@ def test_memory_does_not_grow_with_the_samples(tmp_path, kind):
     pack_dataset(write_noise(tmp_path / "warm", 1), tmp_path / "warm-packed", to=kind)  # imports what it needs
     for count in (400, 1000):
         data = write_noise(tmp_path / f"data{count}", count, **noisy_small)
-        tracemalloc.start()
-        pack_dataset(data, tmp_path / f"out{count}", to=kind, shard_mb=1)
-        unpack_dataset(tmp_path / f"out{count}", tmp_path / f"back{count}")
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
+        # The lower of two: Python's own table of path names grows by megabytes at a time, now and then.
+        peaks.append(min(peak_of_packing(data, tmp_path / f"out{count}-{attempt}", kind) for attempt in range(2)))
     # 600 more samples hold 3.4 MB of text alone.
     assert peaks[1] - peaks[0] < 1_000_000
 
