@@ -25,6 +25,7 @@ EXTRA_USES = {
     "fast": "PNG files written about four times as quickly",
     "gdcm": "reading DICOM files in lossless JPEG",
     "hub": "domainvl export for the library datasets of Hugging Face",
+    "ocr": "looking for text in the pixels of DICOM images, which may be a name",
     "parquet": "domainvl pack and unpack with Parquet files",
     "quant": "fine-tuning a base of 4 bits a weight (QLoRA), domainvl finetune with quantisation: nf4",
     "ray": "conversions spread over the machines of a Ray cluster",

@@ -148,3 +148,7 @@ class ItemError(DomainvlError):
     ) -> None:
         self.reason = reason
         super().__init__(what, where=where, rule=rule, action=action)
+
+
+class LeftOutError(ItemError):
+    """An item could be used, and the settings say that it must not be; the run counts it as left out, not as failed."""

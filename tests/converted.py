@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from domainvl.conversion import convert, load_converter
+from domainvl.conversion import Converter, convert, load_converter
 from domainvl.schema import Sample, Split, read_manifest, read_samples
 
 
 class Converted:
-    """A conversion without worker processes; its samples by id and its rejects."""
+    """A conversion without worker processes, of a converter or its name; its samples by id and its rejects."""
 
-    def __init__(self, name: str, source: Path, out: Path, **settings) -> None:
-        converter = load_converter(name)
+    def __init__(self, name: str | Converter, source: Path, out: Path, **settings) -> None:
+        converter = load_converter(name) if isinstance(name, str) else name
         self.summary = convert(converter, source, out, converter.settings_type(**settings))
         self.out = out
         self.manifest = read_manifest(out)

@@ -10,7 +10,7 @@ from domainvl.schema.sample import Split
 from domainvl.schema.splitting import SplitFractions, uniform_from_key
 from domainvl.schema.writer import Reject, Severity
 
-from .reading import IMAGE_SUFFIXES
+from .image_files import IMAGE_SUFFIXES
 
 LISTS = {"train_list": Split.TRAIN, "val_list": Split.VAL, "test_list": Split.TEST}
 """The settings that name a list, and the split of what it lists."""

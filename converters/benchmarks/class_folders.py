@@ -24,7 +24,8 @@ from domainvl.schema.sample import Provenance, Sample, Split
 from domainvl.schema.writer import Reject, Severity
 
 from .class_folder_splits import LISTS, SplitLists, class_uri, draw_splits
-from .reading import IMAGE_SUFFIXES, put_image, reject_of, source_of
+from .image_files import IMAGE_SUFFIXES, put_image
+from .reading import reject_of, source_of
 
 DOMAIN = "remote-sensing"
 

@@ -24,9 +24,10 @@ from domainvl.schema.sample import Image, Object, Provenance, Sample, Source, Sp
 from domainvl.schema.wording import image_prefix, word
 from domainvl.schema.writer import Reject
 
+from .image_files import put_image
 from .llava_json import TEST, Row
 from .marked_text import MarkedText, Round, has_marks
-from .reading import image_rejected, put_image, reject_of, source_of
+from .reading import image_rejected, reject_of, source_of
 from .rotated_text import BoxNotation
 
 DOMAIN = "remote-sensing"

@@ -28,18 +28,9 @@ from domainvl.schema.sample import BoxesAnswer, Object, Provenance, Sample, Task
 from domainvl.schema.writer import Reject
 
 from .dior_rsvg_files import ANNOTATIONS, SPLITS, DiorRsvgRow, annotations_of, read_rows, read_splits
-from .reading import (
-    Leakage,
-    OfficialSplitSettings,
-    check_input,
-    group_of,
-    image_rejected,
-    keep_most_held_out,
-    put_image,
-    reject_of,
-    row_error,
-    source_of,
-)
+from .image_files import put_image
+from .official_splits import Leakage, OfficialSplits, OfficialSplitSettings, group_of
+from .reading import check_input, image_rejected, reject_of, row_error, source_of
 
 DOMAIN = "remote-sensing"
 
@@ -54,7 +45,8 @@ class DiorRsvgSettings(OfficialSplitSettings):
 
     leakage: Leakage = Field(
         default=Leakage.EXCLUDE_TEST_IMAGES,
-        description="Keep an image in its most held-out split alone, or keep the published split, which shares images.",
+        description="Keep an image in its most held-out split alone, in its least held-out split alone, or keep the "
+        "published split, which shares images.",
     )
 
 
@@ -96,10 +88,9 @@ class DiorRsvgConverter:
             by_image[image_name].append(row)
             sizes[image_name] = size_px
         units = []
+        shared = OfficialSplits(settings.leakage, rejects, rows="expressions")
         for image_name in sorted(by_image):
-            rows = by_image[image_name]
-            if settings.leakage is Leakage.EXCLUDE_TEST_IMAGES:
-                rows = keep_most_held_out(image_name, rows, rejects)
+            rows = shared.settle(image_name, by_image[image_name])
             path = source / _IMAGES / image_name
             if path.is_file():
                 units.append(DiorRsvgUnit(image_name, path, sizes[image_name], tuple(rows)))
@@ -112,7 +103,7 @@ class DiorRsvgConverter:
         sources = {f"{split}.txt": source / f"{split}.txt" for split in SPLITS}
         sources |= {path.relative_to(source).as_posix(): path for path in annotations}
         sources |= {f"{_IMAGES}/{unit.image_name}": unit.path for unit in units}
-        return Plan(units=units, sources=sources, rejects=rejects)
+        return Plan(units=units, sources=sources, rejects=rejects, notes=shared.notes())
 
     def convert(
         self, unit: DiorRsvgUnit, settings: DiorRsvgSettings, images: ImageStore, provenance: Provenance

@@ -37,7 +37,8 @@ from domainvl.schema.writer import Reject
 from .conversations import ImageUnit, by_image, convert_unit, missing_image, split_tag
 from .llava_json import TEST, TRAIN, Row, find_images, read_rows
 from .marked_text import MarkedText, Round, has_marks, is_boxes_alone
-from .reading import Leakage, check_input, group_of, keep_most_held_out
+from .official_splits import Leakage, OfficialSplits, group_of
+from .reading import check_input
 from .rotated_text import FIT_RS, find_boxes
 
 _FOLDERS = (
@@ -79,7 +80,8 @@ class FitRsSettings(ConverterSettings):
     )
     leakage: Leakage = Field(
         default=Leakage.EXCLUDE_TEST_IMAGES,
-        description="Leave out training questions about scenes of the test files, or keep the published split.",
+        description="Scenes of both training and test files: leave out their training questions, leave out their test "
+        "questions, or keep the published split.",
     )
 
 
@@ -103,7 +105,8 @@ class FitRsConverter:
         files = _files(source, settings.annotations)
         rejects: list[Reject] = []
         rows = [row for name, path in files.items() for row in read_rows(path, _split_of(name), rejects)]
-        rows = _kept(rows, settings.leakage, rejects)
+        shared = OfficialSplits(settings.leakage, rejects, things="scenes", rows="rows")
+        rows = _kept(rows, shared)
         images, splits = by_image(rows), _splits_of_scenes(rows)
         if not images:
             raise NothingToDoError("Nothing to convert", where=source, rule=f"no row can be used of {', '.join(files)}")
@@ -117,7 +120,7 @@ class FitRsConverter:
                 rejects.append(missing_image(image, rows_of_image))
         if not units:
             raise NothingToDoError("Nothing to convert", where=folder, rule=f"none of {len(images)} images is there")
-        return Plan(units, files | {unit.uri: unit.path for unit in units}, rejects)
+        return Plan(units, files | {unit.uri: unit.path for unit in units}, rejects, shared.notes())
 
     def convert(
         self, unit: ImageUnit, settings: FitRsSettings, images: ImageStore, provenance: Provenance
@@ -176,14 +179,12 @@ def _scene_of(image: str) -> str:
     return image.rpartition("/")[2].partition("__")[0]
 
 
-def _kept(rows: Sequence[Row], leakage: Leakage, rejects: list[Reject]) -> list[Row]:
-    """Leave out the training rows about scenes of the test files, unless they are wanted."""
-    if leakage is Leakage.AS_PUBLISHED:
-        return list(rows)
+def _kept(rows: Sequence[Row], shared: OfficialSplits) -> list[Row]:
+    """Settle for each scene in which split its rows stay."""
     scenes: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         scenes[_scene_of(row.image)].append(row)
-    return [row for scene in sorted(scenes) for row in keep_most_held_out(f"scene {scene}", scenes[scene], rejects)]
+    return [row for scene in sorted(scenes) for row in shared.settle(f"scene {scene}", scenes[scene])]
 
 
 def _splits_of_scenes(rows: Iterable[Row]) -> dict[str, set[str]]:
@@ -204,7 +205,7 @@ def _units(uri: str, path: Path, rows: Sequence[Row], splits: Set[str]) -> Itera
     """
     scene = _scene_of(uri)
     for official_split in sorted({row.official_split for row in rows}):
-        group, warnings = group_of(scene, official_split, splits)
+        group, warnings = group_of(scene, official_split, splits, "scene")
         own = tuple(row for row in rows if row.official_split == official_split)
         yield ImageUnit(uri, path, group, tuple(warnings), own)
 

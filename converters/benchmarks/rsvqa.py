@@ -26,7 +26,9 @@ from domainvl.schema.questions import Question, samples_from_questions
 from domainvl.schema.sample import Answer, Provenance, Sample, Split, Task, TextAnswer
 from domainvl.schema.writer import Reject, Severity
 
-from .reading import OfficialSplitSettings, check_input, count_or_text, image_rejected, put_image, source_of
+from .image_files import put_image
+from .official_splits import OfficialSplitSettings
+from .reading import check_input, count_or_text, image_rejected, source_of
 from .rsvqa_files import RsvqaRow, read_split
 
 DOMAIN = "remote-sensing"

@@ -3,7 +3,8 @@
 Lau et al., A dataset of clinically generated visual questions and answers about radiology images, Scientific
 Data 5:180251, 2018. Read in the layout in which it is commonly passed on: ``trainset.json``, ``testset.json``
 and ``images/``. All 203 images of the official test set occur in its training set too, so training on all of
-it trains on the test images; the default leaves those training questions out.
+it trains on the test images; the default leaves those training questions out, and --leakage exclude-train-images the
+test questions instead. Some answers are numbers in the files; they are text here, as all others.
 
 VQA-RAD has no patient identifiers. The group is the image, which is the best that can be done: two images of
 one patient may lie on both sides of the split.
@@ -19,23 +20,14 @@ from pathlib import Path
 from pydantic import Field
 
 from domainvl.conversion import ConverterSettings, Plan, UnitResult
-from domainvl.errors import ItemError, NothingToDoError
+from domainvl.errors import InputNotFoundError, ItemError, NothingToDoError
 from domainvl.schema.images import ImageStore, StoredImage
 from domainvl.schema.questions import Question, samples_from_questions
 from domainvl.schema.sample import Provenance, Sample, Split, Task, TextAnswer
 from domainvl.schema.writer import Reject, Severity
 
-from .reading import (
-    Leakage,
-    check_input,
-    group_of,
-    keep_most_held_out,
-    load_list,
-    reject_of,
-    row_error,
-    source_of,
-    text_of,
-)
+from .official_splits import Leakage, OfficialSplits, group_of
+from .reading import check_input, load_list, reject_of, row_error, source_of, text_of
 
 DOMAIN = "medical"
 
@@ -54,7 +46,8 @@ class VqaRadSettings(ConverterSettings):
     )
     leakage: Leakage = Field(
         default=Leakage.EXCLUDE_TEST_IMAGES,
-        description="Leave out training questions about test images, or keep the published split that has them.",
+        description="Images in both official sets: leave out their training questions, leave out their test questions, "
+        "or keep the published split.",
     )
 
 
@@ -103,10 +96,9 @@ class VqaRadConverter:
         for image_name, row in _read_rows(source, rejects):
             by_image[image_name].append(row)
         units = []
+        shared = OfficialSplits(settings.leakage, rejects)
         for image_name in sorted(by_image):
-            rows = by_image[image_name]
-            if settings.leakage is Leakage.EXCLUDE_TEST_IMAGES:
-                rows = keep_most_held_out(image_name, rows, rejects)
+            rows = shared.settle(image_name, by_image[image_name])
             path = source / _IMAGE_FOLDER / image_name
             if path.is_file():
                 units.append(VqaRadUnit(image_name, path, tuple(rows)))
@@ -119,7 +111,7 @@ class VqaRadConverter:
             )
         sources = {name: source / name for name in _FILES.values()}
         sources |= {f"{_IMAGE_FOLDER}/{unit.image_name}": unit.path for unit in units}
-        return Plan(units=units, sources=sources, rejects=rejects)
+        return Plan(units=units, sources=sources, rejects=rejects, notes=shared.notes())
 
     def convert(
         self, unit: VqaRadUnit, settings: VqaRadSettings, images: ImageStore, provenance: Provenance
@@ -177,6 +169,7 @@ def _unused_images(source: Path, named: dict[str, list[_Row]]) -> Iterator[Rejec
 
 def _read_rows(source: Path, rejects: list[Reject]) -> Iterator[tuple[str, _Row]]:
     layout = "trainset.json, testset.json and images/"
+    _check_edition(source)
     check_input(source, [*_FILES.values(), f"{_IMAGE_FOLDER}/"], benchmark="VQA-RAD", layout=layout)
     seen: set[str] = set()
     for official_split, name in _FILES.items():
@@ -190,6 +183,22 @@ def _read_rows(source: Path, rejects: list[Reject]) -> Iterator[tuple[str, _Row]
                 continue
             seen.add(row.qid)
             yield image_name, row
+
+
+def _check_edition(source: Path) -> None:
+    """Refuse the mirror that lost the types by which VQA-RAD is scored.
+
+    Raises:
+        InputNotFoundError: If the folder holds the mirror of Hugging Face (flaviagiammarino/vqa-rad, whose columns are
+            image, question and answer) instead.
+    """
+    if not any((source / name).is_file() for name in _FILES.values()) and any(source.rglob("*.parquet")):
+        raise InputNotFoundError(
+            "Cannot read VQA-RAD",
+            where=source,
+            rule="it holds Parquet files, a mirror without answer_type, image_organ, phrase_type and question_type",
+            action="Take the published edition: trainset.json, testset.json and images/ (osf.io/89kps)",
+        )
 
 
 def _check(content: object, official_split: str, where: str) -> tuple[str, _Row]:

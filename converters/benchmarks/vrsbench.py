@@ -27,17 +27,9 @@ from domainvl.schema.questions import Question, samples_from_questions
 from domainvl.schema.sample import Answer, BoxesAnswer, Object, Provenance, Sample, Split, Task, TextAnswer
 from domainvl.schema.writer import Reject, Severity
 
-from .reading import (
-    IMAGE_SUFFIXES,
-    Leakage,
-    check_input,
-    count_or_text,
-    group_of,
-    image_rejected,
-    keep_most_held_out,
-    put_image,
-    source_of,
-)
+from .image_files import IMAGE_SUFFIXES, put_image
+from .official_splits import Leakage, OfficialSplits, group_of
+from .reading import check_input, count_or_text, image_rejected, source_of
 from .vrsbench_files import Annotation, VrsbenchQuestion, objects_in_image, read_annotation
 
 DOMAIN = "remote-sensing"
@@ -62,7 +54,8 @@ class VrsbenchSettings(ConverterSettings):
     )
     leakage: Leakage = Field(
         default=Leakage.EXCLUDE_TEST_IMAGES,
-        description="Leave out training patches of scenes that are tested on, or keep them as published.",
+        description="Scenes in both official sets: leave out their training patches, leave out their test patches, or "
+        "keep them as published.",
     )
 
 
@@ -108,15 +101,15 @@ class VrsbenchConverter:
         for unit in found:
             by_scene[unit.scene].append(unit)
         units = []
+        shared = OfficialSplits(settings.leakage, rejects, things="scenes", rows="patches")
         for scene, patches in sorted(by_scene.items()):
-            if settings.leakage is Leakage.EXCLUDE_TEST_IMAGES:
-                patches = keep_most_held_out(f"scene {scene}", patches, rejects)
+            patches = shared.settle(f"scene {scene}", patches)
             splits = tuple(sorted({unit.official_split for unit in patches}))
             units += [VrsbenchUnit(unit.official_split, unit.annotation, unit.image, splits) for unit in patches]
         if not units:
             raise NothingToDoError("Nothing to convert", where=source, rule="no annotation has its image")
         sources = {path.relative_to(source).as_posix(): path for unit in units for path in self.unit_files(unit)}
-        return Plan(units=units, sources=sources, rejects=rejects)
+        return Plan(units=units, sources=sources, rejects=rejects, notes=shared.notes())
 
     def convert(
         self, unit: VrsbenchUnit, settings: VrsbenchSettings, images: ImageStore, provenance: Provenance
@@ -152,7 +145,7 @@ def _samples(
         official_split=unit.official_split,
         annotation=unit.name,
     )
-    group, warnings = group_of(unit.scene, unit.official_split, unit.scene_splits)
+    group, warnings = group_of(unit.scene, unit.official_split, unit.scene_splits, "scene")
     for question, told, shown in _questions(annotation, objects):
         details = {**source.details, **told}
         yield from samples_from_questions(

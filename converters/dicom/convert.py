@@ -1,210 +1,115 @@
-"""One stack to samples: render each slice, ask what its header and its findings allow to be answered."""
+"""One unit to samples: what is known about its slices, the slices, and what was done to protect people."""
 
 from __future__ import annotations
 
-import hashlib
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pydicom import Dataset, FileDataset, dcmread
-from pydicom.errors import InvalidDicomError
-from pydicom.uid import UID
+from pydicom import dcmread
 
 from domainvl.conversion import UnitResult
 from domainvl.errors import ItemError
+from domainvl.files import write_atomically
 from domainvl.schema.images import ImageStore
-from domainvl.schema.questions import Question, ask_about_objects, samples_from_questions
-from domainvl.schema.sample import Provenance, Sample, Source, Task, TextAnswer
+from domainvl.schema.sample import Provenance
 from domainvl.schema.writer import Reject, Severity
 
-from .geometry import Geometry, geometry_of, is_stored_as_displayed, plane_of
-from .headers import PARSE_ERRORS, frame_header, standard_name, text_of, transfer_syntax, value_of
-from .labels import to_objects
-from .pixels import Rendered, decode_frame, render, spacing_details
-from .plan import SliceRef, StackUnit
+from ..medical.geometry import runs_along_axis
+from ..medical.regularity import Status
+from ..medical.report_sections import ask_for_report
+from ..medical.stack import SliceFacts, StackFacts
+from ..medical.stack_samples import convert_stack as samples_of_stack
+from .calibration import PROJECTIONS
+from .header_questions import MODALITY_CLASSES
+from .headers import frame_header
+from .inputs.quiet import quiet_pydicom
+from .inputs.reading import FileReader
+from .knowledge import Known, what_is_known
+from .privacy.handling import PixelHandling
+from .series import StackKind
 from .settings import DicomSettings
+from .stack_reader import DicomStackReader, plane_of_image
+from .units import StackUnit, VideoUnit
+from .video import extract_video
 
-DOMAIN = "medical"
-
-MODALITY_CLASSES = {
-    "CT": "CT",
-    "MR": "MR",
-    "CR": "radiograph",
-    "DX": "radiograph",
-    "PX": "radiograph",
-    "IO": "radiograph",
-    "MG": "mammogram",
-    "US": "ultrasound",
-    "IVUS": "ultrasound",
-    "PT": "PET",
-    "NM": "scintigram",
-    "XA": "fluoroscopy",
-    "RF": "fluoroscopy",
-    "ES": "endoscopy",
-    "SM": "microscopy",
-    "GM": "microscopy",
-    "OP": "fundus photograph",
-    "OPT": "OCT",
-}
-"""Readable classes of Modality codes (PS3.3 C.7.3.1.1.1); other codes, such as OT, are not asked about."""
-
-MODALITY_QUESTION = (
-    f"Classify the image within one of the given classes: {', '.join(dict.fromkeys(MODALITY_CLASSES.values()))}."
-)
-PLANE_QUESTION = "Which plane does this image show?"
-CROSS_SECTIONAL = ("CT", "MR", "PT")
+_NOT_BEHIND_EACH_OTHER = (Status.COPLANAR, Status.DUPLICATE_POSITIONS)
 
 
-@dataclass(frozen=True)
-class _LoadedFile:
-    path: Path
-    dataset: FileDataset
-    sha256: str
-    size_bytes: int
-
-
-def convert_stack(
-    unit: StackUnit, settings: DicomSettings, *, images: ImageStore, provenance: Provenance
+def convert_unit(
+    unit: StackUnit | VideoUnit, settings: DicomSettings, *, images: ImageStore, provenance: Provenance
 ) -> UnitResult:
-    """Convert the slices of one stack; one that fails leaves the others as they are.
+    """Convert a stack, or take out a video.
 
     Args:
-        unit: The stack.
+        unit: Which.
         settings: The converter's settings.
         images: Where pixels go.
         provenance: What makes the samples.
+
+    Raises:
+        ItemError: If a video cannot be taken out.
     """
-    samples: list[Sample] = []
-    rejects: list[Reject] = []
-    loaded: _LoadedFile | None = None
-    for thing in unit.slices:
-        name = f"{unit.series_name}/{thing.index:04d}"
+    if isinstance(unit, VideoUnit):
+        return UnitResult(rejects=[_take_out(unit)])
+    with FileReader() as files, quiet_pydicom():
+        handling = PixelHandling(settings, quarantined_count=unit.quarantined_count, shows_face=unit.shows_face)
+        reader = DicomStackReader(unit, settings, files, handling)
+        known = what_is_known(unit, settings, files)
+        stack = _facts(unit, reader, known)
+        result = samples_of_stack(stack, reader, settings, images, provenance)
+        while handling.begins_again():
+            # Text was found after other pictures of its file or stack had passed. No sample of this round is written,
+            # and the writer removes images that no sample shows.
+            result = samples_of_stack(stack, reader, settings, images, provenance)
+    log = handling.log(attribute_count=reader.attribute_count, text_replacements=dict(unit.report_replacements))
+    return UnitResult(result.samples, (*known.rejects, *result.rejects), log.to_facts())
+
+
+def _facts(unit: StackUnit, reader: DicomStackReader, known: Known) -> StackFacts:
+    first = unit.slices[0]
+    plane = None
+    if first.place.geometry is not None:
         try:
-            # Frames of one file follow each other, so that it is read once.
-            if loaded is None or loaded.path != thing.path:
-                loaded = _load(thing.path)
-            found, left_out = _convert_slice(unit, thing, loaded, settings, images=images, provenance=provenance)
-        except ItemError as error:
-            rejects.append(Reject(name, "convert", error.reason, str(error), error.action))
-            continue
-        samples += found
-        rejects += left_out
-        if not found:
-            rejects.append(
-                Reject(
-                    name,
-                    "convert",
-                    "no-question",
-                    "neither its modality nor a table of findings gives a question",
-                    "Name a table that lists it with --labels",
-                    Severity.SKIPPED,
-                )
-            )
-    return UnitResult(samples, rejects)
-
-
-def _load(path: Path) -> _LoadedFile:
-    try:
-        content = path.read_bytes()
-        dataset = dcmread(io.BytesIO(content))
-    except (InvalidDicomError, *PARSE_ERRORS) as error:
-        raise ItemError(
-            "Cannot read a DICOM file",
-            reason="read",
-            rule=f"it could be read when the headers were, and now cannot ({type(error).__name__})",
-            action="Fetch the file again; it may have been cut off",
-        ) from error
-    return _LoadedFile(path, dataset, hashlib.sha256(content).hexdigest(), len(content))
-
-
-def _convert_slice(
-    unit: StackUnit,
-    thing: SliceRef,
-    loaded: _LoadedFile,
-    settings: DicomSettings,
-    *,
-    images: ImageStore,
-    provenance: Provenance,
-) -> tuple[list[Sample], tuple[Reject, ...]]:
-    header = frame_header(loaded.dataset, thing.frame)
-    stored = decode_frame(loaded.dataset, thing.frame)
-    rendered = render(header, stored, settings.window)
-    height_px, width_px = rendered.pixels.shape[:2]
-    objects, rejects = to_objects(thing.findings or (), width_px, height_px)
-    geometry = geometry_of(header)
-    plane = _plane(header, geometry)
-    name = f"{unit.series_name}/{thing.index:04d}"
-    questions: list[Question] = []
-    if thing.asks_header:
-        questions += _header_questions(header, plane)
-    if thing.findings is not None:
-        questions += ask_about_objects(objects, unit.classes, key=name)
-    if not questions:
-        return [], rejects
-    spacing, not_square = spacing_details(header)
-    details = _details(header, rendered, thing) | spacing
-    source = Source(uri=thing.source, sha256=loaded.sha256, size_bytes=loaded.size_bytes, details=details)
-    samples = samples_from_questions(
-        questions,
-        id_prefix=name,
-        domain=DOMAIN,
-        images=(images.put_pixels(rendered.pixels).to_image(source),),
-        objects=objects,
+            plane = plane_of_image(frame_header(reader.load(first.file), first.frame), first.place.geometry)
+        except ItemError:
+            plane = None  # showing the slice fails for the same reason, and is listed there
+    what = "radiograph" if unit.modality in PROJECTIONS else "study"
+    return StackFacts(
+        name=unit.series_name,
         group=unit.patient,
-        provenance=provenance,
-        warnings=(*rendered.warnings, *_warnings(header, geometry, plane, not_square), *thing.warnings),
+        slices=tuple(
+            SliceFacts(ref.index, ref.position_mm, known.truths[place], place in known.key_places)
+            for place, ref in enumerate(unit.slices)
+        ),
+        plane=plane,
+        along_axis=None if first.place.geometry is None else runs_along_axis(first.place.geometry),
+        modality=MODALITY_CLASSES.get(unit.modality),
+        is_cine=_is_recording(unit),
+        is_volume=unit.kind == StackKind.VOLUME and unit.status not in _NOT_BEHIND_EACH_OTHER,
+        are_slices=first.place.geometry is not None,
+        reports=tuple(ask_for_report(dict(unit.report), what=what)) if unit.report else (),
+        report_on_slices=unit.modality in PROJECTIONS,
+        warnings=unit.warnings,
     )
-    return list(samples), rejects
 
 
-def _details(header: Dataset, rendered: Rendered, thing: SliceRef) -> dict[str, Any]:
-    """Collect technical facts; of free text, only terms that the standard defines."""
-    modality = text_of(header, "Modality")
-    details: dict[str, Any] = {
-        "modality": modality if modality in MODALITY_CLASSES else "other",
-        "photometric_interpretation": text_of(header, "PhotometricInterpretation"),
-        "transfer_syntax": standard_name(transfer_syntax(header) or UID(""), "private"),
-        "rows": int(rendered.pixels.shape[0]),
-        "columns": int(rendered.pixels.shape[1]),
-        "slice_index": thing.index,
-        **rendered.details,
-    }
-    if thing.spacing_mm is not None:
-        details["spacing_between_slices_mm"] = round(thing.spacing_mm, 4)
-    if thing.frame_count > 1:
-        details |= {"frame": thing.frame + 1, "frame_count": thing.frame_count}
-    return details
+def _is_recording(unit: StackUnit) -> bool:
+    """Whether slices follow each other in time; frames of one file do only where the header says how quickly."""
+    timed = unit.slices[0].facts.frame_time_ms is not None
+    return unit.kind == StackKind.TIME or (unit.kind == StackKind.FRAMES and timed)
 
 
-def _warnings(header: Dataset, geometry: Geometry | None, plane: str | None, not_square: str | None) -> Iterator[str]:
-    if not_square is not None:
-        yield not_square
-    if plane is not None and geometry is not None and not is_stored_as_displayed(geometry, plane):
-        yield f"rows and columns run otherwise than in the customary display of this plane ({plane}): not flipped"
-    if text_of(header, "BurnedInAnnotation") == "YES":
-        yield "the header says that text is burnt into the pixels; it may name a person"
-
-
-def _plane(header: Dataset, geometry: Geometry | None) -> str | None:
-    """Name the plane of a cross-sectional image; None where there is none to name."""
-    modality = text_of(header, "Modality")
-    if modality not in CROSS_SECTIONAL or geometry is None:
-        return None
-    if text_of(header, "AnatomicalOrientationType") == "QUADRUPED":
-        return None
-    image_type = [str(term) for term in value_of(header, "ImageType") or ()]
-    # A CT localizer (PS3.3 C.8.2.1.1.1) is a projection through the whole body, and so is a PROJECTION IMAGE.
-    if (modality == "CT" and "LOCALIZER" in image_type) or "PROJECTION IMAGE" in image_type:
-        return None
-    return plane_of(geometry)
-
-
-def _header_questions(header: Dataset, plane: str | None) -> Iterator[Question]:
-    modality = MODALITY_CLASSES.get(text_of(header, "Modality"))
-    if modality is not None:
-        yield Question("modality", Task.CLASSIFICATION, MODALITY_QUESTION, TextAnswer(text=modality))
-    if plane is not None:
-        yield Question("plane", Task.VQA, PLANE_QUESTION, TextAnswer(text=plane))
+def _take_out(unit: VideoUnit) -> Reject:
+    """Write the bitstream of a video, byte for byte."""
+    with FileReader() as files, quiet_pydicom():
+        content, suffix = extract_video(dcmread(io.BytesIO(files.read(unit.file)), force=True))
+    name = unit.source.replace("/", "-") + suffix
+    write_atomically(Path(unit.folder) / name, content)
+    return Reject(
+        unit.name,
+        "convert",
+        "video-extracted",
+        f"its bitstream is the file {name} in --videos; it makes no sample",
+        "Convert its frames with a tool for videos",
+        Severity.SKIPPED,
+    )

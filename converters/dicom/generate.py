@@ -30,7 +30,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from .labels import COLUMNS
+from ..medical.label_table import COLUMNS
 from .phantom import SIDE_PX, Canvas, draw_slice, random_look
 
 LABELS_NAME = "labels.csv"

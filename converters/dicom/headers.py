@@ -8,17 +8,24 @@ import zlib
 from collections.abc import Collection
 from typing import Any
 
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import UID, ExplicitVRBigEndian
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.sequence import Sequence
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from domainvl.errors import ItemError
 
 PARSE_ERRORS = (
+    ArithmeticError,
     AttributeError,
+    BytesLengthException,
     EOFError,
-    KeyError,
+    InvalidDicomError,
+    LookupError,
     NotImplementedError,
     OSError,
-    OverflowError,
     RuntimeError,
     TypeError,
     ValueError,
@@ -27,12 +34,22 @@ PARSE_ERRORS = (
 )
 """What pydicom and its plugins raise on malformed files. Their texts may quote the file and are never passed on."""
 
+_UNCOMPRESSED = {
+    (True, True): ImplicitVRLittleEndian,
+    (False, True): ExplicitVRLittleEndian,
+    (False, False): ExplicitVRBigEndian,
+}
+"""By whether value representations are implicit and bytes little endian, as pydicom has read them."""
+
 IDENTIFIER_TAGS = (
     "PatientID",
     "IssuerOfPatientID",
     "StudyInstanceUID",
     "SeriesInstanceUID",
     "SOPInstanceUID",
+    "FrameOfReferenceUID",
+    "AccessionNumber",
+    "StudyDate",
     "InstanceNumber",
 )
 """Read to group and order, and never written."""
@@ -43,11 +60,40 @@ TECHNICAL_TAGS = (
     "Modality",
     "AnatomicalOrientationType",
     "BurnedInAnnotation",
+    "BodyPartExamined",
+    "ImageLaterality",
+    "Laterality",
+    "ViewPosition",
+    "PatientOrientation",
+    "PatientPosition",
+    "FieldOfViewHorizontalFlip",
+    "PresentationIntentType",
     "ImagePositionPatient",
     "ImageOrientationPatient",
     "PixelSpacing",
+    "PixelSpacingCalibrationType",
     "ImagerPixelSpacing",
+    "NominalScannedPixelSpacing",
+    "EstimatedRadiographicMagnificationFactor",
     "PixelAspectRatio",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "GantryDetectorTilt",
+    "EchoNumbers",
+    "EchoTime",
+    "AcquisitionNumber",
+    "TemporalPositionIdentifier",
+    "TriggerTime",
+    "DiffusionBValue",
+    "FrameTime",
+    "FrameTimeVector",
+    "RecommendedDisplayFrameRate",
+    "CineRate",
+    "SequenceOfUltrasoundRegions",
+    "ConversionType",
+    "Units",
+    "DecayCorrection",
+    "CorrectedImage",
     "NumberOfFrames",
     "SamplesPerPixel",
     "PhotometricInterpretation",
@@ -66,6 +112,7 @@ TECHNICAL_TAGS = (
     "VOILUTSequence",
     "WindowCenter",
     "WindowWidth",
+    "WindowCenterWidthExplanation",
     "VOILUTFunction",
     "PresentationLUTShape",
     "PaletteColorLookupTableUID",
@@ -98,13 +145,21 @@ _FRAME_MACROS = (
 """Functional group macros (PS3.3 C.7.6.16.2) whose attributes classic images hold at the top level."""
 
 
+_DECISIVE = frozenset({"RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"})
+"""Where these are damaged, stored values would silently mean something else. What decoding needs is checked there."""
+
+
 def value_of(dataset: Dataset, keyword: str) -> Any:
     """Return an attribute's value, or None where it is absent, empty or unreadable."""
+    # By number: by keyword, pydicom would look up each one thrice.
+    tag = tag_for_keyword(keyword)
+    if tag is None or tag not in dataset.keys():
+        return None
     try:
-        value = dataset.get(keyword)
+        value = dataset[tag].value
     except PARSE_ERRORS:
         return None
-    return None if value == "" else value
+    return None if isinstance(value, str) and not value else value
 
 
 def text_of(dataset: Dataset, keyword: str) -> str:
@@ -116,13 +171,26 @@ def text_of(dataset: Dataset, keyword: str) -> str:
 def numbers_of(dataset: Dataset, keyword: str) -> tuple[float, ...]:
     """Return an attribute as finite numbers, an empty tuple where it is absent or holds anything else."""
     value = value_of(dataset, keyword)
-    if value is None:
+    # A damaged element may hold bytes where its numbers should be, or a text of which each letter would count.
+    if value is None or isinstance(value, bytes):
         return ()
+    is_list = hasattr(value, "__iter__") and not isinstance(value, str)
     try:
-        numbers = tuple(float(number) for number in (value if hasattr(value, "__iter__") else [value]))
+        numbers = tuple(float(number) for number in (value if is_list else [value]))
     except PARSE_ERRORS:
         return ()
     return numbers if all(math.isfinite(number) for number in numbers) else ()
+
+
+def is_malformed(dataset: Dataset, keyword: str) -> bool:
+    """Whether an attribute that should hold numbers or items is there, and holds something else."""
+    tag = tag_for_keyword(keyword)
+    if tag is None or tag not in dataset.keys():
+        return False
+    element = _element(dataset, tag)
+    if element is None:
+        return True
+    return not element.is_empty and not isinstance(element.value, Sequence) and not numbers_of(dataset, keyword)
 
 
 def number_of(dataset: Dataset, keyword: str) -> float | None:
@@ -132,9 +200,23 @@ def number_of(dataset: Dataset, keyword: str) -> float | None:
 
 
 def transfer_syntax(dataset: Dataset) -> UID | None:
-    """Return the transfer syntax of a file, None where it names none."""
-    syntax = text_of(getattr(dataset, "file_meta", Dataset()), "TransferSyntaxUID")
-    return UID(syntax) if syntax else None
+    """Return the transfer syntax of a file, None where it names none and none follows.
+
+    A file without meta information (PS3.10 7.1) is a bare data set. How its elements are written shows while they are
+    read; that gives its transfer syntax where its pixels are not compressed.
+    """
+    meta = getattr(dataset, "file_meta", None)
+    syntax = "" if meta is None else text_of(meta, "TransferSyntaxUID")
+    return UID(syntax) if syntax else _syntax_as_read(dataset)
+
+
+def _syntax_as_read(dataset: Dataset) -> UID | None:
+    """Return the uncompressed transfer syntax (PS3.5 A.1 to A.3) that a data set was read in."""
+    # Compressed pixels are of undefined length, which no others are (PS3.5 A.4).
+    if "PixelData" in dataset and dataset["PixelData"].is_undefined_length:
+        return None
+    encoding: Any = getattr(dataset, "original_encoding", None)
+    return _UNCOMPRESSED.get(encoding)
 
 
 def is_little_endian(dataset: Dataset) -> bool:
@@ -156,24 +238,55 @@ def frame_header(dataset: Dataset, frame: int, keywords: Collection[str] = TECHN
         keywords: What of the allow-list is wanted.
 
     Returns:
-        A header in the form of a classic single-frame image, with its transfer syntax in ``file_meta``.
+        A header in the form of a classic single-frame image, with its transfer syntax in ``file_meta``. Elements that
+        cannot be read are left out, as if the file did not have them.
+
+    Raises:
+        ItemError: By ``header`` if one cannot be read without which stored values would mean something else.
     """
     header = Dataset()
     header.file_meta = FileMetaDataset()
     if syntax := transfer_syntax(dataset):
         header.file_meta.TransferSyntaxUID = syntax
-    for keyword in keywords:
-        if keyword in dataset:
-            header[keyword] = dataset[keyword]
+    _copy(dataset, header, keywords)
     for keyword, index in zip(FUNCTIONAL_GROUPS, (0, frame), strict=True):
         items = value_of(dataset, keyword) or ()
         if index >= len(items):
             continue
         for macro in _FRAME_MACROS:
-            for element in (value_of(items[index], macro) or [Dataset()])[0]:
-                if element.keyword in keywords:
-                    header[element.keyword] = element
+            if found := value_of(items[index], macro):
+                _copy(found[0], header, keywords)
     return header
+
+
+def _copy(source: Dataset, header: Dataset, keywords: Collection[str]) -> None:
+    """Copy the elements that are wanted and can be read."""
+    present = source.keys()
+    for keyword in keywords:
+        tag = tag_for_keyword(keyword)
+        if tag is None or tag not in present:
+            continue
+        if keyword in _DECISIVE and is_malformed(source, keyword):
+            raise _unreadable(keyword)
+        element = _element(source, tag)
+        if element is not None:
+            header[tag] = element
+
+
+def _element(source: Dataset, tag: int) -> DataElement | None:
+    try:
+        return source[tag]
+    except PARSE_ERRORS:
+        return None
+
+
+def _unreadable(keyword: str) -> ItemError:
+    return ItemError(
+        "Cannot read a header",
+        reason="header",
+        rule=f"{keyword} is malformed, and without it the pixels would mean something else",
+        action="Write the file again with a tool that repairs its header",
+    )
 
 
 def standard_name(uid: UID, fallback: str) -> str:

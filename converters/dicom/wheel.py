@@ -8,9 +8,9 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.errors import InvalidDicomError
 
-from .convert import MODALITY_CLASSES
+from .header_questions import MODALITY_CLASSES
 from .headers import PARSE_ERRORS, number_of, text_of
-from .scan import NOT_IMAGERY
+from .inputs.kinds import NOT_IMAGERY
 
 SIDE_PX_MIN = 64
 """The wheel's example of a file set is scaled down to 16 px, on which nothing is to be seen."""

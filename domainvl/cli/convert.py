@@ -156,10 +156,13 @@ def _make_command(converter: Converter[Any, Any]) -> Callable[..., None]:
         else:
             _convert_and_print(converter, settings, **given)
 
+    panels = {name: panel for panel, names in converter.settings_type.panels.items() for name in names}
     options = [
         _parameter(
             name,
-            Annotated[field.annotation, typer.Option(help=escape(field.description or ""))],
+            Annotated[
+                field.annotation, typer.Option(help=escape(field.description or ""), rich_help_panel=panels.get(name))
+            ],
             inspect.Parameter.empty if field.is_required() else field.get_default(call_default_factory=True),
         )
         for name, field in converter.settings_type.model_fields.items()

@@ -20,14 +20,18 @@ EPILOG = "Example: domainvl export chest --format ms-swift --out chest-swift"
 def export(
     dataset: Annotated[Path, typer.Argument(help="Folder of the data set.")],
     format_name: Annotated[
-        str, typer.Option("--format", help="hub (Hugging Face), internvl, llava, ms-swift, openai or sharegpt.")
+        str,
+        typer.Option(
+            "--format",
+            help="hub (Hugging Face), internvl, llava, ms-swift, openai, sharegpt; vlmevalkit (multiple choice only)",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to make.")],
     images: Annotated[
         str | None,
         typer.Option(
             help="Where the images are to be: link or copy (beside the rows), reference (where they are, by absolute "
-            "path) or embed (in the rows; openai and hub). Left out: embed for hub, link for the others.",
+            "path) or embed (in the rows; openai, hub, vlmevalkit). Left out: embed for hub and vlmevalkit, else link.",
         ),
     ] = None,
     splits: Annotated[str, typer.Option(help="Which splits, separated by commas.")] = "train,val,test",

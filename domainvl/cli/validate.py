@@ -34,11 +34,17 @@ def _print_rules(wanted: bool) -> None:
 def validate(
     dataset: Annotated[Path, typer.Argument(help="Folder of the data set.")],
     phi: Annotated[
-        bool, typer.Option("--phi", help="Look for identifiers of persons too; what is found is shown masked.")
+        bool,
+        typer.Option(
+            "--phi", help="Look for identifiers of persons too, by their form; what is found is shown masked."
+        ),
     ] = False,
     canary: Annotated[
         Path | None,
-        typer.Option(help="File of strings that must not be left, one a line, whatever their case; implies --phi."),
+        typer.Option(
+            help="File of strings that must not be left, in any file or name: one a line, or a re-identification map; "
+            "implies --phi."
+        ),
     ] = None,
     no_pixels: Annotated[
         bool, typer.Option("--no-pixels", help="Do not decode the images; they must exist and hold something.")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from domainvl.conversion.exclusion import excluded_image
 from domainvl.conversion.work import FACTS, REJECT, SAMPLE, Staging
 from domainvl.engine import Part
 from domainvl.errors import DatasetError
@@ -36,7 +37,7 @@ def assemble(
     writer: DatasetWriter,
     fractions: SplitFractions,
     *,
-    excluded: Collection[str] = (),
+    excluded: frozenset[str] = frozenset(),
     on_record: Callable[[PlannedUnit, Record], None] | None = None,
 ) -> None:
     """Write the samples and rejects of all units.
@@ -65,7 +66,7 @@ def assemble(
             if writer.holds(line["id"]):
                 writer.reject(_duplicate(line, unit))
                 continue
-            if excluded and any(image["pixel_sha256"] in excluded for image in truth["images"]):
+            if excluded and excluded_image(line, excluded):
                 writer.reject(_excluded(line))
                 continue
             if on_record is not None:
@@ -114,8 +115,9 @@ def _excluded(record: Record) -> Reject:
         record["id"],
         "assemble",
         "excluded-image",
-        "an image of it has the pixels of one that --exclude-hashes names",
-        severity=Severity.SKIPPED,
+        "an image of it has the pixels of one that --exclude-hashes names, or was made of one",
+        "Nothing: it is left out as asked; without --exclude-hashes it is kept",
+        Severity.SKIPPED,
     )
 
 

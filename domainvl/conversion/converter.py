@@ -28,6 +28,9 @@ class ConverterSettings(BaseModel):
     """Settings of a converter that act on its plan alone: what they decide stands in the units. A finished unit stays
     valid when one of them changes, and ``convert`` sees their defaults."""
 
+    panels: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Headings under which the command line lists settings, with their names; the others stand under no heading."""
+
     val_fraction: float = Field(default=0.1, ge=0.0, lt=1.0, description="Share of groups held out for validation.")
     test_fraction: float = Field(default=0.1, ge=0.0, lt=1.0, description="Share of groups held out for testing.")
     split_seed: int = Field(default=0, description="Another seed gives another split of the same groups.")
@@ -79,12 +82,15 @@ class Plan(Generic[UnitT]):
         sources: The input files that are read, with the name under which each may be mentioned.
         rejects: Inputs that were left out already.
         notes: What the user should know about the input as a whole; kept in the manifest.
+        source_key: Key under which the manifest writes the hashes of sources, where whoever holds the files must not
+            find them in it; empty for none.
     """
 
     units: Sequence[UnitT]
     sources: Mapping[str, Path]
     rejects: Sequence[Reject] = ()
     notes: Sequence[str] = ()
+    source_key: bytes = b""
 
 
 @dataclass(frozen=True)

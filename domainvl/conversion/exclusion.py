@@ -8,8 +8,11 @@ from pathlib import Path
 
 from domainvl.errors import InputNotFoundError, UsageError
 from domainvl.schema.reader import read_samples
-from domainvl.schema.sample import Split
+from domainvl.schema.sample import Record, Split
 from domainvl.schema.writer import MANIFEST_NAME
+
+MADE_OF = "made_of_pixel_sha256"
+"""Key in the details of an image's source: the pixel hashes of the images that it was made of, such as a montage's."""
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _HELD_OUT = (Split.VAL, Split.TEST)
@@ -34,6 +37,15 @@ def read_excluded(path: Path | None) -> frozenset[str]:
     if not hashes:
         raise UsageError("Cannot use --exclude-hashes", where=path, rule="it names no image")
     return hashes
+
+
+def excluded_image(record: Record, excluded: frozenset[str]) -> bool:
+    """Whether an image of a record must be left out, itself or an image that it was made of."""
+    for image in record["domainvl"]["images"]:
+        details = image["source"].get("details", {})
+        if image["pixel_sha256"] in excluded or not excluded.isdisjoint(details.get(MADE_OF, ())):
+            return True
+    return False
 
 
 def _of_dataset(folder: Path) -> Iterator[str]:

@@ -30,7 +30,7 @@ from domainvl.engine import (
     run_units,
 )
 from domainvl.errors import ExitCode, InputNotFoundError, NothingToDoError, StoppedError, UsageError
-from domainvl.files import check_target, hidden_sibling, make_folder, output_errors
+from domainvl.files import check_target, hidden_sibling, keyed, make_folder, output_errors
 from domainvl.schema.writer import MANIFEST_NAME, DatasetWriter, Reject
 
 _AGAIN = "Give the same command again: it goes on from there"
@@ -138,7 +138,7 @@ def convert(
             manifest = writer.finish(
                 command=f"convert {converter.name}",
                 settings=settings.public(),
-                sources=describe_sources(done.plan.sources, done.files),
+                sources=describe_sources(done.plan.sources, done.files, done.plan.source_key),
                 versions=versions(),
                 licence=settings.licence or converter.licence,
                 notes=done.plan.notes,
@@ -355,16 +355,24 @@ def _check_budget(progress: Progress, max_error_rate: float) -> None:
 def _nothing_converted(
     converter: Converter[Any, Any], source: Path, writer: DatasetWriter, unit_count: int
 ) -> NothingToDoError:
-    rule = f"none of {unit_count} planned units gave a sample, {writer.failed_count} inputs failed"
+    left_out = writer.reject_count - writer.failed_count
+    rule = (
+        f"none of {unit_count} planned units gave a sample, {writer.failed_count} inputs failed and {left_out} were "
+        "left out"
+    )
     if writer.first_reject is not None:
         first = writer.first_reject
         rule += f" (the first: {first.input}: {first.message})"
+    way_out = writer.first_reject.action if writer.first_reject is not None else None
     return NothingToDoError(
-        f"Nothing was converted by {converter.name}", where=source, rule=rule, action="Check the input and the settings"
+        f"Nothing was converted by {converter.name}",
+        where=source,
+        rule=rule,
+        action=way_out or "Check the input and the settings",
     )
 
 
-def describe_sources(sources: Mapping[str, Path], files: FileStates) -> list[dict[str, Any]]:
+def describe_sources(sources: Mapping[str, Path], files: FileStates, key: bytes) -> list[dict[str, Any]]:
     """Say of each input file what it was when it was read.
 
     Raises:
@@ -381,5 +389,5 @@ def describe_sources(sources: Mapping[str, Path], files: FileStates) -> list[dic
                 rule=f"it was there when the conversion began ({error.strerror})",
                 action=_AGAIN,
             ) from error
-        described.append({"uri": uri, "sha256": state.sha256, "size_bytes": state.size_bytes})
+        described.append({"uri": uri, "sha256": keyed(state.sha256, key), "size_bytes": state.size_bytes})
     return described

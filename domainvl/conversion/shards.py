@@ -164,7 +164,7 @@ def _own_sources(converter: Converter[Any, Any], done: ConvertedUnits) -> list[d
     own = {path for _, task in done.units for path in converter.unit_files(task.unit)}
     of_units = {path for task in done.tasks for path in converter.unit_files(task.unit)}
     mine = {uri: path for uri, path in done.plan.sources.items() if path in own or path not in of_units}
-    return describe_sources(mine, done.files)
+    return describe_sources(mine, done.files, done.plan.source_key)
 
 
 def is_shard(folder: Path) -> bool:
@@ -251,18 +251,23 @@ def _unite_sources(shards: Sequence[tuple[ShardRecord, Staging]]) -> dict[str, d
     return found
 
 
+_SHORT_FIELDS = ("count", "command", "settings", "fractions", "licence", "plan_sha256", "unit_count", "versions")
+_LONG_FIELDS = ("excluded", "plan_rejects", "notes")
+"""What is equal in all shards of a conversion: what a message quotes, and what would fill it."""
+
+
 def _check_complete(shards: Sequence[tuple[ShardRecord, Staging]]) -> None:
     records = [record for record, _ in shards]
     first = records[0]
     for record, staging in shards:
-        for name in ("count", "command", "settings", "plan_sha256", "versions", "excluded"):
+        for name in (*_SHORT_FIELDS, *_LONG_FIELDS):
             ours, theirs = getattr(first, name), getattr(record, name)
             if ours != theirs:
                 raise UsageError(
                     "Cannot merge shards",
                     where=staging.folder,
                     rule=f"all must be of one conversion, but {name} differs"
-                    + (f": {theirs} and {ours}" if name != "excluded" else ""),
+                    + (f": {theirs} and {ours}" if name in _SHORT_FIELDS else ""),
                     action="Make all shards with the same command, versions and input",
                 )
     found = [record.index for record in records]

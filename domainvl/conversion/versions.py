@@ -8,7 +8,8 @@ from importlib import metadata
 from domainvl import __version__
 
 _PACKAGES = (
-    "isal", "numpy", "pillow", "pydicom", "pyjpegls", "pylibjpeg", "pyogrio", "python-gdcm", "rasterio", "shapely",
+    "highdicom", "isal", "nibabel", "numpy", "pillow", "pydicom", "pyjpegls", "pylibjpeg", "pyogrio", "python-gdcm",
+    "rapidocr-onnxruntime", "rasterio", "shapely",
 )  # fmt: skip
 """What pixels and coordinates pass through; absent ones are not mentioned."""
 

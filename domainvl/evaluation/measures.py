@@ -1,4 +1,4 @@
-"""Reads shares and areas from answers, and says how far from the truth they may lie."""
+"""Reads shares, areas and lengths from answers, and says how far from the truth they may lie."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHARE_TOLERANCE_POINTS = 1.0
 _SLACK = 1e-9
 """Decimals such as 0.33 are not exact in binary; without it 0.33 would not be within 10 % of 0.3."""
 
-# Each unit with what it stands for: so many percent, or so many square metres.
+# Each unit with what it stands for: so many percent, so many square metres, or so many millimetres.
 _UNITS = {
     "%": ("%", 1.0), "percent": ("%", 1.0), "per cent": ("%", 1.0), "percentage points": ("%", 1.0),
     "m2": ("m2", 1.0), "m²": ("m2", 1.0), "m^2": ("m2", 1.0), "sqm": ("m2", 1.0),
@@ -22,6 +22,14 @@ _UNITS = {
     "square meters": ("m2", 1.0), "ha": ("m2", 1e4), "hectare": ("m2", 1e4), "hectares": ("m2", 1e4),
     "km2": ("m2", 1e6), "km²": ("m2", 1e6), "km^2": ("m2", 1e6), "square kilometre": ("m2", 1e6),
     "square kilometres": ("m2", 1e6), "square kilometer": ("m2", 1e6), "square kilometers": ("m2", 1e6),
+    "mm2": ("m2", 1e-6), "mm²": ("m2", 1e-6), "mm^2": ("m2", 1e-6), "sq mm": ("m2", 1e-6),
+    "square millimetre": ("m2", 1e-6), "square millimetres": ("m2", 1e-6), "square millimeter": ("m2", 1e-6),
+    "square millimeters": ("m2", 1e-6), "cm2": ("m2", 1e-4), "cm²": ("m2", 1e-4), "cm^2": ("m2", 1e-4),
+    "sq cm": ("m2", 1e-4), "square centimetre": ("m2", 1e-4), "square centimetres": ("m2", 1e-4),
+    "square centimeter": ("m2", 1e-4), "square centimeters": ("m2", 1e-4),
+    "mm": ("mm", 1.0), "millimetre": ("mm", 1.0), "millimetres": ("mm", 1.0), "millimeter": ("mm", 1.0),
+    "millimeters": ("mm", 1.0), "cm": ("mm", 10.0), "centimetre": ("mm", 10.0), "centimetres": ("mm", 10.0),
+    "centimeter": ("mm", 10.0), "centimeters": ("mm", 10.0), "m": ("mm", 1e3),
 }  # fmt: skip
 # Longest first, so that "m2" is not taken for the whole of a longer name.
 _UNIT = re.compile(rf"\s*\(?({'|'.join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))})(?!\w)")
@@ -36,13 +44,14 @@ _PLAIN = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?")
 def read_measure(text: str, unit: str) -> float | None:
     """Read a measure: the first number, in the unit that follows it, else in the unit that was asked for.
 
-    "37%", "37 percent", "37" and "about 37.2 %" are shares; "1200 m2", "0.12 ha" and "1200" are areas. Nothing is
-    read if the unit is of the other kind, if something follows that may be another unit ("2 acres", "2x") or the rest
-    of the number ("1 200", "30 to 40", "3 of 4"), or if the number is no plain one ("-2", "2-3", "1,200").
+    "37%", "37 percent", "37" and "about 37.2 %" are shares; "1200 m2", "0.12 ha" and "1200" are areas; "12.5 mm" and
+    "1.25 cm" are lengths. Nothing is read if the unit is of another kind, if something follows that may be another unit
+    ("2 acres", "2x") or the rest of the number ("1 200", "30 to 40", "3 of 4"), or if the number is no plain one ("-2",
+    "2-3", "1,200").
 
     Args:
         text: The answer.
-        unit: What was asked for: ``"%"``, ``"m2"`` or ``"ha"``.
+        unit: What was asked for: ``"%"``, ``"m2"``, ``"ha"``, ``"mm"`` or ``"mm2"``.
 
     Returns:
         The measure in ``unit``, or None.
@@ -60,7 +69,7 @@ def read_measure(text: str, unit: str) -> float | None:
 
 
 def measure_distance(value: float, truth: float, unit: str) -> float:
-    """Return how far a measure lies from the truth: shares in percentage points, areas relative to the true one."""
+    """Return how far a measure lies from the truth: shares in percentage points, others relative to it."""
     distance = abs(value - truth)
     if unit == "%" or distance == 0:
         return distance

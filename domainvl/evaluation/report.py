@@ -44,8 +44,8 @@ class Row:
             is none.
         counts_read: Over how many.
         empty: Number of empty answers.
-        mean_measure_error: Mean distance from the true share in percentage points, or from the true area relative to
-            it, over the measures that could be read; None where there is none.
+        mean_measure_error: Mean distance from the true share in percentage points, or from the true area or length
+            relative to it, over the measures that could be read; None where there is none.
         measures_read: Over how many.
     """
 

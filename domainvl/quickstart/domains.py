@@ -49,12 +49,16 @@ def _generate_remote_sensing(folder: Path, count: int, seed: int) -> dict[str, A
     return {"labels": folder / "labels.geojson", "label_field": "class", "tile_px": 128}
 
 
+MEDICAL_TASKS = "modality,plane,presence,counting,grounding"
+"""What is asked about images: few kinds of questions, so that a small model learns each in minutes."""
+
+
 def _generate_medical(folder: Path, count: int, seed: int) -> dict[str, Any]:
     from domainvl.converters.dicom.generate import generate_series
 
     generate_series(folder, patient_count=count, seed=seed)
     # All slices of a series have one modality and mostly one plane: asked once, more is asked about findings.
-    return {"labels": folder / "labels.csv", "header_slices_per_series": 1}
+    return {"labels": folder / "labels.csv", "header_slices_per_stack": 1, "tasks": MEDICAL_TASKS}
 
 
 def _generate_driving(folder: Path, count: int, seed: int) -> dict[str, Any]:

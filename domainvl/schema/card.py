@@ -52,6 +52,7 @@ _HUB_TASKS: Mapping[Task, str] = {
     Task.COUNTING: "visual-question-answering",
     Task.COMPARISON: "visual-question-answering",
     Task.AREA: "visual-question-answering",
+    Task.LENGTH: "visual-question-answering",
     Task.GROUNDING: "object-detection",
     Task.DETECTION: "object-detection",
     Task.REGION: "visual-question-answering",

@@ -75,34 +75,46 @@ class ImageStore:
     def put_file(self, path: Path) -> StoredImage:
         """Copy an image file byte for byte, after checking that it decodes.
 
-        Its name is the hash of its bytes, not of its pixels: of two files that show the same, which one came first
-        would else depend on which worker was quicker.
+        Args:
+            path: The file.
 
         Raises:
             ItemError: If the file is missing, truncated, no JPEG or PNG, or of more than 8 bits a channel.
         """
         try:
             content = path.read_bytes()
+        except OSError as error:
+            raise _undecodable(path.name, error) from error
+        return self.put_encoded(content, path.name)
+
+    def put_encoded(self, content: bytes, name: str) -> StoredImage:
+        """Store an encoded image byte for byte, after checking that it decodes.
+
+        Its name is the hash of its bytes, not of its pixels: of two files that show the same, which one came first
+        would else depend on which worker was quicker.
+
+        Args:
+            content: The bytes of a JPEG or PNG file.
+            name: Names it in an error.
+
+        Raises:
+            ItemError: If it is truncated, no JPEG or PNG, or of more than 8 bits a channel.
+        """
+        try:
             with PillowImage.open(io.BytesIO(content)) as image:
                 extension = {"JPEG": ".jpg", "PNG": ".png"}.get(image.format or "")
                 if extension is None:
                     raise ItemError(
                         "Cannot copy an image",
                         reason="image-format",
-                        where=path.name,
+                        where=name,
                         rule=f"it must be JPEG or PNG, got {image.format}",
                         action="Convert it to PNG without loss",
                     )
-                check_depth(image.mode, content, path.name)
+                check_depth(image.mode, content, name)
                 pixels = shown_pixels(image)
         except (OSError, SyntaxError, PillowImage.DecompressionBombError) as error:
-            raise ItemError(  # Pillow raises SyntaxError on broken PNG chunks
-                "Cannot decode an image",
-                reason="image-decode",
-                where=path.name,
-                rule=_why_undecodable(error),
-                action="Fetch the file again; it is incomplete or no image",
-            ) from error
+            raise _undecodable(name, error) from error  # Pillow raises SyntaxError on broken PNG chunks
         stored = self._put(hashlib.sha256(content).hexdigest(), extension, lambda: content)
         return StoredImage(stored, pixels.shape[1], pixels.shape[0], hash_pixels(pixels))
 
@@ -152,6 +164,16 @@ def shown_pixels(image: PillowImage.Image) -> npt.NDArray[np.uint8]:
     if mode == "P":
         mode = "RGBA" if "transparency" in image.info else "RGB"
     return np.asarray(image if mode == image.mode else image.convert(mode))
+
+
+def _undecodable(name: str, error: Exception) -> ItemError:
+    return ItemError(
+        "Cannot decode an image",
+        reason="image-decode",
+        where=name,
+        rule=_why_undecodable(error),
+        action="Fetch the file again; it is incomplete or no image",
+    )
 
 
 def _why_undecodable(error: Exception) -> str:

@@ -46,6 +46,7 @@ class Phrasing:
 
 _OURS = "ours"
 _PAPER = "Mini-InternVL (arXiv 2410.16261), figures"
+_MARKED = "Mini-InternVL (arXiv 2410.16261), figures, up to the word organ"
 _DOCUMENTATION = "OpenGVLab/InternVL documentation, chat_data_format"
 
 _SHORT = (
@@ -67,6 +68,7 @@ _PROMPTS: Mapping[Task, tuple[Phrase, ...]] = {
     Task.COUNTING: _SHORT,
     Task.COMPARISON: _SHORT,
     Task.AREA: _SHORT,
+    Task.LENGTH: _SHORT,
     Task.CLASSIFICATION: (
         Phrase("{}\nAnswer with one word or short phrase.", _PAPER),
         Phrase("{}\nAnswer in one word or a short phrase.", "GeoChat-Instruct"),
@@ -161,6 +163,26 @@ _STEMS: Mapping[str, tuple[Phrase, ...]] = {
         Phrase("Which of these classes fits the image: {classes}?", _OURS),
     ),
     "class-choice": _ours("Which class fits the image?", "To which class does the image belong?"),
+    "stated": _ours("Is there evidence of {label} {place}?", "Can evidence of {label} be seen {place}?"),
+    "property": _ours("What is the {label}?"),
+    "visible-choice": _ours("Which of the following is visible {place}?", "Which of these can be seen {place}?"),
+    "length-mm": _ours(
+        "What is the longest diameter of {label} {place}, in millimetres?",
+        "How many millimetres long is the longest diameter of {label} {place}?",
+    ),
+    "area-mm2": _ours(
+        "How many square millimetres of {whole} are covered by {label}?",
+        "What area {place} is covered by {label}, in square millimetres?",
+    ),
+    # The published question goes on with words that no source at hand quotes.
+    "marked": (
+        Phrase("Which of the following options best matches the marked {label}? It is marked by {other}.", _MARKED),
+        Phrase("Which of the following options names the {label} that {other} marks?", _OURS),
+    ),
+    "report-findings": _ours("Describe the findings of this {label}.", "What are the findings of this {label}?"),
+    "report-impression": _ours("Give the impression of this {label}.", "What is the impression of this {label}?"),
+    "report-section": _ours("Write the section {other} of the report on this {label}."),
+    "report-text": _ours("Write the report on this {label}."),
 }  # fmt: skip
 
 

@@ -39,6 +39,7 @@ class Task(enum.StrEnum):
     COUNTING = "counting"
     COMPARISON = "comparison"
     AREA = "area"
+    LENGTH = "length"
     GROUNDING = "grounding"
     DETECTION = "detection"
     REGION = "region"
@@ -178,11 +179,11 @@ class CountAnswer(_Part):
 
 
 class MeasureAnswer(_Part):
-    """How much, not rounded: a share in percent, or an area in square metres or hectares."""
+    """How much, not rounded: a share in percent, an area on the ground or in the body, or a length."""
 
     kind: Literal["measure"] = "measure"
     value: float = Field(ge=0)
-    unit: Literal["%", "m2", "ha"]
+    unit: Literal["%", "m2", "ha", "mm", "mm2"]
 
 
 class BoxesAnswer(_Part):

@@ -133,7 +133,7 @@ def word_sample(sample: Sample) -> tuple[Turn, ...]:
 
 
 def written_measure(value: float, unit: str) -> str:
-    """Write a measure as an answer: whole percent, areas to three significant digits."""
+    """Write a measure as an answer: whole percent, areas and lengths to three significant digits."""
     if unit == "%":
         return f"{round(value)}%"
     if value >= 100:

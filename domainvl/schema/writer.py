@@ -177,6 +177,11 @@ class DatasetWriter:
         return len(self._ids)
 
     @property
+    def reject_count(self) -> int:
+        """Number of inputs that did not make it."""
+        return sum(self._rejected.values())
+
+    @property
     def failed_count(self) -> int:
         """Number of inputs that could not be used."""
         return sum(count for (severity, _, _), count in self._rejected.items() if severity is Severity.FAILED)

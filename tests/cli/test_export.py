@@ -92,7 +92,10 @@ def test_splits_and_images_are_passed_on(dataset, tmp_path, run):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--format", "coco"], "--format must be one of hub, internvl, llava, ms-swift, openai, sharegpt, got 'coco'"),
+        (
+            ["--format", "coco"],
+            "--format must be one of hub, internvl, llava, ms-swift, openai, sharegpt, vlmevalkit, got 'coco'",
+        ),
         (["--format", "llava", "--images", "embed"], "--images must be one of link, copy, reference, got embed"),
         (["--format", "llava", "--images", "move"], "--images must be one of link, copy, reference, embed, got 'move'"),
         (["--format", "llava", "--splits", "train,dev"], "--splits must be among train, val, test, got 'dev'"),

@@ -171,6 +171,23 @@ def test_identifiers_and_canaries(dataset, tmp_path, capsys):
     assert content["checked"] == {"pixels": True, "identifiers": True, "canaries": 1}
 
 
+def test_med_60_a_map_is_hunted_for_and_not_quoted(dataset, tmp_path, capsys):
+    (tmp_path / "map.csv").write_text(
+        "pseudonym,kind,identifier,file\n0011223344556677,key,,\n8899aabbccddeeff,patient,Ashdown^Avelina,\n"
+        "8899aabbccddeeff,patient,P1,\n"
+    )
+    (dataset / ".notes").write_text("avelina ashdown came\n")
+
+    assert main(["validate", str(dataset), "--canary", str(tmp_path / "map.csv")]) == 8
+
+    output = capsys.readouterr().out
+    assert f"{dataset / '.notes'}:1: error phi-canary: identifier of row 2 of map.csv is left" in output
+    assert "shdown" not in output
+    assert "not checked: 1 identifiers of the map that are too short to be looked for" in output
+    (dataset / ".notes").unlink()
+    assert main(["validate", str(dataset), "--canary", str(tmp_path / "map.csv")]) == 0
+
+
 def test_a_name_that_is_not_utf8_is_printed_escaped(dataset, capsys):
     try:
         (dataset / "images" / "\udcff.png").write_bytes(b"x")

@@ -8,7 +8,7 @@ import pytest
 from builders import ToyConverter, ToySettings, bytes_of, write_toys
 
 from domainvl.conversion import convert
-from domainvl.conversion.exclusion import read_excluded
+from domainvl.conversion.exclusion import MADE_OF, excluded_image, read_excluded
 from domainvl.conversion.shards import convert_shard, merge_shards
 from domainvl.engine import Shard
 from domainvl.errors import InputNotFoundError, UsageError
@@ -83,3 +83,14 @@ def test_what_names_no_images_is_refused(tmp_path, content, rule):
 def test_a_list_that_is_not_there(tmp_path):
     with pytest.raises(InputNotFoundError, match="--exclude-hashes"):
         read_excluded(tmp_path / "none")
+
+
+def test_med_71_an_image_made_of_one_that_is_left_out_goes_too():
+    def record(pixels, **details):
+        return {"domainvl": {"images": [{"pixel_sha256": pixels, "source": {"uri": "a", "details": details}}]}}
+
+    excluded = frozenset({"a" * 64})
+    assert excluded_image(record("a" * 64), excluded)
+    assert excluded_image(record("b" * 64, **{MADE_OF: ["c" * 64, "a" * 64]}), excluded)
+    assert not excluded_image(record("b" * 64, **{MADE_OF: ["c" * 64]}), excluded)
+    assert not excluded_image(record("b" * 64), excluded)

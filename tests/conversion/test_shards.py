@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from domainvl.conversion import Plan, RunSettings, convert, load_converter, merg
 from domainvl.conversion.shards import convert_shard
 from domainvl.engine import Shard
 from domainvl.errors import DatasetError, ExitCode, NothingToDoError, UsageError
+from domainvl.schema.writer import Reject
 
 
 def convert_in_shards(converter, source, out, count, settings=None):
@@ -39,7 +41,7 @@ def generated(name: str, folder: Path):
 
         generate_series(source, patient_count=6, seed=0)
         (folder / "key").write_text(secrets.token_hex(32))
-        settings = {"deid_key": folder / "key", "labels": source / "labels.csv", "header_slices_per_series": 2}
+        settings = {"deid_key": folder / "key", "labels": source / "labels.csv", "header_slices_per_stack": 2}
     else:
         from domainvl.converters.nuscenes.generate import generate_dataroot
 
@@ -160,6 +162,30 @@ class TestWhatCannotBeMerged:
 
         with pytest.raises(UsageError, match=f"must be of one conversion, but {what} differs"):
             merge_shards([*shards[:2], other.folder], tmp_path / "out")
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [("notes", ["3 files of Ashdown"]), ("plan_rejects", []), ("unit_count", 7), ("licence", "CC-BY-NC-4.0")],
+    )
+    def test_shards_whose_plans_say_different_things(self, tmp_path, field, value):
+        """What the data set has from the first shard must stand in all of them."""
+        toys = write_toys(tmp_path / "toys", a="ok", b="ok")
+
+        class Noting(ToyConverter):
+            def plan(self, source, settings):
+                reject = Reject("c.toy", "plan", "no-use", "it is of no use", None)
+                return replace(super().plan(source, settings), notes=("2 files",), rejects=(reject,))
+
+        shards = [convert_shard(Noting(), toys, tmp_path / "out", Shard(n, 2)).folder for n in (1, 2)]
+        record = json.loads((shards[1] / "shard.json").read_text())
+        (shards[1] / "shard.json").write_text(json.dumps(record | {field: value}))
+
+        with pytest.raises(UsageError, match=f"must be of one conversion, but {field} differs") as caught:
+            merge_shards(shards, tmp_path / "out")
+        assert "Ashdown" not in str(caught.value)
+
+        (shards[1] / "shard.json").write_text(json.dumps(record))
+        assert merge_shards(shards, tmp_path / "out").sample_count == 2
 
     def test_a_shard_that_was_not_finished(self, tmp_path, shards):
         (shards[1] / "shard.json").unlink()

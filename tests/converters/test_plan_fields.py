@@ -60,8 +60,8 @@ def test_dicom(series, tmp_path):
     before = keys("dicom", series / "in", tmp_path, **key)
 
     assert keys("dicom", series / "in", tmp_path, **key, max_frames=99, test_fraction=0.4) == before
-    assert not keys("dicom", series / "in", tmp_path, **key, header_slices_per_series=1) & before
-    assert not keys("dicom", series / "in", tmp_path, **key, window="lung") & before
+    assert not keys("dicom", series / "in", tmp_path, **key, header_slices_per_stack=1) & before
+    assert not keys("dicom", series / "in", tmp_path, **key, windows="lung") & before
     assert not keys("dicom", series / "in", tmp_path, **key, labels=series / "in" / "labels.csv") & before
 
 

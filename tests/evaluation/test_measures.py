@@ -14,7 +14,7 @@ from domainvl.evaluation.predictions import Prediction
 from domainvl.schema import MeasureAnswer, Task
 from domainvl.schema.wording import written_measure
 
-UNITS = ["%", "m2", "ha"]
+UNITS = ["%", "m2", "ha", "mm", "mm2"]
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,9 @@ UNITS = ["%", "m2", "ha"]
         ("5000 square metres", "ha", 0.5), ("5000 square meters of it", "ha", 0.5), ("37, I think", "%", 37.0),
         ("1200 (ha)", "m2", 12_000_000.0), ("37 percent, or 38", "%", 37.0),
         ("0", "ha", 0.0), ("0.25", "ha", 0.25),
+        ("12.5 mm", "mm", 12.5), ("12.5", "mm", 12.5), ("1.25 cm", "mm", 12.5), ("about 12 millimeters.", "mm", 12.0),
+        ("0.5 m", "mm", 500.0), ("350 mm2", "mm2", 350.0), ("3.5 cm\u00b2", "mm2", 350.0), ("350 mm^2", "mm2", 350.0),
+        ("350 square millimetres", "mm2", 350.0), ("3.5 sq cm", "mm2", 350.0), ("0.02 m2", "mm2", 20_000.0),
     ],
 )  # fmt: skip
 def test_what_is_read(text, unit, value):
@@ -42,7 +45,9 @@ def test_what_is_read(text, unit, value):
         ("5km", "m2"), ("1e3 m2", "m2"), ("x2", "m2"), ("9" * 400, "m2"), ("two", "%"),
         ("1 200 m2", "m2"), ("1\u202f200 m2", "m2"), ("1'200 m2", "m2"), ("1, 200", "m2"), ("2 acres", "m2"),
         ("2 acres", "ha"), ("2 (acres)", "ha"), ("1200 m", "m2"), ("30 to 40%", "%"), ("30 - 40 %", "%"),
-        ("30 \u2013 40 %", "%"), ("3 of 4", "%"), ("3 / 4", "%"), ("3 trees", "%"),
+        ("30 \u2013 40 %", "%"), ("3 of 4", "%"),
+        ("12 mm", "mm2"), ("12 mm2", "mm"), ("12 mm", "m2"), ("12 mm", "%"), ("12 inches", "mm"), ("12 x 8 mm", "mm"),
+        ("12-15 mm", "mm"), ("3 / 4", "%"), ("3 trees", "%"),
     ],
 )  # fmt: skip
 def test_what_is_not_read(text, unit):
@@ -61,7 +66,7 @@ def test_what_the_wording_writes_is_always_right(value, unit):
     value = value % 100 if unit == "%" else value
     read = read_measure(written_measure(value, unit), unit)
 
-    # Percent are rounded to whole ones, areas to three digits: at most 5 in 1,000.
+    # Percent are rounded to whole ones, the others to three digits: at most 5 in 1,000.
     assert read is not None
     assert measure_distance(read, value, unit) <= (0.5 if unit == "%" else 0.0051)
 
@@ -78,7 +83,8 @@ def test_what_the_wording_writes_is_always_right(value, unit):
         (0.3, "ha", "0.331 ha", False, 0.031 / 0.3),
         (0.5, "ha", "4500 m2", True, 0.1), (0.5, "ha", "4500", False, 8999.0), (0.0, "m2", "0", True, 0.0),
         (0.0, "m2", "1", False, math.inf), (37.0, "%", "37 m2", False, None), (37.0, "%", "", False, None),
-        (37.0, "%", "many", False, None),
+        (37.0, "%", "many", False, None), (50.0, "mm", "5.5 cm", True, 0.1), (50.0, "mm", "44 mm", False, 0.12),
+        (50.0, "mm", "50 mm2", False, None), (400.0, "mm2", "4.2 cm2", True, 0.05),
     ],
 )  # fmt: skip
 def test_measures_are_scored_within_a_tolerance(make_sample, truth, unit, text, correct, error):
@@ -86,12 +92,12 @@ def test_measures_are_scored_within_a_tolerance(make_sample, truth, unit, text, 
     item = score(sample, Prediction(sample_id="s", text=text, likelihood=1.0))
 
     assert (item.correct, item.measure_error) == (correct, error if error is None else pytest.approx(error))
-    assert item.tolerance == {"%": "within 10% or 1 point", "m2": "within 10%", "ha": "within 10%"}[unit]
+    assert item.tolerance == ("within 10% or 1 point" if unit == "%" else "within 10%")
     assert (item.iou, item.count_error) == (None, None)
 
 
 def test_the_name_of_the_metric_holds_its_tolerance():
-    assert [tolerance_name(unit) for unit in UNITS] == ["within 10% or 1 point", "within 10%", "within 10%"]
+    assert [tolerance_name(unit) for unit in UNITS] == ["within 10% or 1 point", *["within 10%"] * 4]
 
 
 def test_no_constant_is_right_for_most_small_shares():

@@ -15,7 +15,8 @@ SLOTS = {"label": "LABEL", "other": "OTHER", "place": "in PLACE", "whole": "WHOL
          "first": "FIRST", "second": "SECOND"}  # fmt: skip
 STEMS = ["presence", "counting", "comparison", "share", "area-m2", "area-ha", "dominant-count", "dominant-area",
          "detection", "region", "region-caption", "caption", "more-area", "change", "change-count", "change-area",
-         "change-share", "class", "class-choice"]  # fmt: skip
+         "change-share", "class", "class-choice", "stated", "property", "visible-choice", "length-mm", "area-mm2",
+         "marked", "report-findings", "report-impression", "report-section", "report-text"]  # fmt: skip
 
 
 @pytest.mark.parametrize("domain", ["general", "remote-sensing"])
@@ -55,6 +56,16 @@ def test_no_verb_depends_on_the_number_of_a_label(name):
     for way in stems(name, **SLOTS):
         assert not re.search(r"\b(?:do|does|is|are|has|have|was|were) (?:LABEL|OTHER)\b", way, re.IGNORECASE)
         assert not re.search(r"(?<!instances of )(?:LABEL|OTHER) (?:is|are|cover|covers|has|have)\b", way)
+
+
+def test_tables_have_only_grown_at_their_ends():
+    """A sample stores the place of its prompt, and the first stem of a table is the one that is asked by default."""
+    published = "Answer the question using a single word or phrase."
+    for task in (Task.VQA, Task.PRESENCE, Task.COUNTING, Task.AREA, Task.LENGTH):
+        assert [phrase.text for phrase in prompts("medical", task)] == [f"{{}}\n{published}"]
+    assert stems("marked", label="organ", other="a box")[0].startswith(
+        "Which of the following options best matches the marked organ"
+    )
 
 
 def test_labels_with_braces_are_left_alone():

@@ -165,7 +165,7 @@ class _Run:
                     placed = [self._place(image.path) for image in sample.images]
                     row = express(self.kind, sample, placed)
                 except ItemError as error:
-                    self._leave_out(sample, error)
+                    self._leave_out(sample.id, error)
                 else:
                     for image in placed:
                         self._put(image)
@@ -177,6 +177,15 @@ class _Run:
                     self.several_images += len(placed) > 1
                 self.done += 1
                 yield
+            for withdrawn in rows.close() if rows is not None else ():
+                self._withdraw(split, withdrawn)
+
+    def _withdraw(self, split: Split, error: ItemError) -> None:
+        """Take back a sample that was written and counted; formats that do so have one image a sample."""
+        self._leave_out(error.where or "", error)
+        self.counts[split] -= 1
+        if not self.counts[split]:
+            del self.counts[split]
 
     def _place(self, path: str) -> PlacedImage:
         try:
@@ -197,8 +206,8 @@ class _Run:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(image.file, target)
 
-    def _leave_out(self, sample: Sample, error: ItemError) -> None:
-        reject = Reject(sample.id, "export", error.reason, str(error), error.action)
+    def _leave_out(self, sample_id: str, error: ItemError) -> None:
+        reject = Reject(sample_id, "export", error.reason, str(error), error.action)
         self.first_reject = self.first_reject or reject
         self.left_out[reject.reason] += 1
         path = self.work / REJECTS_NAME

@@ -111,8 +111,12 @@ class RowWriter(Protocol):
         """Append a row."""
         ...
 
-    def close(self) -> None:
-        """Write what is still held back."""
+    def close(self) -> Sequence[ItemError]:
+        """Write what is still held back; to close it again does nothing.
+
+        Returns:
+            Of the samples appended those that the file cannot hold, which is known only once all are there.
+        """
         ...
 
 
@@ -178,6 +182,7 @@ _MODULES = {
     "ms-swift": "ms_swift",
     "openai": "openai_messages",
     "sharegpt": "sharegpt",
+    "vlmevalkit": "vlmevalkit",
 }
 
 

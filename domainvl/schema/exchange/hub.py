@@ -129,6 +129,7 @@ class _ArrowRows:
         self._shards: list[Path] = []
         self._shard_bytes = 0
         self._writer: Any = None
+        self._is_open = True
         with output_errors(folder):
             folder.mkdir(parents=True)
 
@@ -158,8 +159,14 @@ class _ArrowRows:
             with output_errors(self._folder):
                 writer.close()
 
-    def close(self) -> None:
+    def close(self) -> tuple[()]:
         """Write the last batch, and the files that describe the others."""
+        if self._is_open:
+            self._is_open = False
+            self._finish()
+        return ()
+
+    def _finish(self) -> None:
         if self._batch:
             self._flush()
         self._end_shard()

@@ -30,12 +30,12 @@ class _TextRows:
             self._file.write((self._between if self._row_count else "") + text)
         self._row_count += 1
 
-    def close(self) -> None:
+    def close(self) -> tuple[()]:
         """End the file."""
-        if self._file.closed:
-            return
-        with output_errors(self._path), self._file:
-            self._file.write(self._after)
+        if not self._file.closed:
+            with output_errors(self._path), self._file:
+                self._file.write(self._after)
+        return ()
 
 
 class JsonLines:

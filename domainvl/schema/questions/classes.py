@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from domainvl.schema.questions.options import MOST_OPTIONS, choose_options
 from domainvl.schema.questions.question import Question, make_question, scale_note
 from domainvl.schema.sample import ChoiceAnswer, Task, TextAnswer
-from domainvl.schema.splitting import uniform_from_key
 
-_FEWEST_OPTIONS, _MOST_OPTIONS = 2, 4
+_FEWEST_OPTIONS = 2
+_DRAWS = ("class-choice", "class-order")
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,9 @@ def ask_for_class(label: str, classes: Sequence[str], *, key: str, settings: Cla
 
 
 def _choices(label: str, classes: Sequence[str], key: str, count: int) -> ChoiceAnswer:
-    if not _FEWEST_OPTIONS <= count <= _MOST_OPTIONS:
-        raise ValueError(f"there must be {_FEWEST_OPTIONS} to {_MOST_OPTIONS} options, got {count}")
-    others = sorted(set(classes) - {label})
-    if not others:
+    if not _FEWEST_OPTIONS <= count <= MOST_OPTIONS:
+        raise ValueError(f"there must be {_FEWEST_OPTIONS} to {MOST_OPTIONS} options, got {count}")
+    choice = choose_options(label, classes, key, most=count, draws=_DRAWS)
+    if choice is None:
         raise ValueError(f"a choice needs at least two classes, got {list(classes)}")
-    others.sort(key=lambda other: (uniform_from_key(f"{key}/class-choice/{other}"), other))
-    chosen = [label, *others[: count - 1]]
-    chosen.sort(key=lambda option: (uniform_from_key(f"{key}/class-order/{option}"), option))
-    return ChoiceAnswer(options=tuple(chosen), correct=chosen.index(label))
+    return choice

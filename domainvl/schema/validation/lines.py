@@ -115,7 +115,7 @@ def check_lines(
             if text.strip():
                 _count(record, split, counts)
             if scanner is not None:
-                problems += scanner.scan_text(text) if record is None else scanner.scan_record(record, text)
+                problems += scanner.scan_text(text) if record is None else scanner.scan_record(record)
             for code, message in problems:
                 findings.add(code, path.name, number, message)
             offset += len(line)

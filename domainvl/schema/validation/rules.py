@@ -163,7 +163,7 @@ _IDENTIFIER_RULES = (
     Rule("phi-email", "there is no e-mail address", _TEXT),
     Rule("phi-phone", "there is no telephone number", _TEXT),
     Rule("phi-user-path", "there is no path with a user's name", _TEXT),
-    Rule("phi-canary", "none of the strings in the canary file is left", _TEXT),
+    Rule("phi-canary", "none of the canaries is left in any file or name", _TEXT),
 )
 
 RULES: Mapping[str, Rule] = {

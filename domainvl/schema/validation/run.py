@@ -10,10 +10,12 @@ import numpy as np
 
 from domainvl.errors import InputNotFoundError
 from domainvl.schema.sample import Split
+from domainvl.schema.validation.canaries import Canary
 from domainvl.schema.validation.files import check_files
 from domainvl.schema.validation.findings import KEPT_PER_RULE, Finding, Findings
 from domainvl.schema.validation.ground import check_ground
-from domainvl.schema.validation.identifiers import Canary, Scanner
+from domainvl.schema.validation.hunting import hunt
+from domainvl.schema.validation.identifiers import Scanner
 from domainvl.schema.validation.images import ImageTable, check_folders, check_images, list_images
 from domainvl.schema.validation.index import Index
 from domainvl.schema.validation.lines import LineCounts, Progress, check_lines
@@ -37,7 +39,7 @@ class ValidationOptions:
 
     def scanner(self) -> Scanner | None:
         """Return what looks for identifiers, if that is wanted."""
-        return Scanner(self.canaries) if self.identifiers or self.canaries else None
+        return Scanner() if self.identifiers or self.canaries else None
 
 
 @dataclass(frozen=True)
@@ -110,12 +112,13 @@ def validate(
     check_folders(dataset, table, complete=complete, findings=findings, scanner=scanner)
     check_pictures(index, table, findings)
     check_files(dataset, counts, groups, findings, scanner)
+    unhunted = hunt(dataset, options.canaries, findings, on_progress=report_progress) if options.canaries else {}
     return ValidationReport(
         dataset=dataset,
         samples=counts.lines.total(),
         findings=findings.in_order(),
         counts={code: findings.counts[code] for code in RULES if findings.counts[code]},
-        unchecked=_unchecked(index, table, lost),
+        unchecked=_unchecked(index, table, lost) | unhunted,
     )
 
 

@@ -17,6 +17,7 @@ from domainvl.schema import Split, Task, read_manifest, read_samples
 
 CONVERTER = load_converter("vqa-rad")
 AS_PUBLISHED = CONVERTER.settings_type(leakage="as-published")
+TRAIN_SIDE = CONVERTER.settings_type(leakage="exclude-train-images")
 
 
 def row(qid, image_name, **fields):
@@ -86,6 +87,26 @@ def test_training_questions_about_test_images_are_left_out_and_counted(mini, tmp
         ("trainset.json qid 7", "image-in-test", "skipped"),
         ("images/synpic6.jpg", "no-question", "skipped"),
     ]
+
+
+def test_med_71_test_questions_about_training_images_are_left_out_on_request(mini, tmp_path):
+    convert(CONVERTER, mini, tmp_path / "out", TRAIN_SIDE)
+    samples = samples_of(tmp_path / "out")
+    assert samples[Split.TEST] == []
+    assert {sample.id for sample in samples[Split.TRAIN] + samples[Split.VAL]} == {
+        f"vqa-rad/{number}" for number in range(1, 8)
+    }
+    left_out = [(item["input"], item["reason"], item["severity"]) for item in rejects_of(tmp_path / "out")]
+    assert ("testset.json qid 8", "image-in-train", "skipped") in left_out
+    assert len(left_out) == 2
+
+
+@pytest.mark.parametrize("settings", [None, TRAIN_SIDE, AS_PUBLISHED])
+def test_med_71_the_manifest_says_how_many_test_images_are_trained_on(mini, tmp_path, settings):
+    convert(CONVERTER, mini, tmp_path / "out", settings)
+    note = read_manifest(tmp_path / "out")["notes"][0]
+    assert note.startswith("1 of the 1 images of the official test set also occur in the official train set.")
+    assert "2 of 7 in train and 1 of 1 in test" in note
 
 
 def test_as_published_keeps_them_and_says_so(mini, tmp_path):
@@ -159,7 +180,7 @@ def test_two_runs_give_the_same_bytes(mini, tmp_path):
     assert len(first) == 5 + 8  # images; three splits, rejects, manifest, meta, card, croissant
 
 
-def test_missing_and_broken_images_reject_each_of_their_questions(mini, tmp_path):
+def test_med_72_missing_and_broken_images_reject_each_of_their_questions(mini, tmp_path):
     (mini / "images" / "synpic1.jpg").unlink()
     broken = mini / "images" / "synpic2.jpg"
     broken.write_bytes(broken.read_bytes()[:200])
@@ -202,6 +223,14 @@ def test_an_incomplete_folder_is_refused(mini, tmp_path, name):
         convert(CONVERTER, mini, tmp_path / "out")
 
 
+def test_med_72_the_mirror_without_answer_types_is_refused(tmp_path):
+    (tmp_path / "rad" / "data").mkdir(parents=True)
+    (tmp_path / "rad" / "data" / "train-00000-of-00001.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputNotFoundError, match="without answer_type") as error:
+        convert(CONVERTER, tmp_path / "rad", tmp_path / "out")
+    assert "testset.json" in error.value.action
+
+
 @pytest.mark.parametrize(("content", "message"), [("{", "must be JSON"), ("{}", "must be a list, got dict")])
 def test_a_file_that_is_no_list_is_refused(mini, tmp_path, content, message):
     (mini / "testset.json").write_text(content)
@@ -229,7 +258,7 @@ def real(real_data, tmp_path_factory):
     return convert(CONVERTER, source, out / "safe"), convert(CONVERTER, source, out / "published", AS_PUBLISHED)
 
 
-def test_no_real_test_image_is_trained_on(real):
+def test_med_71_no_real_test_image_is_trained_on(real):
     safe, published = real
     assert safe.exit_code is ExitCode.DONE
     samples = samples_of(safe.out)
@@ -250,7 +279,41 @@ def test_no_real_test_image_is_trained_on(real):
     assert hashes[Split.TEST] <= seen
 
 
-def test_real_answers_are_text_and_types_are_clean(real):
+def test_med_71_real_notes_count_the_test_images_in_training_and_name_both_ways_out(real, real_data):
+    folder = real_data / "medical" / "longle0702__med-v2qa" / "data_RAD"
+    train, test = (json.loads((folder / name).read_text()) for name in ("trainset.json", "testset.json"))
+    tested = {row["image_name"] for row in test}
+    shared = sum(row["image_name"] in tested for row in train)
+    safe, published = real
+    for summary, others in (
+        (safe, ("exclude-train-images", "as-published")),
+        (published, ("exclude-test-images", "exclude-train-images")),
+    ):
+        note = read_manifest(summary.out)["notes"][0]
+        assert note.startswith("203 of the 203 images of the official test set also occur in the official train set.")
+        assert f"{shared} of 3064 in train and 451 of 451 in test" in note
+        assert all(f"--leakage {other} " in note for other in others)
+
+
+def test_med_71_the_training_side_of_the_real_set_holds_no_test_question(real_data, tmp_path):
+    folder = real_data / "medical" / "longle0702__med-v2qa" / "data_RAD"
+    summary = convert(CONVERTER, folder, tmp_path / "out", TRAIN_SIDE)
+    samples = samples_of(summary.out)
+    assert samples[Split.TEST] == []
+    assert len(samples[Split.TRAIN]) + len(samples[Split.VAL]) == 3064
+
+
+def test_med_72_real_answers_that_are_no_text_become_text(real, real_data):
+    folder = real_data / "medical" / "longle0702__med-v2qa" / "data_RAD"
+    rows = [row for name in ("trainset.json", "testset.json") for row in json.loads((folder / name).read_text())]
+    numbers = {f"vqa-rad/{row['qid']}": str(row["answer"]) for row in rows if not isinstance(row["answer"], str)}
+    assert len(numbers) == 10
+    _, published = real
+    samples = {sample.id: sample for split in samples_of(published.out).values() for sample in split}
+    assert {name: samples[name].answer.text for name in numbers} == numbers
+
+
+def test_med_72_real_answers_are_text_and_types_are_clean(real):
     _, published = real
     samples = [sample for split in samples_of(published.out).values() for sample in split]
     types = Counter(sample.images[0].source.details["answer_type"] for sample in samples)

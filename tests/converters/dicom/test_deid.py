@@ -1,11 +1,9 @@
+"""Whole conversions: nothing that identifies leaves, and the key alone decides the bytes."""
+
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
 import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -13,56 +11,12 @@ import pytest
 
 from domainvl.conversion import convert
 from domainvl.converters.dicom import CONVERTER, DicomSettings
-from domainvl.converters.dicom.deid import Pseudonyms, read_key
-from domainvl.errors import InputNotFoundError, UsageError
 
 KEY = b"0123456789abcdef0123456789abcdef"
 
 
 def tree_bytes(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def test_pseudonym_is_the_start_of_the_keyed_hash():
-    expected = hmac.new(KEY, b"patient\x1fHospital\x1fP1", hashlib.sha256).hexdigest()[:16]
-    assert Pseudonyms(KEY).of("patient", "Hospital", "P1") == expected
-
-
-def test_kinds_and_parts_are_kept_apart():
-    names = Pseudonyms(KEY)
-    assert len({names.of("patient", "1"), names.of("study", "1"), names.of("patient", "", "1"),
-                names.of("patient", "1", "")}) == 4  # fmt: skip
-
-
-def test_missing_key_says_how_to_make_one():
-    with pytest.raises(UsageError, match=r"openssl rand -hex 32 > deid\.key"):
-        read_key(None)
-    with pytest.raises(UsageError, match="--deid-key"):
-        CONVERTER.plan(Path(), DicomSettings())
-
-
-@pytest.mark.parametrize(("content", "accepted"), [(b"x" * 16, True), (b"x" * 15 + b"\n", False), (b"", False)])
-def test_key_has_at_least_16_bytes_without_the_line_break(tmp_path, content, accepted):
-    path = tmp_path / "key"
-    path.write_bytes(content)
-    if accepted:
-        assert read_key(path) == content
-        return
-    with pytest.raises(UsageError, match="at least 16 bytes, got") as caught:
-        read_key(path)
-    assert "openssl" in str(caught.value)
-
-
-def test_missing_key_file(tmp_path):
-    with pytest.raises(InputNotFoundError):
-        read_key(tmp_path / "none.key")
-
-
-def test_public_settings_hold_neither_key_nor_path(tmp_path):
-    public = DicomSettings(deid_key=tmp_path / "deid.key", labels=tmp_path / "smith.csv").public()
-    assert "deid_key" not in public
-    assert public["labels"] is True
-    assert str(tmp_path) not in json.dumps(public)
 
 
 # Attributes that name or date a person or place (PS3.15 table E.1-1), each with a value of its kind.

@@ -123,7 +123,7 @@ def test_answers_are_spread(series, convert_dicom):
 
 @pytest.mark.parametrize(("limit", "of_four"), [(1, {2}), (2, {1, 3}), (0, set()), (9, {0, 1, 2, 3})])
 def test_headers_are_asked_about_in_the_middle_of_equal_parts(series, convert_dicom, limit, of_four):
-    _, samples, _ = convert_dicom(series, labels=series / "labels.csv", header_slices_per_series=limit)
+    _, samples, _ = convert_dicom(series, labels=series / "labels.csv", header_slices_per_stack=limit)
     length = Counter(name.rpartition("/")[0] for name in asked_about(samples))
     asked = {name: set() for name in length}
     for sample in samples:
@@ -148,7 +148,7 @@ def test_wheel_files_convert_without_a_failure(tmp_path, convert_dicom):
     (tmp_path / "in").mkdir()
     for path in files:
         (tmp_path / "in" / path.name).symlink_to(path)
-    summary, samples, rejects = convert_dicom(tmp_path / "in")
+    summary, samples, rejects = convert_dicom(tmp_path / "in", burnt_in="allow")
     assert summary.failed_count == 0
     assert not rejects
     assert {sample.images[0].source.uri for sample in samples} == {s["uri"] for s in summary.manifest["sources"]}

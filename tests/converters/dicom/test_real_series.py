@@ -11,14 +11,17 @@ import pydicom
 import pytest
 from PIL import Image
 
+from domainvl.errors import ExitCode, NothingToDoError
 from domainvl.schema import Task
+
+DICOM2NIFTI = "medical/icometrix__dicom2nifti/tests/data"
 
 
 def planes(samples):
     return [sample for sample in samples if sample.task is Task.VQA]
 
 
-def test_mr_series_is_ordered_by_geometry(real_data, tmp_path, convert_dicom):
+def test_med_21_a_real_mr_series_is_ordered_by_geometry(real_data, tmp_path, convert_dicom):
     """20 ADC slices from foot to head; two of their files are out of order."""
     if shutil.which("zstd") is None:
         pytest.skip("no zstd to unpack the series with")
@@ -41,7 +44,9 @@ def test_mr_series_is_ordered_by_geometry(real_data, tmp_path, convert_dicom):
     assert len(height_of) == 20
     by_height = sorted(height_of, key=height_of.get)
     assert by_height != sorted(height_of)
-    _, samples, rejects = convert_dicom(tmp_path / "in")
+    with pytest.raises(NothingToDoError, match="DERIVED"):
+        convert_dicom(tmp_path / "in")  # maps of a computer, whose header does not say that no text is burnt in
+    _, samples, rejects = convert_dicom(tmp_path / "in", burnt_in="allow", pixel_text="off")
     assert not rejects
     ordered = planes(samples)
     assert [sample.answer.text for sample in ordered] == ["axial"] * 20
@@ -52,12 +57,15 @@ def test_mr_series_is_ordered_by_geometry(real_data, tmp_path, convert_dicom):
         assert sample.images[0].source.details["spacing_between_slices_mm"] == pytest.approx(3.0, abs=1e-3)
 
 
-def test_reversed_instance_numbers_do_not_decide(real_data, tmp_path, convert_dicom):
+def test_med_21_reversed_instance_numbers_do_not_decide(real_data, tmp_path, convert_dicom):
     """dicom2nifti generic/rgb/001: InstanceNumber 42 to 39 from foot to head, 3 mm apart."""
-    folder = real_data / "medical/icometrix__dicom2nifti/tests/data/generic/rgb/001"
+    folder = real_data / DICOM2NIFTI / "generic/rgb/001"
     files = sorted(folder.iterdir(), key=lambda path: float(pydicom.dcmread(path).ImagePositionPatient[2]))
     assert [int(pydicom.dcmread(path).InstanceNumber) for path in files] == [42, 41, 40, 39]
-    _, samples, _ = convert_dicom(folder)
+    with pytest.raises(NothingToDoError, match="secondary capture"):
+        convert_dicom(folder)
+    _, samples, _ = convert_dicom(folder, burnt_in="allow", pixel_text="off")
+    assert len(planes(samples)) == 4
     for sample, path in zip(planes(samples), files, strict=True):
         stored = np.asarray(Image.open(tmp_path / "out" / sample.images[0].path))
         np.testing.assert_array_equal(stored, pydicom.dcmread(path).pixel_array)
@@ -65,25 +73,48 @@ def test_reversed_instance_numbers_do_not_decide(real_data, tmp_path, convert_di
 
 
 @pytest.mark.parametrize(
-    ("name", "spacing_mm", "warning"),
-    [("gantrytilting/001", 4.852, None), ("sliceincrement/001", 5.0, "not evenly spaced: 5 to 10 mm"),
-     ("slicecount/001", 1.0, None)],
-)  # fmt: skip
-def test_irregular_series_are_converted_with_warnings(real_data, convert_dicom, name, spacing_mm, warning):
-    """Gaps as converters that make volumes report them: highdicom 0.28 on the same files."""
-    _, samples, rejects = convert_dicom(real_data / "medical/icometrix__dicom2nifti/tests/data/failing" / name)
+    ("name", "status", "spacing_mm", "tilt_deg", "warning"),
+    [
+        ("failing/gantrytilting/001", "gantry-tilt", 4.852, 14.0, "14.0 degrees off their normal"),
+        ("failing/sliceincrement/001", "missing-slices", 5.0, None, "1 slice is missing"),
+        ("failing/slicecount/001", "uniform", 1.0, None, None),
+    ],
+)
+def test_med_23_real_irregular_series_are_converted_with_warnings(
+    real_data, convert_dicom, name, status, spacing_mm, tilt_deg, warning
+):
+    """Status, gaps and tilt as in the table of golden values: highdicom 0.28 on the same files."""
+    summary, samples, rejects = convert_dicom(real_data / DICOM2NIFTI / name)
+    assert summary.exit_code is ExitCode.DONE
     assert not rejects
-    facts = samples[0].images[0].source.details
-    assert facts["spacing_between_slices_mm"] == pytest.approx(spacing_mm, abs=2e-3)
-    if warning is None:
-        assert not any("spaced" in text for text in samples[0].warnings)
-    else:
-        assert any(warning in text for text in samples[0].warnings)
+    assert len(planes(samples)) == len(list((real_data / DICOM2NIFTI / name).iterdir()))
+    for sample in samples:
+        facts = sample.images[0].source.details
+        assert facts["geometry"]["status"] == status
+        assert facts["geometry"].get("tilt_deg") == (None if tilt_deg is None else pytest.approx(tilt_deg, abs=0.05))
+        assert facts["spacing_between_slices_mm"] == pytest.approx(spacing_mm, abs=2e-3)
+        if warning is None:
+            assert not sample.warnings
+        else:
+            assert any(warning in text for text in sample.warnings)
 
 
-def test_monochrome1_radiograph_has_dark_lungs(real_data, tmp_path, convert_dicom):
+def test_med_20_a_real_series_of_two_orientations_is_two_stacks(real_data, convert_dicom):
+    folder = real_data / DICOM2NIFTI / "failing/sliceorientation/001"
+    orientations = {tuple(map(float, pydicom.dcmread(path).ImageOrientationPatient)) for path in folder.iterdir()}
+    assert len(orientations) == 2
+    summary, samples, _ = convert_dicom(folder)
+    stacks = summary.manifest["units"]
+    assert len(stacks) == 2
+    assert len({name.rpartition("/")[0] for name in stacks}) == 1
+    assert all("orientation" in sample.images[0].source.details["series_split_by"] for sample in samples)
+
+
+def test_med_01_a_monochrome1_radiograph_has_dark_lungs(real_data, tmp_path, convert_dicom):
     """A chest CR: the air beside the neck must be darker than the spine."""
-    _, samples, _ = convert_dicom(real_data / "medical/pydicom__pydicom-data/data_store/data/RG1_J2KI.dcm")
+    _, samples, _ = convert_dicom(
+        real_data / "medical/pydicom__pydicom-data/data_store/data/RG1_J2KI.dcm", pixel_text="off"
+    )
     stored = np.asarray(Image.open(tmp_path / "out" / samples[0].images[0].path)).astype(float)
     rows, columns = stored.shape
     lung = stored[rows // 3 : rows // 2, columns // 5 : 2 * columns // 5].mean()
@@ -91,11 +122,13 @@ def test_monochrome1_radiograph_has_dark_lungs(real_data, tmp_path, convert_dico
     assert lung < spine - 10
 
 
-def test_enhanced_multi_frame_files_in_three_encodings_agree(real_data, tmp_path, convert_dicom):
+def test_med_27_multi_frame_files_in_three_encodings_agree(real_data, tmp_path, convert_dicom):
     names = ("emri_small.dcm", "emri_small_RLE.dcm", "emri_small_jpeg_ls_lossless.dcm")
     hashes = []
     for name in names:
-        _, samples, _ = convert_dicom(real_data / "medical/pydicom__pydicom-data/data_store/data" / name)
+        _, samples, _ = convert_dicom(
+            real_data / "medical/pydicom__pydicom-data/data_store/data" / name, tasks="modality"
+        )
         hashes.append([sample.images[0].pixel_sha256 for sample in samples])
     assert len(hashes[0]) == 10
     assert hashes[0] == hashes[1] == hashes[2]

@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from domainvl.converters.geotiff import CONVERTER, GeotiffSettings
 from domainvl.conversion.contact_sheet import SheetTile, draw_sheet
+from domainvl.converters.geotiff import CONVERTER, GeotiffSettings
 from domainvl.converters.geotiff.generate import generate_scenes
 from domainvl.converters.geotiff.inspection import COLUMNS
 from domainvl.errors import NothingToDoError

@@ -22,7 +22,7 @@ TURNS = (Turn(role="human", text="a"), Turn(role="assistant", text="b\n"))
 
 
 def test_every_format_says_what_it_is():
-    assert format_names() == ["hub", "internvl", "llava", "ms-swift", "openai", "sharegpt"]
+    assert format_names() == ["hub", "internvl", "llava", "ms-swift", "openai", "sharegpt", "vlmevalkit"]
     for name in format_names():
         kind = load_format(name)
         assert kind.name == name

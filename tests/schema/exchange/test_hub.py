@@ -93,6 +93,7 @@ def test_what_datasets_does_not_read_is_no_export(varied, tmp_path, monkeypatch)
         original(self)
         path = self._folder / "state.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"_data_files": self.kept}))
+        return ()
 
     first = [{"filename": "data-00000-of-00002.arrow"}]
     monkeypatch.setattr(hub._ArrowRows, "kept", first, raising=False)

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from domainvl.schema import ClassQuestions, Task, TextAnswer, ask_for_class
+from domainvl.schema.splitting import uniform_from_key
 
 CLASSES = ["farm", "port", "forest", "beach", "airport"]
 
@@ -44,6 +45,15 @@ def test_equal_keys_give_equal_choices_whatever_the_order():
     assert ask_for_class("port", CLASSES, key="k", settings=settings) == ask_for_class(
         "port", CLASSES[::-1], key="k", settings=settings
     )
+
+
+def test_the_draws_are_those_of_earlier_data_sets():
+    """Other classes by the draw class-choice, their order by class-order; another name would draw other options."""
+    answer = ask_for_class("port", CLASSES, key="k", settings=ClassQuestions(options=3)).answer
+
+    others = sorted({*CLASSES} - {"port"}, key=lambda name: uniform_from_key(f"k/class-choice/{name}"))[:2]
+    options = sorted(["port", *others], key=lambda name: uniform_from_key(f"k/class-order/{name}"))
+    assert list(answer.options) == options
 
 
 def test_with_fewer_classes_all_are_options():

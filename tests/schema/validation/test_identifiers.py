@@ -7,18 +7,15 @@ import json
 
 import pytest
 
-from domainvl.errors import InputNotFoundError, UsageError
-from domainvl.schema.validation import read_canaries
-from domainvl.schema.validation.identifiers import Canary, Scanner, mask
+from domainvl.schema.validation.identifiers import Scanner, mask
 
 
 def medical(**fields):
     return {"domainvl": {"domain": "medical", **fields}}
 
 
-def codes_in(record, *canaries):
-    scanner = Scanner([Canary(f"canary {number}", text) for number, text in enumerate(canaries, start=1)])
-    return [code for code, _ in scanner.scan_record(record, json.dumps(record, ensure_ascii=False))]
+def codes_in(record):
+    return [code for code, _ in Scanner().scan_record(record)]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +142,7 @@ def test_other_files_are_medical_once_a_medical_sample_was_seen():
     scanner = Scanner()
     assert scanner.scan_text("scan_20230417.tif") == []
 
-    scanner.scan_record(medical(), "{}")
+    scanner.scan_record(medical())
 
     assert [code for code, _ in scanner.scan_text("scan_20230417.tif")] == ["phi-date"]
 
@@ -157,7 +154,7 @@ def test_numbers_under_a_telling_key_are_found_and_others_are_not():
 
 
 def test_what_is_found_is_told_with_its_key_and_masked():
-    [(code, message)] = Scanner().scan_record({"domainvl": {"question": "Is Ashdown^Avelina well?"}}, "")
+    [(code, message)] = Scanner().scan_record({"domainvl": {"question": "Is Ashdown^Avelina well?"}})
 
     assert (code, message) == ("phi-person-name", "question: As*****^*******")
     assert mask("Müller^Özgür") == "Mü****^*****"
@@ -174,52 +171,9 @@ def test_a_pattern_does_not_reach_from_one_value_into_the_next():
     assert codes_in(medical(warnings=["Tel.:\n1234567 m"])) == []
 
 
-@pytest.mark.parametrize("text", ["Hieronymus", "hieronymus", "HIERONYMUS_1.dcm", "xhieronymusx"])
-def test_canaries_are_found_in_any_case_and_inside_words(text):
-    assert codes_in(medical(group=text), "hieronymus") == ["phi-canary"]
-    assert codes_in(medical(group=text), "dagobert") == []
-
-
-def test_canaries_are_found_in_keys_numbers_and_behind_escapes():
-    assert codes_in({"hieronymus": 1}, "hieronymus") == ["phi-canary"]
-    assert codes_in({"x": 4711}, "4711") == ["phi-canary"]
-    record = {"x": 'say "Hieronymus\tF"'}
-    assert codes_in(record, 'y "hieronymus\tf') == ["phi-canary"]
-
-
-def test_canaries_are_found_in_lines_of_json_that_double_a_backslash():
-    scanner = Scanner([Canary("canary", "clinic\\smith")])
-
-    assert scanner.scan_text(json.dumps({"user": "Clinic\\Smith"})) == [("phi-canary", "canary is left")]
-    assert scanner.scan_text("Clinic\\Smith") == [("phi-canary", "canary is left")]
-
-
-def test_a_canary_is_named_and_not_told():
-    [(_, message)] = Scanner([Canary("canary 3 of names.txt", "hieronymus")]).scan_text("Hieronymus")
-
-    assert message == "canary 3 of names.txt is left"
-
-
-def test_canaries_are_read_one_a_line(tmp_path):
-    (tmp_path / "names.txt").write_text("Ashdown\n\n  Müller \r\nSTRASSE\n", encoding="utf-8")
-
-    assert read_canaries(tmp_path / "names.txt") == [
-        Canary("canary 1 of names.txt", "ashdown"),
-        Canary("canary 3 of names.txt", "müller"),
-        Canary("canary 4 of names.txt", "strasse"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("content", "said"), [(b"", "none"), (b"\n \n", "none"), (b"name\nab\n", ":2.*got 2"), (b"\xff\xfe", "UTF-8")]
-)
-def test_a_file_of_canaries_that_cannot_be_used(tmp_path, content, said):
-    (tmp_path / "names.txt").write_bytes(content)
-
-    with pytest.raises(UsageError, match=said):
-        read_canaries(tmp_path / "names.txt")
-
-
-def test_a_file_of_canaries_that_is_not_there(tmp_path):
-    with pytest.raises(InputNotFoundError, match="no such file"):
-        read_canaries(tmp_path / "names.txt")
+def test_dates_that_were_moved_are_no_finding():
+    assert codes_in(medical(details={"study_date_shifted": "2014-03-02"})) == []
+    assert codes_in(medical(question="seen on [DATE 2014-03-02]")) == []
+    assert codes_in(medical(details={"study_date": "2014-03-02"})) == ["phi-date"]
+    assert codes_in(medical(question="seen on [2014-03-02]")) == ["phi-date"]
+    assert medical_scanner().scan_text('{"study_date_shifted": "2014-03-02"}') == []

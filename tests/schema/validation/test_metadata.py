@@ -8,7 +8,7 @@ import pytest
 from PIL import Image as PillowImage
 from PIL.PngImagePlugin import PngInfo
 
-from domainvl.schema.validation.metadata import metadata_text
+from domainvl.schema.validation.metadata import beside_pixels, metadata_text
 
 IMAGE = PillowImage.new("RGB", (4, 4))
 ARTIST, XP_AUTHOR, SOFTWARE = 0x013B, 0x9C9D, 0x0131
@@ -84,11 +84,77 @@ def test_a_packed_text_that_is_damaged_is_left_out():
     assert "Hieronymus" not in metadata_text(content[:start] + b"damaged" + content[start + 7 :])
 
 
-def test_behind_the_start_of_a_jpegs_scan_are_no_words():
-    segment = b"\xff\xfe\x00\x0cHieronymus"
+def segment(marker: int, data: bytes) -> bytes:
+    return bytes((0xFF, marker)) + (len(data) + 2).to_bytes(2, "big") + data
 
-    assert metadata_text(b"\xff\xd8" + segment) == "Hieronymus"
-    assert metadata_text(b"\xff\xd8\xff\xda\x00\x02" + segment) == ""
+
+COMMENT = segment(0xFE, b"Hieronymus")
+SCAN = segment(0xDA, b"") + b"pixels by Dagobert \xff\x00\xff\xd0 more by Dagobert"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        COMMENT,
+        segment(0xE1, b"Exif\0\0" + encoded("JPEG")) + COMMENT,  # a thumbnail, whose scan is not that of the image
+        b"\xff\xff\xff" + COMMENT,  # fill bytes (ITU-T T.81 B.1.1.2)
+        SCAN + COMMENT + SCAN,
+        SCAN + b"\xff\xff" + COMMENT,
+        SCAN + b"\xff\xd9" + b"\0\0" + b"\xff\xd8" + COMMENT + SCAN,  # a second picture behind the first
+    ],
+)
+def test_med_60_words_of_a_jpeg_are_found_in_whatever_segment(content):
+    whole = b"\xff\xd8" + content + b"\xff\xd9"
+
+    assert "Hieronymus" in metadata_text(whole).splitlines()
+    assert b"Hieronymus" in beside_pixels(whole).content
+    assert b"Dagobert" not in beside_pixels(whole).content
+    assert "Dagobert" not in metadata_text(whole)
+
+
+def test_med_60_of_a_broken_jpeg_all_is_looked_at():
+    assert b"Hieronymus" in beside_pixels(b"\xff\xd8\xff\xe1\0\4ab and then Hieronymus").content
+
+
+@pytest.mark.parametrize("content", [png_with(packed=True), encoded("JPEG", exif=exif(), comment=b"by Hieronymus")])
+def test_what_is_beside_the_pixels_of_a_file_cut_anywhere(content):
+    for length in range(8, len(content)):
+        assert len(beside_pixels(content[:length]).content) <= 2 * length
+
+
+def test_med_60_all_of_a_real_jpeg_but_its_pixels():
+    """Pillow writes tables, frame and scan; what it calls progressive has several scans."""
+    noise = PillowImage.effect_noise((64, 64), 60)
+    buffer = io.BytesIO()
+    noise.save(buffer, format="JPEG", progressive=True, quality=95)
+    content = buffer.getvalue()
+    assert content.count(b"\xff\xda") > 3
+    start = content.rindex(b"\xff\xda")
+    between = content[:start] + COMMENT + content[start:]
+    PillowImage.open(io.BytesIO(between)).load()
+
+    assert "Hieronymus" in metadata_text(between).splitlines()
+    assert len(beside_pixels(between).content) < len(between) / 2
+
+
+@pytest.mark.parametrize(("text_bytes", "found", "unread"), [(20_000_000, True, 0), (80_000_000, False, 1)])
+def test_med_60_packed_text_is_looked_through_far_and_else_counted(text_bytes, found, unread):
+    information = PngInfo()
+    information.add_text("Bomb", " " * text_bytes + "Hieronymus", zip=True)
+    information.add_text("Small", "Dagobert", zip=True)
+    beside = beside_pixels(encoded("PNG", pnginfo=information))
+
+    assert (b"Hieronymus" in beside.content) is found
+    assert (beside.unread > 0) is (unread > 0)
+    assert len(beside.content) < 70_000_000
+
+
+def test_med_60_packed_text_that_is_broken_is_counted():
+    content = png_with(packed=True)
+    start = content.index(b"zTXt") + len(b"zTXtAuthor\0\0")
+
+    assert beside_pixels(content[:start] + b"damaged" + content[start + 7 :]).unread == 1
+    assert beside_pixels(content).unread == 0
 
 
 def test_a_text_that_would_unpack_without_end_is_cut():

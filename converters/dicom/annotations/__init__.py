@@ -1,0 +1,1 @@
+"""What DICOM objects say about images: segmentations, contours, structured reports, key object notes."""
