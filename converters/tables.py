@@ -53,22 +53,24 @@ def is_table(path: Path) -> bool:
     return path.name.lower().endswith(TABLE_SUFFIXES)
 
 
-def read_rows(path: Path, unusable: Callable[[str], DomainvlError]) -> Iterator[NumberedRow]:
+def read_rows(path: Path, unusable: Callable[[str], DomainvlError], *, whole: bool = False) -> Iterator[NumberedRow]:
     """Yield the rows of a table that are not empty, one at a time; the first names the columns as a rule.
 
     Args:
         path: The table.
         unusable: Makes the error of a table that cannot be read from the rule that it breaks; the rule quotes neither
             the path nor what is in the table.
+        whole: Keep empty cells at the end of a row of a text, whose number tells whether one was divided. A row of a
+            workbook has none that could be.
 
     Raises:
         DomainvlError: What ``unusable`` makes.
     """
-    rows = _excel(path, unusable) if path.name.lower().endswith(_EXCEL) else _csv(path, unusable)
-    for number, cells in rows:
-        while cells and not cells[-1]:
+    is_workbook = path.name.lower().endswith(_EXCEL)
+    for number, cells in _excel(path, unusable) if is_workbook else _csv(path, unusable):
+        while cells and not cells[-1] and not (whole and not is_workbook):
             cells.pop()
-        if cells:
+        if any(cells):
             yield number, cells
 
 

@@ -19,7 +19,7 @@ def all_kinds(kind: type[DomainvlError] = DomainvlError) -> list[type[DomainvlEr
 
 
 def example(kind: type[DomainvlError]) -> DomainvlError:
-    extra = {"reason": "decode"} if kind is ItemError else {}
+    extra = {"reason": "decode"} if issubclass(kind, ItemError) else {}
     return kind("Cannot read", where=Path("a.tif"), rule="it must have a CRS, got none", action="Assign one", **extra)
 
 
@@ -91,7 +91,14 @@ def test_an_error_crosses_a_process_border():
 
 @pytest.mark.parametrize("kind", all_kinds(), ids=lambda kind: kind.__name__)
 def test_exit_codes(kind):
-    codes = {"DomainvlError": 1, "NothingToDoError": 3, "StoppedError": 4, "OutputError": 4, "ItemError": 8}
+    codes = {
+        "DomainvlError": 1,
+        "NothingToDoError": 3,
+        "StoppedError": 4,
+        "OutputError": 4,
+        "ItemError": 8,
+        "LeftOutError": 8,
+    }
 
     assert kind.exit_code == codes.get(kind.__name__, 2)
     assert kind.exit_code in list(ExitCode)

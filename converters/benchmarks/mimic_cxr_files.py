@@ -13,15 +13,15 @@ nothing here puts one into a message.
 
 from __future__ import annotations
 
-import csv
-import gzip
 import re
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from domainvl.errors import DatasetError, InputNotFoundError
+
+from ..tables import read_rows
 
 METADATA, SPLIT, CHEXPERT, NEGBIO = "metadata", "split", "chexpert", "negbio"
 
@@ -111,13 +111,12 @@ def read_images(metadata: Path, split: Path) -> tuple[list[ImageRow], int]:
     Raises:
         DatasetError: If a table is not in the layout.
     """
-    splits = {
-        row["dicom_id"]: SPLITS.get(row["split"], "") for row in _rows(split, ("dicom_id", "subject_id", "split"))
-    }
+    rows = _rows(split, ("dicom_id", "subject_id", "split"))
+    splits = {row["dicom_id"]: SPLITS.get(row["split"], "") for _, row in rows}
     images: list[ImageRow] = []
     bad = 0
     rows = _rows(metadata, ("dicom_id", "subject_id", "study_id", "ViewPosition"))
-    for number, row in enumerate(rows, start=2):
+    for number, row in rows:
         names = row["dicom_id"], row["subject_id"], row["study_id"]
         # They become parts of a path.
         if not _IMAGE_NAME.fullmatch(names[0]) or not all(_NUMBER.fullmatch(name) for name in names[1:]):
@@ -138,25 +137,23 @@ def read_labels(path: Path) -> dict[str, tuple[tuple[str, bool], ...]]:
         DatasetError: If the table is not in the layout.
     """
     labels = {}
-    for row in _rows(path, ("subject_id", "study_id", *LABELS)):
+    for _, row in _rows(path, ("subject_id", "study_id", *LABELS)):
         known = [(name, _TRUTH[row[column]]) for column, name in LABELS.items() if row[column] in _TRUTH]
         labels[row["study_id"]] = tuple(known)
     return labels
 
 
-def _rows(path: Path, needed: Sequence[str]) -> Iterator[Mapping[str, str]]:
-    """Yield the rows of a table, packed or not."""
-    try:
-        with (
-            gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-            if path.suffix == ".gz"
-            else path.open(encoding="utf-8-sig", newline="")
-        ) as file:
-            reader = csv.DictReader(file, restval="")
-            missing = [column for column in needed if column not in (reader.fieldnames or ())]
-            if missing:
-                raise DatasetError("Unreadable file", where=path, rule=f"column {missing[0]} is missing")
-            yield from ({column: row[column].strip() for column in needed} for row in reader)
-    except (UnicodeDecodeError, csv.Error, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        rule = f"it must be CSV in UTF-8, packed or not ({type(error).__name__})"
-        raise DatasetError("Unreadable file", where=path, rule=rule, action="Fetch the file again") from error
+def _rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, Mapping[str, str]]]:
+    """Yield number and cells of the rows of a table, packed or not."""
+    lines = read_rows(path, partial(_unreadable, path))
+    _, columns = next(lines, (1, []))
+    missing = [column for column in needed if column not in columns]
+    if missing:
+        raise _unreadable(path, f"column {missing[0]} is missing")
+    places = {column: columns.index(column) for column in needed}
+    for number, cells in lines:
+        yield number, {column: cells[place] if place < len(cells) else "" for column, place in places.items()}
+
+
+def _unreadable(path: Path, rule: str) -> DatasetError:
+    return DatasetError("Unreadable file", where=path, rule=rule, action="Fetch the file again")

@@ -129,6 +129,7 @@ class Instance:
         study_date: StudyDate as ``YYYYMMDD``, or empty.
         instance_number: InstanceNumber.
         size_bytes: Size of the file, unpacked.
+        patient_name: PatientName, or empty.
         facts: For images.
         frames: For images, one a frame.
         references: For annotations.
@@ -148,6 +149,7 @@ class Instance:
     study_date: str = ""
     instance_number: float | None = None
     size_bytes: int = 0
+    patient_name: str = ""
     facts: ImageFacts | None = None
     frames: tuple[FrameFacts, ...] = ()
     references: References = References()

@@ -12,7 +12,8 @@ from pathlib import Path
 from domainvl.conversion import Plan
 from domainvl.schema.writer import Reject, Severity
 
-from ..medical.label_table import open_table
+from ..medical.findings import SliceTruth
+from ..medical.label_table import LabelTable, open_table
 from ..medical.looks import Look
 from ..medical.report_sections import parse_sections
 from ..medical.reports import Study, read_reports
@@ -23,7 +24,8 @@ from .annotations.places import SlicePlace
 from .calibration import PROJECTIONS
 from .instance import FileRef, ImageFacts, Instance, Kind
 from .privacy.dates import DateShift
-from .privacy.identifiers import NAMING_KINDS
+from .privacy.identifiers import NAMING_KINDS, Identifier, IdentifierKind
+from .privacy.label_words import LabelWords
 from .privacy.outside import check_outside
 from .privacy.pixel_text import check_installed
 from .privacy.pseudonyms import SOURCE_HASHES, Pseudonyms, read_key
@@ -117,6 +119,7 @@ class _Planner:
         self._settings = settings
         self._pseudonyms = pseudonyms
         self._dates = dates
+        self._words = LabelWords()
         self._table = open_table(settings.labels, settings.properties)
         self._rejects = list(survey.rejects)
         self._reports: Mapping[str, _Report] = {}
@@ -135,6 +138,7 @@ class _Planner:
             images = [instance for series in self._survey.series for instance in series.instances]
             counts = [len(instance.frames) for instance in images]
             self._rejects += self._table.match([_keys(instance) for instance in images], counts)
+            self._withhold_names(self._table, images)
         self._reports = self._read_reports(kept)
         stacks = [unit for series in self._survey.series for unit in self._stacks(series)]
         stacks = self._with_reports(self._with_annotations(stacks))
@@ -154,6 +158,36 @@ class _Planner:
             yield (
                 f"labels by {self._table.key} are asked of every slice that it names; --forms series asks them once a "
                 "stack"
+            )
+
+    def _withhold_names(self, table: LabelTable, images: Sequence[Instance]) -> None:
+        """Find labels that name the patient whose image they are about: they must be classes of nobody else either."""
+        words_of: dict[tuple[str, ...], LabelWords] = {}
+        naming: set[str] = set()
+        for instance in images:
+            if instance.patient not in words_of:
+                words = words_of[instance.patient] = LabelWords()
+                words.learn_names(
+                    [
+                        Identifier(IdentifierKind.NAME, instance.patient_name, "PatientName"),
+                        Identifier(IdentifierKind.ID, instance.patient[-1], "PatientID"),
+                    ]
+                )
+            for frame in range(len(instance.frames)):
+                truth = table.truth_for(_keys(instance), frame) or SliceTruth()
+                labels = (*(thing.label for thing in truth.findings), *(label for label, _ in truth.stated))
+                naming.update(label for label in labels if words_of[instance.patient].name_someone_as_label(label))
+        self._words.withhold(naming)
+        if naming:
+            self._rejects.append(
+                Reject(
+                    _LABELS_SOURCE,
+                    "label",
+                    "label-identifies",
+                    f"{len(naming)} of its labels seem to name the patient they are about, and are asked of nobody",
+                    "Take names, dates and numbers of patients out of the table",
+                    Severity.SKIPPED,
+                )
             )
 
     def _stacks(self, series: Series) -> Iterator[StackUnit]:
@@ -205,6 +239,7 @@ class _Planner:
         instance = thing.instance
         positions = stack.positions_mm
         truth = self._table.truth_for(_keys(instance), thing.frame) if self._table is not None else None
+        truth = None if truth is None else self._words.cleaned_truth(truth)
         return SliceRef(
             file=instance.file,
             source=instance_name(instance, self._pseudonyms),

@@ -17,30 +17,25 @@ slice was looked at and has nothing. The classes of a table are those that have 
 such an empty row, was searched for all of them. A row that cannot be used says of no class that it is not there. A
 slice that is not listed is not asked about. Labels that differ in case only are one class, spelt as the first is.
 
-CSV is UTF-8, with or without a byte order mark, divided by commas, semicolons or tabs. Of a workbook the first sheet is
-read; identifiers must be text in it, for a number has lost its leading zeros.
+Text and workbooks are read as :mod:`..tables` has it, which counts rows as a spreadsheet does. Identifiers must be text
+in a workbook, for a number has lost its leading zeros.
 """
 
 from __future__ import annotations
 
-import csv
-import datetime
-import io
 import math
-import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-
-import openpyxl
-from openpyxl.utils.exceptions import InvalidFileException
 
 from domainvl.errors import InputNotFoundError, UsageError
 from domainvl.schema.boxes import Box
 from domainvl.schema.identifying import find_identifiers
 from domainvl.schema.writer import Reject, Severity
 
+from ..tables import read_rows
 from .findings import Finding, SliceTruth
 
 COLUMNS = ("sop_instance_uid", "label", "x_min_px", "y_min_px", "x_max_px", "y_max_px")
@@ -48,13 +43,12 @@ COLUMNS = ("sop_instance_uid", "label", "x_min_px", "y_min_px", "x_max_px", "y_m
 
 KEYS = ("sop_instance_uid", "series_instance_uid", "study_instance_uid", "accession_number", "patient_id", "file_name")
 
+_FILE_KEY = "file_name"
 _KEY_NAMES = dict(zip(KEYS, ("instances", "series", "studies", "accession numbers", "patients", "files"), strict=True))
 _BOX = COLUMNS[2:]
 _SAID = (*_BOX, "label", "frame", "present")
 _KNOWN = frozenset((*KEYS, *_SAID))
 _ANSWERS = {"1": True, "yes": True, "true": True, "0": False, "no": False, "false": False}
-_DELIMITERS = (",", ";", "\t")
-_EXCEL = (".xlsx", ".xlsm")
 
 _PERSONAL = frozenset(
     "name patientname patientsname firstname lastname familyname givenname birthdate patientbirthdate dateofbirth dob "
@@ -169,25 +163,30 @@ class LabelTable:
             What cannot be used: the table's own rejects, rows that name no image, and boxes that name several slices.
 
         Raises:
-            UsageError: If no row names an image.
+            UsageError: If no row names an image, or the images are not named by this key at all.
         """
         counts: defaultdict[str, list[int]] = defaultdict(list)
         for keys, frames in zip(slices, frame_counts or [1] * len(slices), strict=True):
             if keys.get(self.key):
                 counts[keys[self.key]].append(frames)
         if self._rows and not self._rows.keys() & counts.keys():
-            raise UsageError(
-                "Cannot use --labels",
-                where=self.path,
-                rule=f"none of its {len(self._rows)} {_KEY_NAMES[self.key]} is among the {len(slices)} images found",
-                action=f"Check that the column {self.key} holds what these files are named by",
-            )
+            raise self._no_match(slices)
         rejects = list(self.rejects)
         for key, rows in self._rows.items():
             for row in rows:
                 rejects += self._match_row(row, counts.get(key, []), counted=frame_counts is not None)
             rejects += _contradictions(rows)
         return tuple(rejects)
+
+    def _no_match(self, slices: Sequence[Mapping[str, str]]) -> UsageError:
+        rule = f"none of its {len(self._rows)} {_KEY_NAMES[self.key]} is among the {len(slices)} images found"
+        action = f"Check that the column {self.key} holds what these files are named by"
+        known = [key for key in KEYS if any(keys.get(key) for keys in slices)]
+        if known and self.key not in known:
+            rule = f"none of the {len(slices)} images found has its {self.key}"
+            rule += ", by which rows name NIfTI files, not DICOM" if self.key == _FILE_KEY else ""
+            action = f"Name the images by {' or '.join(known)}"
+        return UsageError("Cannot use --labels", where=self.path, rule=rule, action=action)
 
     def _match_row(self, row: _Row, frames: Sequence[int], *, counted: bool) -> Iterator[Reject]:
         found = sum(frames)
@@ -298,7 +297,7 @@ def read_table(path: Path, properties: Sequence[str] = ()) -> LabelTable:
     """Read a table of labels.
 
     Args:
-        path: A CSV, or an Excel workbook by its suffix ``.xlsx`` or ``.xlsm``.
+        path: CSV or TSV, packed with gzip or not, or an Excel workbook by its suffix ``.xlsx`` or ``.xlsm``.
         properties: Columns that are asked for in words, as :func:`parse_properties` returns them.
 
     Raises:
@@ -307,7 +306,8 @@ def read_table(path: Path, properties: Sequence[str] = ()) -> LabelTable:
     """
     if not path.is_file():
         raise InputNotFoundError("Cannot read --labels", where=path, rule="no such file")
-    cells = _excel(path) if path.suffix.casefold() in _EXCEL else _csv(path)
+    # A label with an unquoted comma moves the cells behind it, and shows only by their number.
+    cells = read_rows(path, partial(_no_table, path), whole=True)
     header = next(cells, (1, []))[1]
     names = [name.casefold() for name in header]
     columns, rejects = _choose_columns(path, names, properties)
@@ -510,45 +510,3 @@ def _box(cells: Sequence[str]) -> Box | None:
         return None
     box_px = (x_min, y_min, x_max, y_max)
     return box_px if all(map(math.isfinite, box_px)) and x_min < x_max and y_min < y_max else None
-
-
-def _csv(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Read number and cells of each row that is not empty; the delimiter is the one that the first row has most of."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        first = text.partition("\n")[0]
-        delimiter = max(_DELIMITERS, key=first.count)
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                yield reader.line_num, [cell.strip() for cell in row]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise _no_table(path, "it must be a CSV in UTF-8, or an Excel workbook named .xlsx") from error
-
-
-def _excel(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Read number and cells of each row that is not empty of the first sheet."""
-    try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise _no_table(path, "it must be an Excel workbook in the format .xlsx") from error
-    try:
-        for number, row in enumerate(book.worksheets[0].iter_rows(values_only=True), start=1):
-            cells = [_text(value) for value in row]
-            while cells and not cells[-1]:
-                cells.pop()  # a sheet is as wide as its widest row
-            if cells:
-                yield number, cells
-    finally:
-        book.close()
-
-
-def _text(value: object) -> str:
-    """Return a cell of a workbook as a CSV would have it."""
-    if value is None:
-        return ""
-    if isinstance(value, datetime.datetime) and value.time() == datetime.time():
-        return value.date().isoformat()  # a workbook has no dates without a time
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    return str(value).strip()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from itertools import chain
 from typing import TypeAlias
 
 # Hashes and pseudonyms are hexadecimal and may by chance be all digits; telephone numbers have 15 digits at most
@@ -38,9 +39,23 @@ _PATIENT_ID = re.compile(
     r"|(?:MRN|ACC|PID)[-_]?\d{4,})",
     re.IGNORECASE,
 )
+# A number of the US social security: three, two and four digits; without its name only in full and as it is given out,
+# with hyphens and none of its parts zero, nor the first 666 or from 900 on (20 CFR 422.103, SSA POMS RM 10201.030).
+_SOCIAL_SECURITY = re.compile(
+    rf"(?<![A-Za-z])(?:ssn|social{_BETWEEN_WORDS}security{_BETWEEN_WORDS}(?:number|no)){_BETWEEN_WORDS}\.?+\"?+"
+    rf"{_BLANKS}[:=#]?+{_BLANKS}\"?+(?:[\dx*]{{3}}[-. ]?[\dx*]{{2}}[-. ]?\d{{4}}|\d{{4,9}})(?!\w)"
+    r"|(?<![\w.+-])(?!000|666|9)\d{3}-(?!00)\d\d-(?!0000)\d{4}(?![\w-])(?!\.\d)",
+    re.IGNORECASE,
+)
 _YEAR, _MONTH, _DAY = r"(?:19|20)\d\d", r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
 _TIME = r"[0-2]\d[0-5]\d(?:[0-5]\d)?"
-_MONTH_NAME = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_SHORT_MONTH, _SHORT_DAY = r"(?:0?[1-9]|1[0-2])", r"(?:0?[1-9]|[12]\d|3[01])"
+_MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
+_MONTH_NAME = rf"(?:{_MONTHS})[a-z]*\.?"
+_UNIT = (
+    r"\s?(?:(?:[munkc]?m|[cm]c|m?l|mg|g|kg|mSv|Gy|kV|mAs?|M?Hz|fps|px|pixels?|voxels?|m?s|sec(?:onds?)?|min(?:utes?)?|"
+    r"h|hours?|days?|weeks?|months?|years?|percent|degrees?)(?!\w)|%|°)"
+)
 _DATE = re.compile(
     # 20230417, 2023-04-17, 2023:04:17, perhaps with the time behind it
     rf"(?<![0-9A-Za-z.]){_YEAR}([-./:_]?){_MONTH}\1{_DAY}(?:(?:T?{_TIME})?(?![0-9A-Za-z])|T(?=[0-2]\d:))"
@@ -48,7 +63,10 @@ _DATE = re.compile(
     rf"|(?<![0-9A-Za-z.])(?:0?[1-9]|[12]\d|3[01])([-./])(?:0?[1-9]|[12]\d|3[01])\2{_YEAR}(?![0-9A-Za-z])"
     # 17 April 2023, 17-APR-2023, April 17, 2023
     rf"|(?<!\w)\d{{1,2}}(?:st|nd|rd|th)?[\s.-]+(?:of\s+)?{_MONTH_NAME}[\s,.-]+{_YEAR}(?!\w)"
-    rf"|(?<!\w){_MONTH_NAME}\s+\d{{1,2}}(?:st|nd|rd|th)?,?\s+{_YEAR}(?!\w)",
+    rf"|(?<!\w){_MONTH_NAME}\s+\d{{1,2}}(?:st|nd|rd|th)?,?\s+{_YEAR}(?!\w)"
+    # 7/11/19, 17/4/23 and 17-APR-23; three numbers with a unit behind them are measurements
+    rf"|(?<![\w./+])(?:{_SHORT_MONTH}/{_SHORT_DAY}|{_SHORT_DAY}/{_SHORT_MONTH})/\d\d(?![\w/])(?!\.\d|{_UNIT})"
+    rf"|(?<![\w.-]){_SHORT_DAY}-(?:{_MONTHS})-\d\d(?![\w-])",
     re.IGNORECASE,
 )
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@(?:[\w-]+\.)+[A-Za-z]{2,}(?![\w-])")
@@ -95,7 +113,7 @@ def find_identifiers(text: str, *, dates: bool) -> Iterator[Match]:
     for match in _USER_PATH.finditer(text):
         yield "phi-user-path", match.start(), match[0]
     without_hashes = mask_hashes(text)
-    for match in _PATIENT_ID.finditer(without_hashes):
+    for match in chain(_PATIENT_ID.finditer(without_hashes), _SOCIAL_SECURITY.finditer(without_hashes)):
         yield "phi-patient-id", match.start(), match[0]
     for match in _PHONE.finditer(without_hashes):
         if sum(character.isdigit() for character in match[0]) >= _MIN_PHONE_DIGITS:

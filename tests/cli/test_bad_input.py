@@ -34,7 +34,7 @@ def run(capsys):
 
 def options(converter: str, folder: Path) -> list[str]:
     """Settings without which a converter would refuse for another reason."""
-    if converter == "dicom":
+    if converter in ("dicom", "mimic-cxr"):
         key = folder / "deid.key"
         key.write_text("0123456789abcdef" * 4)
         return ["--deid-key", str(key)]
@@ -61,7 +61,7 @@ def test_empty_folder(run, tmp_path: Path, converter: str) -> None:
         "convert", converter, tmp_path / "empty", "--out", tmp_path / "out", *options(converter, tmp_path)
     )
     # A folder without nuScenes tables or the files of a benchmark is not one of their kind; these search for files.
-    searching = ("dicom", "geotiff")
+    searching = ("dicom", "geotiff", "nifti")
     assert code == (ExitCode.NOTHING_DONE if converter in searching else ExitCode.USAGE)
     assert "Error: " in error
     assert str(tmp_path / "empty") in error

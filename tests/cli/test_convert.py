@@ -110,6 +110,8 @@ def test_the_summary_counts_samples_and_rejects(tmp_path, run):
         "failed: 1 x bad-toy (convert)",
         "failed: 1 x internal-error (convert)",
         "skipped: 1 x unwanted (label)",
+        "note: 1 images with the same pixels lie in several groups, 0 of them in several splits: copies of one "
+        "patient, scene or log under several names, or blank images",
         f"each is listed in {tmp_path / 'out' / 'rejects.jsonl'}",
     ]
 
@@ -184,6 +186,7 @@ def test_each_setting_is_an_option(tmp_path, run):
         "test_fraction": 0.1,
         "split_seed": 3,
         "licence": None,
+        "exclude_hashes": None,
         "grey": 9,
         "colour": "blue",
         "edge": "pad",

@@ -24,8 +24,21 @@ def unusable(rule):
     return UsageError("Cannot read the table", rule=rule)
 
 
-def rows_of(path):
-    return list(read_rows(path, unusable))
+def rows_of(path, **options):
+    return list(read_rows(path, unusable, **options))
+
+
+def test_rows_of_a_text_are_whole_where_their_number_of_cells_is_asked(tmp_path):
+    """Empty rows go all the same; cells of a sheet that are formatted and empty are none of a row."""
+    rows = [["a", "b", ""], ["", "", ""], ["1", "", ""]]
+    path = write_csv(tmp_path / "a.csv", rows)
+    assert rows_of(path, whole=True) == [(1, ["a", "b", ""]), (3, ["1", "", ""])]
+    book = Workbook()
+    for row in rows:
+        book.active.append([value or None for value in row])
+    book.active.cell(3, 9).font = Font(bold=True)
+    book.save(tmp_path / "a.xlsx")
+    assert rows_of(path) == rows_of(tmp_path / "a.xlsx", whole=True) == [(1, ["a", "b"]), (3, ["1"])]
 
 
 def write_csv(path, rows, *, delimiter=",", encoding="utf-8"):

@@ -46,7 +46,7 @@ def test_med_60_long_texts_of_parts_of_identifiers_hold_none(text):
     assert codes_in(text) == []
 
 
-@pytest.mark.parametrize("run", [" " * 60, "\n" + " " * 30, " : ", '": "', " # ", "_-_", ".: "])
+@pytest.mark.parametrize("run", [" " * 60, "\n" + " " * 30, " : ", ".  :\n   ", '": "', " # ", "_-_", ".: "])
 @pytest.mark.parametrize("label", ["MRN", "Patient ID", "patient_identifier", "Accession No"])
 def test_med_60_a_number_is_found_however_far_from_its_label(label, run):
     """Forms of fixed width put many blanks between them, or a new line."""

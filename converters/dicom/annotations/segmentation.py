@@ -41,7 +41,7 @@ _FAULTS = {
     ),
     "segment-off-slices": Fault(
         "{count} frames with pixels lie on none of the slices that were given",
-        "Add the images that were segmented",
+        "Add the images that were segmented; frames between slices, as a finer grid has them, are not needed",
         Severity.SKIPPED,
     ),
 }  # fmt: skip

@@ -160,6 +160,7 @@ def _instance_of(dataset: FileDataset, ref: FileRef, size_bytes: int) -> Instanc
         study_uid=study_uid,
         series_uid=series_uid,
         patient=_patient(dataset, study_uid, series_uid, sop_uid),
+        patient_name=text_of(dataset, "PatientName"),
         frame_of_reference_uid=text_of(dataset, "FrameOfReferenceUID"),
         accession_number=text_of(dataset, "AccessionNumber"),
         study_date=_date(text_of(dataset, "StudyDate")),

@@ -52,6 +52,10 @@ _LEAST_BANNER = 0.02
 """A region that begins nearer to the top edge, as a share of the rows, leaves no room for the banner, so that it holds
 it: a line of text that can be read needs about 10 of 480 rows."""
 
+_FIT_SLACK_PX = 1
+"""Some devices write the edge in the place of the last pixel (Philips: MaxX1 of 800 in 800 columns). Regions that reach
+further were drawn for another size of the image, and what stands in them here is not known."""
+
 _OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
 _OVERLAY_BIT_POSITION = 0x0102
 _OVERLAY_DATA = 0x3000
@@ -61,9 +65,9 @@ def risk_of(dataset: Dataset) -> Risk | None:
     r"""Say why the pixels of an image may show who the patient is; None where no rule of the header says so.
 
     Rules in order: BurnedInAnnotation is YES; secondary capture by class or ConversionType; a copy of a screen by
-    ImageType, or a colour image of a modality that measures grey; ultrasound without regions, or with such that cover
-    nearly all of it or reach its top edge; ImageType
-    DERIVED\SECONDARY unless BurnedInAnnotation is NO; an overlay in bits of the pixels.
+    ImageType, or a colour image of a modality that measures grey; ultrasound without regions, or with such that reach
+    beyond it, cover nearly all of it or reach its top edge; ImageType DERIVED\SECONDARY unless BurnedInAnnotation is
+    NO; an overlay in bits of the pixels.
 
     Args:
         dataset: The header, at least its allow-listed attributes; overlay groups are looked at where they are there.
@@ -113,7 +117,8 @@ def is_ultrasound(dataset: Dataset) -> bool:
 def _ultrasound_reasons(dataset: Dataset) -> Iterator[tuple[str, str]]:
     boxes = ultrasound_boxes(dataset)
     if not boxes:
-        yield "ultrasound-without-regions", "it is ultrasound and its header gives no regions to cut it to"
+        rule = "its regions reach beyond the image" if _regions(dataset) else "its header gives no regions to cut it to"
+        yield "ultrasound-without-regions", f"it is ultrasound and {rule}"
         return
     columns, rows = number_of(dataset, "Columns") or 0.0, number_of(dataset, "Rows") or 0.0
     kept_px = shapely.union_all([shapely.box(*box) for box in boxes]).area
@@ -147,19 +152,32 @@ def ultrasound_boxes(header: Dataset) -> tuple[Box, ...]:
         header: Needs SequenceOfUltrasoundRegions, Rows and Columns.
 
     Returns:
-        Boxes cut to the image, in the order of the header; those that are empty or incomplete are left out.
+        Boxes within the image, in the order of the header; those that are empty or incomplete are left out. None at
+        all where one reaches beyond the image: regions of another size of the image say nothing of this one.
     """
     rows, columns = number_of(header, "Rows"), number_of(header, "Columns")
+    regions = _regions(header)
+    if rows is None or columns is None or not all(_fits(box, columns, rows) for box in regions):
+        return ()
+    boxes = (clip_box(box, int(columns), int(rows)) for box in regions)
+    return tuple(box for box in boxes if box[0] < box[2] and box[1] < box[3])
+
+
+def _regions(header: Dataset) -> list[Box]:
+    """The complete regions as they are written, with the edge behind the last pixel."""
     boxes: list[Box] = []
     for region in value_of(header, "SequenceOfUltrasoundRegions") or ():
         corners = [number_of(region, f"RegionLocation{name}") for name in ("MinX0", "MinY0", "MaxX1", "MaxY1")]
-        if rows is None or columns is None or any(corner is None for corner in corners):
-            continue
-        x_min, y_min, x_max, y_max = (float(corner) for corner in corners if corner is not None)
-        box = clip_box((x_min, y_min, x_max + 1, y_max + 1), int(columns), int(rows))
-        if box[0] < box[2] and box[1] < box[3]:
-            boxes.append(box)
-    return tuple(boxes)
+        numbers = [corner for corner in corners if corner is not None]
+        if len(numbers) == len(corners):
+            x_min, y_min, x_max, y_max = numbers
+            boxes.append((x_min, y_min, x_max + 1, y_max + 1))
+    return boxes
+
+
+def _fits(box: Box, columns: float, rows: float) -> bool:
+    x_min, y_min, x_max, y_max = box
+    return x_min >= 0 and y_min >= 0 and x_max <= columns + _FIT_SLACK_PX and y_max <= rows + _FIT_SLACK_PX
 
 
 def keep_only(

@@ -42,6 +42,9 @@ _WAYS_OUT = {
     TABLE: "Take names, dates and numbers of patients out of the table",
 }
 
+_MIN_LETTERS = 3
+"""Shorter parts of names, such as initials, stand for too much else."""
+
 _MIN_INNER_LETTERS = 5
 """So long a part of a name is looked for within words too: people write ``GTVortega``."""
 
@@ -70,17 +73,31 @@ class LabelWords:
     def __init__(self) -> None:
         self._known: set[Identifier] = set()
         self._name_parts: set[str] = set()
+        self._name_words: set[str] = set()
+        self._withheld: frozenset[str] = frozenset()
         self._answers: dict[str, bool] = {}
         self._seen: set[str] = set()
 
     def learn(self, header: Dataset) -> None:
         """Gather the identifiers of a header."""
-        self._known.update(identifiers_of(header, _KINDS))
-        self._name_parts = set(_long_parts(self._known))
+        self.learn_names(identifiers_of(header, _KINDS))
+
+    def learn_names(self, identifiers: Iterable[Identifier]) -> None:
+        """Take in identifiers that are known already."""
+        self._known.update(identifiers)
+        self._name_words = set(_name_parts(self._known, _MIN_LETTERS))
+        self._name_parts = set(_name_parts(self._known, _MIN_INNER_LETTERS))
         self._answers.clear()
+
+    def withhold(self, labels: Iterable[str]) -> None:
+        """Take some labels as naming someone, whatever they look like."""
+        self._withheld = self._withheld.union(labels)
 
     def name_someone(self, text: str) -> bool:
         """Whether a text holds an identifier of the headers, or something in the form of one."""
+        if text in self._withheld:
+            self._seen.add(text)
+            return True
         if text not in self._answers:
             self._answers[text] = not _is_anatomy(_apart(text)) and self._judge(text)
         if self._answers[text]:
@@ -110,15 +127,18 @@ class LabelWords:
             name: Names the table in the reject, without identifiers.
         """
         self._seen.clear()
-        cleaned = [None if truth is None else self._truth(truth) for truth in truths]
+        cleaned = [None if truth is None else self.cleaned_truth(truth) for truth in truths]
         return cleaned, [_names_left_out(name, TABLE, len(self._seen))] if self._seen else []
 
-    def _truth(self, truth: SliceTruth) -> SliceTruth:
+    def cleaned_truth(self, truth: SliceTruth) -> SliceTruth:
+        """Return what is said about one slice without the words that name someone."""
         return replace(
             truth,
             findings=tuple(map(self._finding, truth.findings)),
             classes=tuple(self._others(truth.classes)),
-            stated=tuple((label, is_there) for label, is_there in truth.stated if not self._label(label)),
+            stated=tuple(
+                (label, is_there) for label, is_there in truth.stated if not self.name_someone_as_label(label)
+            ),
             described=self._pairs(truth.described),
         )
 
@@ -150,17 +170,20 @@ class LabelWords:
         }
         if len(kept) < len(finding.attributes):
             finding = replace(finding, attributes=kept)
-        return replace(finding, label=_UNNAMED, clear=False) if self._label(finding.label) else finding
+        return replace(finding, label=_UNNAMED, clear=False) if self.name_someone_as_label(finding.label) else finding
 
     def _others(self, labels: Iterable[str]) -> Iterator[str]:
-        return (label for label in labels if not self._label(label))
+        return (label for label in labels if not self.name_someone_as_label(label))
 
-    def _label(self, text: str) -> bool:
-        """Whether a class names someone: it may hold no long number, not even by itself."""
-        is_number = _LONG_NUMBER.search(text) is not None
-        if is_number:
+    def name_someone_as_label(self, text: str) -> bool:
+        """Whether a class names someone: it may hold no long number, and no part of a name as a word of its own."""
+        # A name in small letters, or behind a title, is one word of a label like others.
+        words = {word for form in _folded(_apart(text)) for word in re.split(r"[\W\d_]+", form)}
+        is_name = bool(words & self._name_words) and not _is_anatomy(_apart(text))
+        if is_name or _LONG_NUMBER.search(text) is not None:
             self._seen.add(text)
-        return is_number or self.name_someone(text)
+            return True
+        return self.name_someone(text)
 
     def _pairs(self, described: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
         return tuple(pair for pair in described if not any(map(self.name_someone, pair)))
@@ -189,12 +212,12 @@ def _folded(text: str) -> set[str]:
     return {fold(text), fold(text.casefold().translate(_UMLAUTS))}
 
 
-def _long_parts(known: Iterable[Identifier]) -> Iterator[str]:
-    """Return the parts of names that are long enough to be looked for within words."""
+def _name_parts(known: Iterable[Identifier], least: int) -> Iterator[str]:
+    """Return the parts of names that have so many letters and are no part of the body."""
     for identifier in known:
         if identifier.kind is IdentifierKind.NAME:
             for part in re.split(r"[\W\d_]+", identifier.text):
-                if len(part) >= _MIN_INNER_LETTERS and not _is_anatomy(part):
+                if len(part) >= least and not _is_anatomy(part):
                     yield from _folded(part)
 
 

@@ -1,9 +1,9 @@
 """Takes identifiers out of the text of reports, and looks again at what is left.
 
 Known are the identifiers of the study's headers: names in any order, case and composition, numbers with or without
-punctuation. Beside them goes what has a form (dates, telephone numbers, addresses, UIDs, numbers with a label), what
-stands behind a title or a label such as *Dictated by*, ages above 89 and names of hospitals. A name that no header has
-and that stands alone in a sentence cannot be told from other words; no pattern proves a text clean.
+punctuation. Beside them goes what has a form (dates, times of the day, telephone numbers, addresses, UIDs, numbers with
+a label), what stands behind a title or a label such as *Dictated by*, ages above 89 and names of hospitals. A name that
+no header has and that stands alone in a sentence cannot be told from other words; no pattern proves a text clean.
 """
 
 from __future__ import annotations
@@ -45,6 +45,10 @@ _PATTERN_TAGS = {
 _MIN_LONE_CHARS = 3
 """Shorter parts of names and shorter numbers are replaced only beside their others or behind a label."""
 
+_MAX_TITLES = 6
+_MAX_NEIGHBOURS = 8
+"""So many titles and other parts of a name beside it belong to one match; without a bound, time grows by the square."""
+
 _CAPITALISED = r"(?:[^\W\d_a-z][\w'’-]+|[^\W\d_a-z]\b\.?)"
 _PARTICLES = r"(?:(?:van|von|de|der|den|la|le|di|du|da|dos|al|el|bin|ter|zu)[ \t]+)*"
 # Two or three words that a space or a comma parts: wider gaps and line breaks end a name.
@@ -52,7 +56,7 @@ _PERSON = rf"{_PARTICLES}{_CAPITALISED}(?:,?[ \t]{_PARTICLES}{_CAPITALISED}){{0,
 _GAP = r"[\s,^._]+"
 # Titles in English, German, French and Spanish; the name behind them is written with capitals.
 _TITLE = r"(?:Drs?|Prof(?:essor)?|Mr|Mrs|Ms|Miss|Mister|Doctor|Herrn?|Frau|Mme|Mlle|Sra?|Dra)\b\.?"
-_TITLED = re.compile(rf"\b(?i:{_TITLE})(?:\s+(?i:{_TITLE}|med\.|h\.c\.)){{0,6}}\s+{_PERSON}")
+_TITLED = re.compile(rf"\b(?i:{_TITLE})(?:\s+(?i:{_TITLE}|med\.|h\.c\.)){{0,{_MAX_TITLES}}}\s+{_PERSON}")
 # In the headers of reports a name stands behind a colon, up to the end of the line or the next label.
 _LABELLED = re.compile(
     r"\b(?i:(?:patient(?:['’]?s)?\s+)?name|patient|(?:referring|ordering|attending|requesting|reporting|interpreting)\s+"
@@ -67,9 +71,23 @@ _HOSPITAL = re.compile(
 )
 # 45 CFR 164.514(b)(2)(i)(C): ages above 89 identify.
 _OLD_AGE = re.compile(r"\b(?:9\d|1[0-3]\d)(?=[\s-]*(?:years?|yrs?|y\.?\s?o\.?|yo|Jahre|jährige?r?)\b)", re.IGNORECASE)
+# A clock time; 10:30 alone may be a place on a breast, 2:30 h a delay.
+_TIME = re.compile(
+    r"(?<![\w:.])(?:[01]?\d|2[0-3])[:.][0-5]\d(?::[0-5]\d)?\s?(?:[ap]\.?\s?m\.?(?!\w)|Uhr\b)", re.IGNORECASE
+)
+# 07.11.19, as reports in German have it; elsewhere such may be a version.
+_DOTTED_DATE = re.compile(r"(?<![\w.])(?:0[1-9]|[12]\d|3[01])\.(?:0[1-9]|1[0-2])\.\d\d(?!\w|\.\d)")
 _URL = re.compile(r"\b(?:https?|ftp|file)://\S+|\bwww\.\S+", re.IGNORECASE)
+_FORMS = (
+    (_URL, "URL"),
+    (_DOTTED_DATE, "DATE"),
+    (_TIME, "TIME"),
+    (_OLD_AGE, "AGE"),
+    (_HOSPITAL, "PLACE"),
+    (_TITLED, "NAME"),
+)
 _DIGITS_OF_DATE = re.compile(r"(?:19|20)\d\d[-./:_]?[01]\d[-./:_]?[0-3]\d")
-_TAG = re.compile(r"\[(?:NAME|ID|UID|CONTACT|PLACE|PATH|URL|DATE|AGE)(?: [^\[\]]*)?\]")
+_TAG = re.compile(r"\[(?:NAME|ID|UID|CONTACT|PLACE|PATH|URL|DATE|TIME|AGE)(?: [^\[\]]*)?\]")
 
 
 @dataclass(frozen=True)
@@ -152,19 +170,22 @@ def _known_spans(text: str, known: Sequence[Identifier], pseudonym_of: Pseudonym
 def _name_pattern(identifier: Identifier) -> re.Pattern[str] | None:
     """A pattern of a person's name: all parts in any order and number, perhaps initials of some, a title before it."""
     parts = [unicodedata.normalize("NFC", part) for part in re.split(r"[\s^,]+", identifier.text)]
-    words = [part.strip(".") for part in parts if part.strip(".")]
+    # Each word once, whatever its case: where one can be taken in two ways, each repetition doubles the time.
+    words = list({part.strip(".").lower(): part.strip(".") for part in parts if part.strip(".")}.values())
     lone = [word for word in words if len(word) >= _MIN_LONE_CHARS and not re.fullmatch(_TITLE, word, re.IGNORECASE)]
     if not words:
         return None
     anyone = "|".join(re.escape(word) for word in sorted(words, key=lambda word: (-len(word), word)))
     if not lone:  # Ng^An: the parts are told only together
-        joined = rf"(?:{anyone})(?:{_GAP}(?:{anyone}))+"
+        joined = rf"(?:{anyone})(?:{_GAP}(?:{anyone})){{1,{_MAX_NEIGHBOURS}}}"
         return re.compile(rf"(?<!\w){joined}(?!\w)", re.IGNORECASE)
-    initials = "".join(sorted({re.escape(word[0]) for word in words}))
+    alone = {word.lower() for word in words if len(word) == 1}
+    initials = "".join(sorted({re.escape(word[0]) for word in words if word[0].lower() not in alone}))
+    initial = f"[{initials}]" if initials else "(?!)"
     core = "|".join(re.escape(word) for word in sorted(lone, key=lambda word: (-len(word), word)))
-    around = rf"(?:{anyone}|[{initials}])"
-    before = rf"(?:{_TITLE}\s+)*(?:{around}{_GAP})*"
-    behind = rf"(?:['’]s|(?:{_GAP}(?:{anyone}))*(?:{_GAP}[{initials}]\b)?)"
+    around = rf"(?:{anyone}|{initial})"
+    before = rf"(?:{_TITLE}\s+){{0,{_MAX_TITLES}}}(?:{around}{_GAP}){{0,{_MAX_NEIGHBOURS}}}"
+    behind = rf"(?:['’]s|(?:{_GAP}(?:{anyone})){{0,{_MAX_NEIGHBOURS}}}(?:{_GAP}{initial}\b)?)"
     pattern = rf"(?<!\w){before}(?:{core}){behind}(?!\w)"
     return re.compile(pattern, re.IGNORECASE)
 
@@ -182,7 +203,7 @@ def _id_pattern(identifier: Identifier) -> re.Pattern[str] | None:
         runs = [sign for run in runs for sign in run]  # telephone numbers are divided in any way
     between = r"\.?" if identifier.kind is IdentifierKind.UID else r"[\s._/#-]*"
     body = between.join(re.escape(run) for run in runs)
-    zeros = r"(?:0[\s._/#-]*)*" if runs[0].isdigit() else ""
+    zeros = r"(?:0[\s._/#-]{0,9}){0,20}" if runs[0].isdigit() else ""
     return re.compile(rf"(?<![^\W_]){zeros}{body}(?![^\W_])", re.IGNORECASE)
 
 
@@ -193,7 +214,7 @@ def _pattern_spans(text: str, shift_date: ShiftDate | None) -> Iterator[_Span]:
     for code, start, value in find_identifiers(text, dates=True):
         stands = (_shifted(value, shift_date) if shift_date is not None else None) if code == "phi-date" else None
         yield _Span(start, start + len(value), _PATTERN_TAGS[code], stands or "")
-    for pattern, tag in ((_URL, "URL"), (_OLD_AGE, "AGE"), (_HOSPITAL, "PLACE"), (_TITLED, "NAME")):
+    for pattern, tag in _FORMS:
         yield from (_Span(match.start(), match.end(), tag) for match in pattern.finditer(text))
     for match in _LABELLED.finditer(text):
         if _BY.search(text[match.start() : match.start("name")]):
@@ -212,5 +233,5 @@ def _residual(clean: str, known: Sequence[Identifier]) -> Iterator[str]:
     without_tags = _TAG.sub("[]", clean)
     yield from sorted({code for code, _, _ in find_identifiers(without_tags, dates=True)})
     canaries = [Canary(identifier.kind, identifier.text, identifier=True) for identifier in known]
-    if Hunter(canaries).find(without_tags):
+    if Hunter(canaries, min_digits=0).find(without_tags):
         yield "phi-canary"

@@ -20,6 +20,8 @@ from domainvl.schema.validation.substrings import Substrings
 MIN_CANARY_CHARS = 3
 MIN_IDENTIFIER_CHARS = 4
 """Shorter identifiers of a map, such as ``P1``, stand in any text by chance."""
+MIN_IDENTIFIER_DIGITS = 6
+"""Shorter ones of digits alone stand in any data set: ``0003`` is a slice, ``1024`` a size, ``2017`` a year."""
 
 _MIN_JOINED_CHARS = 6
 """Shorter texts are not looked for without their separators: ``Ng^An`` joined stands in ``ranging angle``."""
@@ -151,13 +153,15 @@ class Hunter:
 
     Args:
         canaries: What must not be left.
+        min_digits: Identifiers of digits alone that have fewer are not looked for. In a sentence of its own, which
+            numbers neither slices nor files, shorter ones tell.
 
     Attributes:
         unused: How many canaries are too short to be looked for.
     """
 
-    def __init__(self, canaries: Sequence[Canary]) -> None:
-        used = [canary for canary in canaries if not canary.identifier or len(canary.text) >= MIN_IDENTIFIER_CHARS]
+    def __init__(self, canaries: Sequence[Canary], *, min_digits: int = MIN_IDENTIFIER_DIGITS) -> None:
+        used = [canary for canary in canaries if not canary.identifier or not _is_short(canary, min_digits)]
         self.unused = len(canaries) - len(used)
         self._plain = _Needles((canary, fold(canary.text)) for canary in used if not _is_digits(canary))
         self._digits = _Needles((canary, digits) for canary in used for digits in _digit_forms(canary))
@@ -194,6 +198,12 @@ class _Needles:
     def find(self, text: str) -> Iterator[tuple[Canary, str, str]]:
         for index, before, behind in self._strings.find(text) if self._canaries else ():
             yield self._canaries[index], before, behind
+
+
+def _is_short(canary: Canary, min_digits: int) -> bool:
+    """Whether an identifier of a map would be found everywhere."""
+    digits = _joined(canary.text)
+    return len(canary.text) < MIN_IDENTIFIER_CHARS or (digits.isdecimal() and len(digits) < min_digits)
 
 
 def _is_digits(canary: Canary) -> bool:

@@ -23,7 +23,9 @@ _INNER_LINE_BREAK = "\0"
 
 # Whose values are names of files, samples and groups, not sentences.
 _NAME_KEYS = frozenset({"id", "group", "uri", "image"})
-_LABEL_KEY = re.compile(r"patient|birth|mrn|medical.?record|accession|phone", re.IGNORECASE)
+_LABEL_KEY = re.compile(
+    r"patient|birth|mrn|medical.?record|accession|phone|(?<![a-z])ssn(?![a-z])|social.?security", re.IGNORECASE
+)
 
 
 class Scanner:

@@ -367,3 +367,20 @@ def test_med_70_the_split_does_not_depend_on_what_else_is_there(tmp_path, conver
         add(number)
     after = splits(tmp_path / "2" / "data")
     assert {group: after[group] for group in before} == before
+
+
+def test_med_60_a_label_that_names_one_patient_is_asked_of_nobody(tmp_path, write_instance, convert_dicom):
+    """The classes of a table are asked of all images that it lists: as absent of those of other patients."""
+    for number, name in ((1, "Ortega^Luis"), (2, "Meier^Eva")):
+        write_instance(tmp_path / "in" / f"{number}", np.full((32, 32), number, np.int16), PatientName=name,
+                       PatientID=f"P-{number}", SOPInstanceUID=f"1.2.9.{number}", SeriesInstanceUID=f"1.2.8.{number}",
+                       StudyInstanceUID=f"1.2.7.{number}")  # fmt: skip
+    (tmp_path / "labels.csv").write_text(
+        "sop_instance_uid,label,x_min_px,y_min_px,x_max_px,y_max_px\n"
+        "1.2.9.1,tumour of Ortega,2,2,20,20\n1.2.9.2,nodule,4,4,20,20\n"
+    )
+    _, samples, rejects = convert_dicom(tmp_path / "in", labels=tmp_path / "labels.csv", tasks="all")
+    assert any("nodule" in sample.question for sample in samples)
+    assert [reject["reason"] for reject in rejects if "asked of nobody" in reject["message"]] == ["label-identifies"]
+    for path in (tmp_path / "out").rglob("*"):
+        assert path.is_dir() or b"ortega" not in path.read_bytes().lower()

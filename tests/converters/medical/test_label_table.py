@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import datetime
+import gzip
 
 import openpyxl
 import pytest
@@ -330,6 +331,60 @@ def test_tables_that_match_nothing_at_all_are_refused(table):
     labels = table("9.9,a,1,1,2,2\n9.9,b,1,1,2,2\n")
     with pytest.raises(UsageError, match="none of its 1 instances is among the 2 images"):
         labels.match([{"sop_instance_uid": "1.2"}, {"sop_instance_uid": "1.3"}])
+
+
+def test_a_key_that_images_do_not_have_is_told_with_those_that_they_have(table):
+    dicom, nifti = [{"sop_instance_uid": "1.2", "patient_id": "P1", "accession_number": ""}], [{"file_name": "a.nii"}]
+    labels = table("a.nii,mass\n", "file_name,label\n")
+    with pytest.raises(UsageError, match="none of the 1 images found has its file_name, by which .* NIfTI") as error:
+        labels.match(dicom)
+    assert error.value.action.endswith("by sop_instance_uid or patient_id")
+    assert not labels.match(nifti)
+    with pytest.raises(UsageError, match=r"has its patient_id\. Name the images by file_name") as error:
+        table("P1,mass\n", "patient_id,label\n").match(nifti)
+    assert "DICOM" not in str(error.value)
+    with pytest.raises(UsageError, match="Check that the column patient_id"):
+        table("P2,mass\n", "patient_id,label\n").match(dicom)
+
+
+@pytest.mark.parametrize("name", ["labels.csv.gz", "labels.tsv", "labels.tsv.gz", "LABELS.CSV"])
+def test_tables_are_text_packed_or_not(tmp_path, name):
+    text = "sop_instance_uid,label\n\n1.2,mass\n"
+    text = text.replace(",", "\t") if "tsv" in name else text
+    (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+    labels = read_table(tmp_path / name)
+    assert of(labels, "1.2").stated == (("mass", True),)
+    assert [reject.input for reject in labels.match([{"sop_instance_uid": "1.3"}, {"sop_instance_uid": "1.2"}])] == []
+
+
+def test_whole_numbers_of_a_workbook_are_written_without_a_point(tmp_path):
+    book = openpyxl.Workbook()
+    for row in (("patient_id", "label", "present", "density"), (4711, "mass", True, 2.0)):
+        book.active.append(row)
+    book.save(tmp_path / "labels.xlsx")
+    truth = of(read_table(tmp_path / "labels.xlsx", ("density",)), "4711")
+    assert (truth.stated, truth.described) == ((("mass", True),), (("density", "2"),))
+
+
+def test_a_quote_that_is_never_closed_is_refused(table):
+    """It would swallow the rows behind it."""
+    with pytest.raises(UsageError, match="it must be CSV"):
+        table('1.2,"mass,1,1,2,2\n1.3,cyst,1,1,2,2\n')
+
+
+def test_a_divided_row_is_found_though_its_last_cells_are_empty(table):
+    """The comma of a label moves the cells behind it; the empty ones at the end still count."""
+    rows = "1.2,mass, left,C,\n1.3,cyst,B,,\n"
+    labels = table(rows, "sop_instance_uid,label,density,note\n", ("density",))
+    assert [(r.reason, r.input) for r in labels.rejects if r.reason == "label-cells"] == [
+        ("label-cells", "labels row 2"), ("label-cells", "labels row 3")]  # fmt: skip
+    assert of(labels, "1.2") is None
+
+
+def test_empty_columns_at_the_end_of_a_text_are_columns(table):
+    labels = table("1.2,mass,,\n1.3,cyst,,\n", "sop_instance_uid,label,,\n")
+    assert not labels.rejects
+    assert of(labels, "1.2").stated == (("mass", True),)
 
 
 def test_keys_of_several_slices_state_and_do_not_place(table):

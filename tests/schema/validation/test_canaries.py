@@ -114,6 +114,20 @@ def test_short_identifiers_of_a_map_are_counted_and_not_looked_for():
     assert [canary.name for canary in hunter.find("P1 P1x9")] == ["b"]
 
 
+@pytest.mark.parametrize(
+    ("identifier", "hunted"),
+    [("0003", False), ("12345", False), ("12-34", False), ("١٢٣٤", False), ("123456", True), ("12-34-56", True),
+     ("P0003", True), ("00a3", True)],
+)  # fmt: skip
+def test_med_60_short_numbers_of_a_map_are_counted_and_not_looked_for(identifier, hunted):
+    """Patient 0003 and slice 0003 are written alike; a list means what it says."""
+    hunter = Hunter([Canary("a", identifier, identifier=True)])
+    assert (hunter.unused, bool(hunter.find(f"CT/{identifier} seen"))) == ((0, True) if hunted else (1, False))
+    assert left(f"CT/{identifier} seen", identifier) == [identifier]
+    in_a_sentence = Hunter([Canary("a", identifier, identifier=True)], min_digits=0)
+    assert (in_a_sentence.unused, len(in_a_sentence.find(f"patient {identifier}"))) == (0, 1)
+
+
 def test_canaries_are_read_one_a_line(tmp_path):
     (tmp_path / "names.txt").write_text("Ashdown\n\n  Müller \r\nSTRASSE\n", encoding="utf-8-sig")
 

@@ -160,6 +160,13 @@ def test_what_is_found_is_told_with_its_key_and_masked():
     assert mask("Müller^Özgür") == "Mü****^*****"
 
 
+def test_what_is_found_is_told_with_the_key_of_its_own_line():
+    record = {"domainvl": {"caption": "An image", "question": "Is Ashdown^Avelina well?", "preface": "So: it is."}}
+    assert [message for _, message in Scanner().scan_record(record)] == ["question: As*****^*******"]
+
+    assert [message for _, message in medical_scanner().scan_text("scan_20230417")] == ["20******"]
+
+
 def test_one_value_in_several_places_of_one_key_is_told_once():
     record = {"conversations": [{"value": "Ashdown^Avelina"}, {"value": "Ashdown^Avelina"}]}
 

@@ -184,6 +184,16 @@ def test_med_40_finer_grid_is_read_at_pixel_centres(kit):
     assert not (middle & ~np.array(masks_of(annotation, kit=kit))).any()
 
 
+def test_med_40_frames_of_a_finer_grid_that_lie_between_slices_are_not_asked_for(kit):
+    """Segmented on all of nine slices; five of them are given."""
+    images, masks = kit.make_series(9), blob(21, 9)
+    seg = kit.make_seg(images, masks)
+    annotation = load(seg, [kit.place_of(image) for image in images[::2]])
+    (reject,) = annotation.rejects
+    assert (reject.reason, reject.severity, reject.message[:8]) == ("segment-off-slices", "skipped", "4 frames")
+    assert "between slices" in reject.action and "not needed" in reject.action
+
+
 def test_med_40_frames_of_a_tilted_gantry_move_in_their_plane(kit):
     images, masks = kit.make_series(4), blob(9, 4)
     seg = kit.make_seg(images, masks)

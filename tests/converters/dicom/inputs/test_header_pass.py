@@ -3,7 +3,6 @@ from __future__ import annotations
 import gzip
 import logging
 import shutil
-import time
 import warnings
 
 import pydicom
@@ -396,26 +395,14 @@ def test_med_50_all_medical_files_of_the_shared_data(real_data, look, reasons):
     )
 
 
-def test_med_52_headers_are_read_at_half_the_speed_of_bare_pydicom_or_better(wheel, tmp_path, find, pseudonyms):
-    """The benchmark measures it on many files; this sees that nobody makes it several times slower."""
+def test_med_52_headers_are_read_without_pixels(wheel, tmp_path, find, pseudonyms):
+    """A file that ends where its pixels would begin is read as well; the benchmark says how quickly."""
     from domainvl.converters.dicom.inputs.header_pass import read_headers
 
-    dataset = pydicom.dcmread(wheel("CT_small.dcm"))
-    for number in range(100):
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.{number}"
-        dataset.save_as(tmp_path / f"{number:03d}")
-    paths = sorted(tmp_path.iterdir())
-    bare, ours = [], []
-    for _ in range(3):
-        start = time.process_time()
-        for path in paths:
-            pydicom.dcmread(path, stop_before_pixels=True)
-        bare.append(time.process_time() - start)
-        start = time.process_time()
-        result = read_headers(find(tmp_path).refs, collect_identifiers=False, pseudonyms=pseudonyms)
-        ours.append(time.process_time() - start)
-    assert len(result.instances) == 100
-    assert min(ours) < 3 * min(bare)
+    content = wheel("CT_small.dcm").read_bytes()
+    (tmp_path / "a").write_bytes(content[: content.index(b"\xe0\x7f\x10\x00OW") + 12])
+    result = read_headers(find(tmp_path).refs, collect_identifiers=False, pseudonyms=pseudonyms)
+    assert [(instance.facts.rows, instance.facts.columns) for instance in result.instances] == [(128, 128)]
 
 
 def test_the_head_that_is_read_shows_the_content_too():

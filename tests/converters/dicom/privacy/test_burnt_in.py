@@ -101,11 +101,39 @@ def test_a_risk_quotes_no_header():
 
 @pytest.mark.filterwarnings("ignore:Invalid value")
 def test_med_61_regions_end_one_pixel_after_the_last_inside():
-    items = [region(10, 20, 150, 90), region(-5, 50, 20, 400), region(30, 30, 29, 40)]
+    items = [region(10, 20, 150, 90), region(0, 50, 20, 99), region(30, 30, 29, 40)]
     dataset = header(**US, SequenceOfUltrasoundRegions=items)
 
     assert ultrasound_boxes(dataset) == ((10, 20, 151, 91), (0, 50, 21, 100))
     assert crop_box(ultrasound_boxes(dataset)) == (0, 20, 151, 100)
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value")
+@pytest.mark.parametrize(
+    ("beside", "fits"),
+    [
+        (region(10, 20, 199, 99), True),
+        (region(10, 20, 200, 100), True),  # the edge in the place of the last pixel, as Philips writes it
+        (region(10, 20, 201, 90), False),
+        (region(10, 20, 90, 101), False),
+        (region(-1, 20, 90, 90), False),
+        (region(10, -1, 90, 90), False),
+        (region(300, 20, 400, 90), False),
+    ],
+)
+def test_med_61_regions_that_reach_beyond_the_image_are_none(beside, fits):
+    """They were drawn for another size of the image, and so was the sound one beside them."""
+    dataset = header(**US, SequenceOfUltrasoundRegions=[region(30, 40, 60, 70), beside])
+    x0, y0 = beside.RegionLocationMinX0, beside.RegionLocationMinY0
+    x1, y1 = beside.RegionLocationMaxX1, beside.RegionLocationMaxY1
+    last = (min(x1 + 1, 200), min(y1 + 1, 100))
+
+    assert ultrasound_boxes(dataset) == (((30, 40, 61, 71), (x0, y0, *last)) if fits else ())
+    risk = risk_of(dataset)
+    if fits:
+        assert risk is None
+    else:
+        assert (risk.reason, "beyond the image" in risk.message) == ("ultrasound-without-regions", True)
 
 
 @pytest.mark.parametrize("colour", [False, True])
@@ -152,7 +180,8 @@ def test_med_61_no_pixel_of_a_glyph_outside_of_the_regions_is_left():
         ("examples_overlay.dcm", "derived-secondary"),  # a reformatted slice
         ("SC_rgb_rle.dcm", "secondary-capture"),
         ("examples_jpeg2k.dcm", "ultrasound-without-regions"),  # shows the name of its hospital
-        ("examples_ybr_color.dcm", None),
+        ("examples_ybr_color.dcm", "ultrasound-without-regions"),  # its region is of a larger image
+        ("examples_palette.dcm", "ultrasound-without-regions"),  # so are both of its
     ],
 )
 def test_med_61_real_headers(name, reason):
@@ -161,14 +190,24 @@ def test_med_61_real_headers(name, reason):
     assert (risk.reason if risk else None) == reason
 
 
-def test_med_61_a_real_region_of_ultrasound():
-    """examples_ybr_color.dcm, 240 x 320 px; its region as dcmdump prints it: 84, 31 to 319, 239."""
-    dataset = pydicom.dcmread(get_testdata_file("examples_ybr_color.dcm", download=False), stop_before_pixels=True)
-    [item] = dataset.SequenceOfUltrasoundRegions
-    last = (item.RegionLocationMaxX1, item.RegionLocationMaxY1)
+@pytest.mark.parametrize(
+    ("name", "last", "boxes"),
+    [
+        # As dcmdump prints them. 800 x 350 px: MaxX1 of 800 is the edge, MaxY1 of 518 and 576 lie beyond.
+        ("examples_palette.dcm", [(800, 518), (743, 576)], ()),
+        ("examples_ybr_color.dcm", [(595, 414)], ()),  # 320 x 240 px
+        ("OBXXXX1A_rle_2frame.dcm", [(800, 518), (743, 576)], ((120, 60, 800, 519), (176, 522, 744, 577))),  # 800 x 600
+        ("JPGLosslessP14SV1_1s_1f_8b.dcm", [(1010, 758)], ((14, 38, 1011, 759),)),  # 1024 x 768
+    ],
+)
+def test_med_61_real_regions_of_ultrasound(name, last, boxes, real_data):
+    folder = real_data / "medical/pydicom__pydicom-data/data_store/data"
+    path = get_testdata_file(name, download=False) or folder / name
+    dataset = pydicom.dcmread(path, stop_before_pixels=True)
+    regions = dataset.SequenceOfUltrasoundRegions
 
-    assert (item.RegionLocationMinX0, item.RegionLocationMinY0) == (84, 31)
-    assert ultrasound_boxes(dataset) == ((84, 31, min(last[0] + 1, 320), min(last[1] + 1, 240)),)
+    assert [(item.RegionLocationMaxX1, item.RegionLocationMaxY1) for item in regions] == last
+    assert ultrasound_boxes(dataset) == boxes
 
 
 def test_med_61_real_ultrasound_is_cut_to_regions_or_left_out(real_data: Path):
