@@ -41,19 +41,6 @@ _UNCOMPRESSED = {
 }
 """By whether value representations are implicit and bytes little endian, as pydicom has read them."""
 
-IDENTIFIER_TAGS = (
-    "PatientID",
-    "IssuerOfPatientID",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "SOPInstanceUID",
-    "FrameOfReferenceUID",
-    "AccessionNumber",
-    "StudyDate",
-    "InstanceNumber",
-)
-"""Read to group and order, and never written."""
-
 TECHNICAL_TAGS = (
     "SOPClassUID",
     "ImageType",
@@ -129,11 +116,6 @@ TECHNICAL_TAGS = (
 """The allow-list: rendering and questions see a header that holds nothing else."""
 
 FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-
-PLAN_TAGS = (*IDENTIFIER_TAGS, *TECHNICAL_TAGS, *FUNCTIONAL_GROUPS)
-"""All that is read of a header before the pixels are."""
-
-GEOMETRY_TAGS = ("ImagePositionPatient", "ImageOrientationPatient")
 
 _FRAME_MACROS = (
     "PixelMeasuresSequence",
