@@ -67,6 +67,11 @@ def make_slice(pixels: np.ndarray, **attributes: Any) -> pydicom.Dataset:
         **({"PlanarConfiguration": 0} if pixels.ndim == 3 else AS_STORED),
         **attributes,
     }
+    return with_pixels(values, pixels)
+
+
+def with_pixels(values: dict[str, Any], pixels: np.ndarray) -> pydicom.Dataset:
+    """A data set of some attributes and uncompressed pixels; an attribute of None is left out."""
     dataset = pydicom.Dataset()
     for keyword, value in values.items():
         if value is not None:

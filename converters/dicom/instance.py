@@ -119,7 +119,6 @@ class Instance:
     Attributes:
         file: Where it is.
         kind: What it is.
-        sop_class_uid: Its class.
         sop_uid: SOPInstanceUID; ``"sha256:..."`` of the file where there is none.
         study_uid: StudyInstanceUID, or empty.
         series_uid: SeriesInstanceUID, or empty.
@@ -139,7 +138,6 @@ class Instance:
 
     file: FileRef
     kind: Kind
-    sop_class_uid: str
     sop_uid: str
     study_uid: str
     series_uid: str

@@ -26,7 +26,7 @@ from .content import HEAD_BYTES as CONTENT_BYTES
 from .content import Content, content_of
 from .deflated import largest_size
 from .facts import image_facts
-from .kinds import class_of, kind_of
+from .kinds import kind_of
 from .leaving_out import Leavings, LeftOut
 from .parsing import HEAD_BYTES, HEADER_ERRORS, parse_bytes, parse_header
 from .quiet import quiet_pydicom
@@ -155,7 +155,6 @@ def _instance_of(dataset: FileDataset, ref: FileRef, size_bytes: int) -> Instanc
     instance = Instance(
         file=ref,
         kind=kind,
-        sop_class_uid=class_of(dataset),
         sop_uid=sop_uid,
         study_uid=study_uid,
         series_uid=series_uid,

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from dicom_series import with_pixels
 from pydicom.data import get_testdata_file
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import CTImageStorage
 
 KEY = b"0123456789abcdef0123456789abcdef"
 
@@ -37,14 +37,7 @@ def make_dataset(pixels: np.ndarray | None = None, **attributes: Any) -> pydicom
         **({"PlanarConfiguration": 0} if pixels.ndim == 3 else {}),
         **attributes,
     }
-    dataset = pydicom.Dataset()
-    for keyword, value in values.items():
-        if value is not None:
-            setattr(dataset, keyword, value)
-    dataset.PixelData = pixels.tobytes()
-    dataset["PixelData"].VR = "OB" if pixels.dtype.itemsize == 1 else "OW"
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset = with_pixels(values, pixels)
     dataset.file_meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID", CTImageStorage)
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.get("SOPInstanceUID", "1.2.3.4.1")
     return dataset

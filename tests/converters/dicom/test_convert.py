@@ -18,7 +18,6 @@ from pydicom.uid import (
 )
 
 from domainvl.errors import ExitCode, NothingToDoError, UsageError
-from domainvl.files import hash_file
 from domainvl.schema import Task
 
 AXIAL = [1, 0, 0, 0, 1, 0]
@@ -221,23 +220,6 @@ def test_med_50_what_is_no_image_is_counted_by_reason(tmp_path, write_instance, 
     truncated = next(reject for reject in rejects if reject["reason"] == "truncated")
     assert "8192 bytes" in truncated["message"]
     assert "8130" in truncated["message"]
-
-
-@pytest.mark.parametrize("hash_of_the_larger_is", ["smaller", "larger"])
-def test_of_two_files_of_one_instance_the_larger_is_kept(tmp_path, dataset, convert_dicom, hash_of_the_larger_is):
-    (tmp_path / "in").mkdir()
-    whole, cut = tmp_path / "in" / "b", tmp_path / "in" / "a"
-    for number in range(100):
-        made = dataset(ImageComments=f"{number:02d}")
-        made.save_as(whole, enforce_file_format=True)
-        made.PixelData = made.PixelData[:50]
-        made.save_as(cut, enforce_file_format=True)
-        if (hash_file(whole) < hash_file(cut)) == (hash_of_the_larger_is == "smaller"):
-            break
-    summary, samples, rejects = convert_dicom(tmp_path / "in")
-    assert summary.exit_code is ExitCode.DONE
-    assert samples
-    assert [reject["reason"] for reject in rejects] == ["duplicate-instance"]
 
 
 def test_med_51_one_broken_slice_leaves_the_others(tmp_path, dataset, convert_dicom):

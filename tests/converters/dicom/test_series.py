@@ -44,7 +44,7 @@ def image(place=None, *, uid=None, number=None, directions=AXIAL, order=(), fact
     given = {"study_uid": "1", "series_uid": "2", "patient": ("patient", "", "P"), **more}
     frames = given.pop("frames", (FrameFacts(geometry, group(**values), order),))
     return Instance(
-        FileRef(Path(uid)), Kind.IMAGE, "", sop_uid=uid, instance_number=number, facts=facts, frames=frames, **given
+        FileRef(Path(uid)), Kind.IMAGE, sop_uid=uid, instance_number=number, facts=facts, frames=frames, **given
     )
 
 
@@ -61,7 +61,6 @@ def of_header(dataset: Dataset, name: str = "") -> Instance:
     return Instance(
         file=FileRef(Path(name)),
         kind=Kind.IMAGE,
-        sop_class_uid="",
         sop_uid=text_of(dataset, "SOPInstanceUID"),
         study_uid=text_of(dataset, "StudyInstanceUID"),
         series_uid=text_of(dataset, "SeriesInstanceUID"),
