@@ -28,6 +28,7 @@ EXTRA_USES = {
     "ocr": "looking for text in the pixels of DICOM images, which may be a name",
     "parquet": "domainvl pack and unpack with Parquet files",
     "quant": "fine-tuning a base of 4 bits a weight (QLoRA), domainvl finetune with quantisation: nf4",
+    "video": "clips out of video files, and clips of nuScenes as MP4",
     "ray": "conversions spread over the machines of a Ray cluster",
 }
 """What each extra of the package enables."""

@@ -27,6 +27,7 @@ from domainvl.schema.questions import Question, samples_from_questions
 from domainvl.schema.sample import ChoiceAnswer, Provenance, Sample, Split, Task
 from domainvl.schema.writer import Reject, Severity
 
+from ..paths import is_inside
 from .image_files import put_image
 from .reading import check_input, image_rejected, load_list, reject_of, row_error, source_of, text_of
 
@@ -216,7 +217,7 @@ def _check(content: object, access: str, where: str) -> tuple[str, OmniRow]:
     if not isinstance(content, dict):
         raise row_error("row-invalid", where, f"a row must be an object, got {type(content).__name__}")
     path = PurePosixPath(text_of(content, "image_path", where))
-    if path.is_absolute() or ".." in path.parts:
+    if not is_inside(str(path)):
         raise row_error("row-invalid", where, "image_path must lead into the input folder")
     if _MODALITY_IN_ONE_ROW in content:
         content = {_DETAILS[-1]: content[_MODALITY_IN_ONE_ROW], **content}

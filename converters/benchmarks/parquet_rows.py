@@ -79,7 +79,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[ParquetRow]:
 
     Args:
         path: The shard.
-        columns: Its columns, with the image under ``image``.
+        columns: Its columns, with the image under ``image`` where rows hold one.
 
     Raises:
         DatasetError: If it is no Parquet file or lacks a column.
@@ -90,7 +90,9 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[ParquetRow]:
             place = 0
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group], columns=list(columns)):
                 for values in batch.to_pylist():
-                    yield ParquetRow(path, group, place, {**values, "image": _bytes_of(values["image"])})
+                    if "image" in values:
+                        values["image"] = _bytes_of(values["image"])
+                    yield ParquetRow(path, group, place, values)
                     place += 1
 
 

@@ -14,7 +14,12 @@ from domainvl.files import hash_file
 from domainvl.schema.sample import Answer, CountAnswer, Source, TextAnswer
 from domainvl.schema.writer import Reject
 
+from ..losses import left_out_with_it
+from ..paths import is_inside
+
 _COUNT = re.compile(r"0|[1-9][0-9]{0,8}")
+_PUBLISHED = "Take the published file"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def check_input(source: Path, names: Iterable[str], *, benchmark: str, layout: str) -> None:
@@ -60,9 +65,10 @@ def read_json(path: Path, **options: Any) -> Any:
         DatasetError: If it is none.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"), **options)
+        return json.loads(path.read_text(encoding="utf-8-sig"), **options)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DatasetError("Unreadable file", where=path, rule=f"it must be JSON ({error})") from error
+        rule = f"it must be JSON in UTF-8 ({error})"
+        raise DatasetError("Unreadable file", where=path, rule=rule, action=_PUBLISHED) from error
 
 
 def expect_list(content: object, path: Path) -> list[Any]:
@@ -72,12 +78,19 @@ def expect_list(content: object, path: Path) -> list[Any]:
         DatasetError: If it is something else.
     """
     if not isinstance(content, list):
-        raise DatasetError("Unreadable file", where=path, rule=f"it must be a list, got {type(content).__name__}")
+        rule = f"it must be a list, got {type(content).__name__}"
+        raise DatasetError("Unreadable file", where=path, rule=rule, action=_PUBLISHED)
     return content
 
 
-def text_of(row: Mapping[str, Any], key: str, where: str) -> str:
+def text_of(row: Mapping[str, Any], key: str, where: str, *, keep_lines: bool = False) -> str:
     """Return a field as text; numbers become text, blanks are collapsed.
+
+    Args:
+        row: The fields.
+        key: Which one.
+        where: Names the row.
+        keep_lines: Keep line breaks and blanks as they are, but for those around the text.
 
     Raises:
         ItemError: If it is missing, empty or of another kind.
@@ -85,18 +98,26 @@ def text_of(row: Mapping[str, Any], key: str, where: str) -> str:
     value = row.get(key)
     if value is None:
         raise row_error("field-missing", where, f"{key} is missing")
-    return clean_text(value, key, where)
+    return clean_text(value, key, where, keep_lines=keep_lines)
 
 
-def clean_text(value: object, key: str, where: str) -> str:
+def clean_text(value: object, key: str, where: str, *, keep_lines: bool = False) -> str:
     """Return a value as text; numbers become text, blanks are collapsed.
+
+    Args:
+        value: The value.
+        key: Names it.
+        where: Names its row.
+        keep_lines: Keep line breaks and blanks as they are, but for those around the text.
 
     Raises:
         ItemError: If it is empty or of another kind.
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise row_error("row-invalid", where, f"{key} must be text or a number, got {value!r}")
-    text = " ".join(str(value).split())
+        raise row_error("row-invalid", where, f"{key} must be text or a number, got {value!r:.80}")
+    text = str(value).strip() if keep_lines else " ".join(str(value).split())
+    if _SURROGATE.search(text):
+        raise row_error("row-invalid", where, f"{key} must be text in Unicode, got {text!r:.80}")
     if not text:
         raise row_error("field-missing", where, f"{key} is empty")
     return text
@@ -109,10 +130,9 @@ def image_name_of(row: Mapping[str, Any], key: str, where: str) -> str:
         ItemError: If it is missing, or leads out of that folder.
     """
     name = text_of(row, key, where)
-    parts = PurePosixPath(name).parts
-    if PurePosixPath(name).is_absolute() or ".." in parts or "\0" in name or not parts:
+    if not is_inside(name):
         raise row_error("row-invalid", where, f"{key} must lie in the folder of images, got {name!r:.80}")
-    return "/".join(parts)
+    return str(PurePosixPath(name))
 
 
 def row_error(reason: str, where: str, rule: str) -> ItemError:
@@ -138,7 +158,7 @@ def image_rejected(name: str, error: ItemError, lost: str) -> UnitResult:
         error: Why.
         lost: What is left out with it, such as ``"100 questions"``.
     """
-    message = f"{error} Left out with it: {lost}."
+    message = f"{error} {left_out_with_it(lost)}"
     return UnitResult(rejects=[Reject(name, "convert", error.reason, message, error.action)])
 
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from domainvl.conversion import UnitResult
-from domainvl.conversion.exclusion import MADE_OF
 from domainvl.errors import ItemError, LeftOutError, UsageError
 from domainvl.schema.images import ImageStore
 from domainvl.schema.phrases import Phrasing
 from domainvl.schema.questions import Question, samples_from_questions
-from domainvl.schema.sample import Image, Object, Provenance, Sample, Source
+from domainvl.schema.sample import MADE_OF, Image, Object, Provenance, Sample, Source
 from domainvl.schema.writer import Reject, Severity
 
 from .findings import SliceTruth, to_objects

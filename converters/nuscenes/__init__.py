@@ -1,7 +1,8 @@
-"""nuScenes tables and camera images to six-view and one-view questions about projected boxes.
+"""nuScenes tables and camera images to questions about six views, about boxes in each, and about clips.
 
-The format does not say under which licence the images are: nuScenes itself is CC BY-NC-SA 4.0, other data
-sets in its layout and the generated one are not. The converter therefore names none.
+The format does not say under which licence the images are: nuScenes itself is CC BY-NC-SA 4.0, other data sets in its
+layout and the generated one are not. Tables whose version and scenes are those of nuScenes are taken for it; for
+others no licence is named.
 """
 
 from .convert import NuscenesConverter

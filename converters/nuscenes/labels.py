@@ -1,27 +1,37 @@
-"""Readable class names of nuScenes categories."""
+"""Readable class names of categories, of nuScenes and of data sets in its layout."""
 
 from __future__ import annotations
 
 _LABELS = {
-    "human.pedestrian.adult": "pedestrian",
-    "human.pedestrian.child": "pedestrian",
-    "human.pedestrian.construction_worker": "pedestrian",
-    "human.pedestrian.police_officer": "pedestrian",
-    "human.pedestrian.personal_mobility": "personal mobility device",
-    "movable_object.pushable_pullable": "pushable object",
-    "movable_object.trafficcone": "traffic cone",
-    "vehicle.bus.bendy": "bus",
-    "vehicle.bus.rigid": "bus",
+    "pedestrian.adult": "pedestrian",
+    "pedestrian.child": "pedestrian",
+    "construction_worker": "pedestrian",
+    "police_officer": "pedestrian",
+    "personal_mobility": "personal mobility device",
+    "pushable_pullable": "pushable object",
+    "trafficcone": "traffic cone",
+    "bus.bendy": "bus",
+    "bus.rigid": "bus",
     "vehicle.construction": "construction vehicle",
-    "vehicle.emergency.police": "police car",
+    "emergency.police": "police car",
 }
-"""Where the last part of the category is not the name.
+"""Ends of categories of which the last part is not the name.
 
 People are joined as in the classes of the nuScenes detection task (nuscenes-devkit, eval/detection/README.md), which
-leaves wheelchairs, strollers and personal mobility devices out of the pedestrians.
+leaves wheelchairs, strollers and personal mobility devices out of the pedestrians. T4 names the same classes without
+what stands before (tier4_perception_dataset, docs/t4_format_3d_detailed.md).
 """
 
 
 def label_of(category: str) -> str:
     """Return the class name of a category, such as ``"traffic cone"`` for ``"movable_object.trafficcone"``."""
-    return _LABELS.get(category, category.rsplit(".", 1)[-1].replace("_", " "))
+    rest = category
+    while rest:
+        if rest in _LABELS:
+            return _LABELS[rest]
+        rest = rest.partition(".")[2]
+    return category.rsplit(".", 1)[-1].replace("_", " ")
+
+
+STANDING = frozenset({"barrier", "bicycle rack", "debris", "pushable object", "traffic cone"})
+"""Classes of which it is not asked whether they move; ours."""

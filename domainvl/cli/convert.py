@@ -74,7 +74,7 @@ _FIXED = (
     _parameter("overwrite", Annotated[bool, typer.Option(help="Replace a data set that is there.")], False),
     _parameter(
         "dry_run",
-        Annotated[bool, typer.Option("--dry-run", help="Say what would be done; nothing is written.")],
+        Annotated[bool, typer.Option("--dry-run", help="Say what would be done; no data set is written.")],
         False,
     ),
     _parameter(

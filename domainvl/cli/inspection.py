@@ -75,11 +75,11 @@ def _write_sheet(inspection: Inspection, sheet: Path) -> None:
     from domainvl.schema.png import encode_png
 
     if inspection.contact_sheet is None:
-        typer.echo("there is no tile to draw")
+        typer.echo("there is no image to draw")
         return
     with output_errors(sheet):
         write_atomically(sheet, encode_png(inspection.contact_sheet))
-    typer.echo(f"tiles with their boxes: {sheet}")
+    typer.echo(f"images with their boxes: {sheet}")
 
 
 def _print_rejects(rejects: Sequence[Reject]) -> None:

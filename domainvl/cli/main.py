@@ -12,6 +12,7 @@ import typer
 
 from domainvl import __version__
 from domainvl.cli import (
+    answers,
     convert,
     diff,
     doctor,
@@ -67,6 +68,7 @@ def _options(
 app.add_typer(convert.app, name="convert")
 app.add_typer(model.app, name="model")
 app.command(name="finetune", epilog=finetune.EPILOG)(finetune.finetune)
+app.command(name="answers", epilog=answers.EPILOG)(answers.answers)
 app.command(name="diff", epilog=diff.EPILOG)(diff.diff)
 app.command(name="doctor", epilog=doctor.EPILOG)(doctor.doctor)
 app.command(name="eval", epilog=evaluate.EPILOG)(evaluate.evaluate)

@@ -44,6 +44,8 @@ def merge(
         prefixed = f", ids and groups begin with {part.prefix}" if part.prefix else ""
         typer.echo(f"  {part.folder}: {part.sample_count} samples{repeated}{prefixed}")
     typer.echo(f"  licence: {summary.manifest['licence'] or 'unknown'}")
+    for note in summary.notes:
+        typer.echo(f"  note: {note}")
 
 
 def _merge_shards(inputs: Sequence[Path], out: Path, *, prefix: bool, overwrite: bool) -> None:

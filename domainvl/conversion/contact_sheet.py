@@ -37,45 +37,53 @@ class SheetTile:
     boxes: Sequence[tuple[Box, str, bool]]
 
 
-def draw_sheet(tiles: Sequence[SheetTile]) -> npt.NDArray[np.uint8]:
-    """Draw images in rows of four, with a colour a class; ignored objects are grey.
+def draw_sheet(tiles: Sequence[SheetTile], *, columns: int = _COLUMNS) -> npt.NDArray[np.uint8]:
+    """Draw images in rows, with a colour a class; ignored objects are grey.
 
     Args:
         tiles: At least one.
+        columns: Most images in a row.
 
     Returns:
         uint8 of shape (height, width, 3).
     """
     labels = sorted({label for tile in tiles for _, label, _ in tile.boxes})
     colours = {label: _COLOURS[index % len(_COLOURS)] for index, label in enumerate(labels)}
-    columns = min(_COLUMNS, len(tiles))
+    columns = min(columns, len(tiles))
     rows = -(-len(tiles) // columns)
-    cell_px = (_SIDE_PX + _MARGIN_PX, _SIDE_PX + _CAPTION_PX + _MARGIN_PX)
+    shown_px = max(_shown_size(tile)[1] for tile in tiles)
+    cell_px = (_SIDE_PX + _MARGIN_PX, shown_px + _CAPTION_PX + _MARGIN_PX)
     legend_px = _CAPTION_PX + _MARGIN_PX if labels else 0
     sheet = Image.new("RGB", (columns * cell_px[0] + _MARGIN_PX, rows * cell_px[1] + _MARGIN_PX + legend_px), _PAPER)
     for index, tile in enumerate(tiles):
         row, column = divmod(index, columns)
         origin = (_MARGIN_PX + column * cell_px[0], _MARGIN_PX + row * cell_px[1])
         _draw_tile(sheet, tile, origin, colours)
+        count = sum(not ignored for _, _, ignored in tile.boxes)
+        caption = f"{tile.name}, {count} object{'s' * (count != 1)}"
+        ImageDraw.Draw(sheet).text((origin[0], origin[1] + shown_px + 2), caption, _INK, font=_font())
     _draw_legend(sheet, colours, rows * cell_px[1] + _MARGIN_PX)
     return np.asarray(sheet)
+
+
+def _shown_size(tile: SheetTile) -> tuple[int, int]:
+    """Return width and height of an image on the sheet."""
+    height_px, width_px = tile.pixels.shape[:2]
+    scale = _SIDE_PX / max(height_px, width_px)
+    return max(1, round(width_px * scale)), max(1, round(height_px * scale))
 
 
 def _draw_tile(
     sheet: Image.Image, tile: SheetTile, origin: tuple[int, int], colours: dict[str, tuple[int, int, int]]
 ) -> None:
-    height_px, width_px = tile.pixels.shape[:2]
-    scale = _SIDE_PX / max(height_px, width_px)
-    size_px = max(1, round(width_px * scale)), max(1, round(height_px * scale))
-    shown = Image.fromarray(tile.pixels).convert("RGB").resize(size_px, Image.Resampling.BICUBIC)
+    scale = _SIDE_PX / max(tile.pixels.shape[:2])
+    shown = Image.fromarray(tile.pixels).convert("RGB").resize(_shown_size(tile), Image.Resampling.BICUBIC)
     pen = ImageDraw.Draw(shown)
     # Ignored ones first, so that none covers what is asked about.
     for box_px, label, ignored in sorted(tile.boxes, key=lambda box: not box[2]):
         corners = [value * scale for value in box_px]
         pen.rectangle(corners, outline=_IGNORED if ignored else colours[label], width=2)
     sheet.paste(shown, origin)
-    caption = f"{tile.name}, {sum(not ignored for _, _, ignored in tile.boxes)} objects"
-    ImageDraw.Draw(sheet).text((origin[0], origin[1] + _SIDE_PX + 2), caption, _INK, font=_font())
 
 
 def _draw_legend(sheet: Image.Image, colours: dict[str, tuple[int, int, int]], top_px: int) -> None:

@@ -22,7 +22,7 @@ ENTRY_POINT_GROUP = "domainvl.converters"
 class ConverterSettings(BaseModel):
     """Settings that every converter has; each adds its own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     plan_fields: ClassVar[frozenset[str]] = frozenset()
     """Settings of a converter that act on its plan alone: what they decide stands in the units. A finished unit stays
@@ -82,6 +82,7 @@ class Plan(Generic[UnitT]):
         sources: The input files that are read, with the name under which each may be mentioned.
         rejects: Inputs that were left out already.
         notes: What the user should know about the input as a whole; kept in the manifest.
+        licence: Licence of the source data, where the input tells which it is.
         source_key: Key under which the manifest writes the hashes of sources, where whoever holds the files must not
             find them in it; empty for none.
     """
@@ -90,6 +91,7 @@ class Plan(Generic[UnitT]):
     sources: Mapping[str, Path]
     rejects: Sequence[Reject] = ()
     notes: Sequence[str] = ()
+    licence: str | None = None
     source_key: bytes = b""
 
 

@@ -8,11 +8,8 @@ from pathlib import Path
 
 from domainvl.errors import InputNotFoundError, UsageError
 from domainvl.schema.reader import read_samples
-from domainvl.schema.sample import Record, Split
+from domainvl.schema.sample import MADE_OF, Record, Split
 from domainvl.schema.writer import MANIFEST_NAME
-
-MADE_OF = "made_of_pixel_sha256"
-"""Key in the details of an image's source: the pixel hashes of the images that it was made of, such as a montage's."""
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _HELD_OUT = (Split.VAL, Split.TEST)

@@ -140,7 +140,7 @@ def convert(
                 settings=settings.public(),
                 sources=describe_sources(done.plan.sources, done.files, done.plan.source_key),
                 versions=versions(),
-                licence=settings.licence or converter.licence,
+                licence=settings.licence or done.plan.licence or converter.licence,
                 notes=done.plan.notes,
             )
         failed = writer.failed_count
@@ -174,7 +174,10 @@ def check_inputs(
     inside = [path for path in named if path.resolve().is_relative_to(out.resolve())]
     if inside:
         raise UsageError(
-            "Cannot write a data set", where=out, rule=f"the input {inside[0]} lies inside it", action="Name another"
+            "Cannot write a data set",
+            where=out,
+            rule=f"{inside[0]} lies inside it and would be replaced",
+            action="Name another",
         )
     return settings
 

@@ -140,7 +140,7 @@ def convert_shard(
             unit_count=len(done.tasks),
             settings=settings.public(),
             fractions=fractions,
-            licence=settings.licence or converter.licence,
+            licence=settings.licence or done.plan.licence or converter.licence,
             versions=versions(),
             units=[(place, task.key, task.name) for place, task in done.units],
             failures={key: asdict(reject) for key, reject in done.failures.items()},

@@ -20,7 +20,7 @@ from domainvl.engine import FileState, FileStates, fingerprint
 from domainvl.engine.ledger import Ledger, Part
 from domainvl.errors import ItemError
 from domainvl.schema.images import ImageStore
-from domainvl.schema.record import to_line, to_record
+from domainvl.schema.record import SampleLines
 from domainvl.schema.sample import SCHEMA_VERSION, Provenance, Sample
 from domainvl.schema.wording import WORDING_VERSION
 from domainvl.schema.writer import Reject, Severity
@@ -212,7 +212,8 @@ class ConversionWork:
 
 
 def _lines(result: UnitResult, facts: Mapping[str, JsonValue] | None) -> list[str]:
-    samples = [f'{{"{SAMPLE}":{to_line(to_record(sample))}}}' for sample in result.samples]
+    written = SampleLines()
+    samples = [f'{{"{SAMPLE}":{written.line(sample)}}}' for sample in result.samples]
     rejects = [json.dumps({REJECT: asdict(reject)}, ensure_ascii=False) for reject in result.rejects]
     head = [] if facts is None else [json.dumps({FACTS: facts}, ensure_ascii=False)]
     return head + samples + rejects

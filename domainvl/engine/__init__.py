@@ -3,7 +3,7 @@
 Units go in, small results come out; pixels never pass through here.
 """
 
-from domainvl.engine.identity import FileState, FileStates, fingerprint
+from domainvl.engine.identity import WHERE, FileState, FileStates, fingerprint
 from domainvl.engine.ledger import Ledger, Part
 from domainvl.engine.limits import Limits, default_limits, usable_cores
 from domainvl.engine.run import Executor, InThisProcess, run_units
@@ -11,6 +11,7 @@ from domainvl.engine.shard import Shard
 from domainvl.engine.work import Outcome, UnitFailure, attempt
 
 __all__ = [
+    "WHERE",
     "Executor",
     "FileState",
     "FileStates",

@@ -16,6 +16,9 @@ from pydantic import BaseModel
 
 from domainvl.files import hash_file
 
+WHERE = "where"
+"""Metadata of a field of a dataclass that only says where something lies, and is no part of what the value says."""
+
 
 def fingerprint(value: object, *, root: Path) -> str:
     """Hash what a value says.
@@ -41,7 +44,8 @@ def _plain(value: object, root: Path) -> Any:
         return {"path": value.relative_to(root).as_posix() if value.is_relative_to(root) else value.name}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         # The fields, not the attributes: what is cached beside them is no part of what the value says.
-        fields = {item.name: _plain(getattr(value, item.name), root) for item in dataclasses.fields(value)}
+        told = [item for item in dataclasses.fields(value) if not item.metadata.get(WHERE)]
+        fields = {item.name: _plain(getattr(value, item.name), root) for item in told}
         return {type(value).__name__: fields}
     if isinstance(value, BaseModel):
         return {type(value).__name__: {name: _plain(item, root) for name, item in value}}

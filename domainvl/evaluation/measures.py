@@ -29,10 +29,11 @@ _UNITS = {
     "square centimeter": ("m2", 1e-4), "square centimeters": ("m2", 1e-4),
     "mm": ("mm", 1.0), "millimetre": ("mm", 1.0), "millimetres": ("mm", 1.0), "millimeter": ("mm", 1.0),
     "millimeters": ("mm", 1.0), "cm": ("mm", 10.0), "centimetre": ("mm", 10.0), "centimetres": ("mm", 10.0),
-    "centimeter": ("mm", 10.0), "centimeters": ("mm", 10.0), "m": ("mm", 1e3),
+    "centimeter": ("mm", 10.0), "centimeters": ("mm", 10.0),
+    "m": ("mm", 1e3), "metre": ("mm", 1e3), "metres": ("mm", 1e3), "meter": ("mm", 1e3), "meters": ("mm", 1e3),
 }  # fmt: skip
-# Longest first, so that "m2" is not taken for the whole of a longer name.
-_UNIT = re.compile(rf"\s*\(?({'|'.join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))})(?!\w)")
+# Longest first, so that "m2" is not taken for the whole of a longer name, nor "m" for that of "m/s".
+_UNIT = re.compile(rf"\s*\(?({'|'.join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))})(?![\w/])")
 # What may follow a number without a unit: nothing, "of the image", or punctuation that ends a clause. Another word may
 # be a unit that is not known, another number the rest of this one.
 _NO_UNIT = re.compile(r"\s*(?:\Z|(?:of\b|[.,;:!?]+(?=\s|\Z))(?!\s*[0-9]))")
@@ -44,14 +45,14 @@ _PLAIN = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?")
 def read_measure(text: str, unit: str) -> float | None:
     """Read a measure: the first number, in the unit that follows it, else in the unit that was asked for.
 
-    "37%", "37 percent", "37" and "about 37.2 %" are shares; "1200 m2", "0.12 ha" and "1200" are areas; "12.5 mm" and
-    "1.25 cm" are lengths. Nothing is read if the unit is of another kind, if something follows that may be another unit
-    ("2 acres", "2x") or the rest of the number ("1 200", "30 to 40", "3 of 4"), or if the number is no plain one ("-2",
-    "2-3", "1,200").
+    "37%", "37 percent", "37" and "about 37.2 %" are shares; "1200 m2", "0.12 ha" and "1200" are areas; "12.5 mm",
+    "1.25 cm" and "0.0125 m" are lengths. Nothing is read if the unit is of another kind, if something follows that may
+    be another unit ("2 acres", "2x") or the rest of the number ("1 200", "30 to 40", "3 of 4"), or if the number is no
+    plain one ("-2", "2-3", "1,200").
 
     Args:
         text: The answer.
-        unit: What was asked for: ``"%"``, ``"m2"``, ``"ha"``, ``"mm"`` or ``"mm2"``.
+        unit: What was asked for: ``"%"``, ``"m2"``, ``"ha"``, ``"mm"``, ``"mm2"`` or ``"m"``.
 
     Returns:
         The measure in ``unit``, or None.

@@ -61,12 +61,16 @@ def _generate_medical(folder: Path, count: int, seed: int) -> dict[str, Any]:
     return {"labels": folder / "labels.csv", "header_slices_per_stack": 1, "tasks": MEDICAL_TASKS}
 
 
+DRIVING_TASKS = "view,presence,counting,grounding"
+"""What is asked about frames: few kinds of questions here too."""
+
+
 def _generate_driving(folder: Path, count: int, seed: int) -> dict[str, Any]:
     from domainvl.converters.nuscenes.generate import generate_dataroot
 
     generate_dataroot(folder, scene_count=count, frames_per_scene=2, seed=seed)
-    # One camera a frame: questions about single views would otherwise outnumber those about all six tenfold.
-    return {"camera_samples_per_frame": 1}
+    # One camera a frame, so that questions about single views do not outnumber those about all six.
+    return {"camera_samples_per_frame": 1, "tasks": DRIVING_TASKS}
 
 
 DOMAINS = {

@@ -127,7 +127,7 @@ def _header(manifest: Mapping[str, Any]) -> dict[str, Any]:
     counts = manifest["counts"]
     licences = licence_header(manifest["licence"])
     tags = ["domainvl", *sorted({row["domain"] for row in counts} - {"domainvl"})]
-    if any("-nc-" in licence for licence in _as_list(licences["license"])):
+    if any(_is_non_commercial(part) for part in split_licences(manifest["licence"])):
         tags.append("non-commercial")
     header = {
         **licences,
@@ -138,6 +138,12 @@ def _header(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "configs": _configs(counts),
     }
     return {key: value for key, value in header.items() if value}
+
+
+def _is_non_commercial(licence: str) -> bool:
+    """Say whether a licence forbids commercial use: one of Creative Commons by its id, another by its words."""
+    words = licence.casefold().replace("-", " ")
+    return "-nc-" in (_hub_id(licence) or "") or "non commercial" in words or "not for profit" in words
 
 
 def _configs(counts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -203,7 +209,7 @@ def _licence_lines(licence: str | None) -> list[str]:
         lines += ["", "`settings` in `manifest.json` says which part has which."]
     if UNKNOWN_LICENCE in parts:
         lines += ["", "Where the licence is unknown, ask the source before you pass it on."]
-    if any("-nc-" in (_hub_id(part) or "") for part in parts):
+    if any(_is_non_commercial(part) for part in parts):
         lines += ["", "Not for commercial use."]
     return lines
 

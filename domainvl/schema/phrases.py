@@ -49,6 +49,9 @@ _PAPER = "Mini-InternVL (arXiv 2410.16261), figures"
 _MARKED = "Mini-InternVL (arXiv 2410.16261), figures, up to the word organ"
 _DOCUMENTATION = "OpenGVLab/InternVL documentation, chat_data_format"
 
+_LETTER = Phrase(
+    "{}\nAnswer with the option's letter from the given choices directly.", "VLMEvalKit, prompt of InternVL"
+)
 _SHORT = (
     Phrase(
         "{}\nAnswer the question using a single word or phrase.", "InternVL, internvl_chat/eval/domain_specific/rs_vqa"
@@ -73,11 +76,7 @@ _PROMPTS: Mapping[Task, tuple[Phrase, ...]] = {
         Phrase("{}\nAnswer with one word or short phrase.", _PAPER),
         Phrase("{}\nAnswer in one word or a short phrase.", "GeoChat-Instruct"),
     ),
-    Task.MULTIPLE_CHOICE: (
-        Phrase(
-            "{}\nAnswer with the option's letter from the given choices directly.", "VLMEvalKit, prompt of InternVL"
-        ),
-    ),
+    Task.MULTIPLE_CHOICE: (_LETTER,),
     Task.GROUNDING: (_REFER, _DETECT, *_MORE_GROUNDING),
     Task.DETECTION: (
         Phrase("Please detect and label all objects in the following image and mark their positions.", _DOCUMENTATION),
@@ -92,14 +91,24 @@ _PROMPTS: Mapping[Task, tuple[Phrase, ...]] = {
     Task.CAPTION: _AS_IT_IS,
     Task.CONVERSATION: _AS_IT_IS,
 }
-_REMOTE_SENSING_GROUNDING = (_DETECT, _REFER, *_MORE_GROUNDING)
+_OF_DOMAINS: Mapping[tuple[Domain, Task], tuple[Phrase, ...]] = {
+    ("remote-sensing", Task.GROUNDING): (_DETECT, _REFER, *_MORE_GROUNDING),
+    ("driving", Task.MULTIPLE_CHOICE): (
+        Phrase(
+            "{} Please select the correct answer from the following options: {}",
+            "Mini-InternVL (arXiv 2410.16261), figures; OpenDriveLab/DriveLM, challenge/convert_data.py",
+        ),
+        _LETTER,
+    ),
+}
 
 
 def prompts(domain: Domain, task: Task) -> tuple[Phrase, ...]:
-    """Return the prompts of a task; remote sensing has its own order for grounding."""
-    if task is Task.GROUNDING and domain == "remote-sensing":
-        return _REMOTE_SENSING_GROUNDING
-    return _PROMPTS[task]
+    """Return the prompts of a task; some fields have their own order or phrases.
+
+    A prompt of multiple choice with two pairs of braces takes the options apart from the question, in one line.
+    """
+    return _OF_DOMAINS.get((domain, task)) or _PROMPTS[task]
 
 
 def _ours(*texts: str) -> tuple[Phrase, ...]:
@@ -183,6 +192,38 @@ _STEMS: Mapping[str, tuple[Phrase, ...]] = {
     "report-impression": _ours("Give the impression of this {label}.", "What is the impression of this {label}?"),
     "report-section": _ours("Write the section {other} of the report on this {label}."),
     "report-text": _ours("Write the report on this {label}."),
+    # Driving, key frames: of a class exactly one thing is asked about, so that its verb is singular.
+    "view": _ours("Which view shows the {label}?", "In which view can the {label} be seen?"),
+    "distance-m": _ours(
+        "How far is the centre of the {label} {place} from the ego vehicle, in metres?",
+        "How many metres is the centre of the {label} {place} away from the ego vehicle?",
+    ),
+    "motion": _ours("Is the {label} {place} moving?", "Is the {label} {place} in motion?"),
+    "surroundings": _ours(
+        "Name at most {count} of the nearest things around the ego vehicle that can be seen well: what and where each "
+        "is, how far away, whether it is moving, and which view shows it.",
+        "What is around the ego vehicle? Of at most {count} of the nearest things that can be seen well, say what and "
+        "where each is, how far away, whether it is moving, and which view shows it.",
+    ),
+    "driving-scene": _ours("Describe the driving scene.", "What happens in this driving scene?"),
+    # Ego behaviour and motion.
+    "behaviour": (
+        Phrase(
+            "Predict the behavior of the ego vehicle.",
+            "Mini-InternVL (arXiv 2410.16261), figures; OpenDriveLab/DriveLM, questions of DriveLM-nuScenes v1.1",
+        ),
+    ),
+    "clip-behaviour": (Phrase("What is the action of the ego car?", _PAPER),),
+    "clip-motion": _ours(
+        "Is the {label} moving or not moving from {first} to {last}? In {last} it is in this location",
+        "From {first} to {last}, is the {label} moving or not moving? In {last} it is in this location",
+    ),
+    "clip-distance": _ours(
+        "Compared with {first}, is the {label} in {last} nearer to the ego car, farther away or about as far? "
+        "In {last} it is in this location",
+    ),
+    # Change of the ego vehicle's speed.
+    "clip-speed-change": _ours("How does the speed of the ego car change?", "What becomes of the ego car's speed?"),
 }  # fmt: skip
 
 

@@ -10,17 +10,79 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from domainvl.errors import DatasetError
-from domainvl.schema.sample import SCHEMA_VERSION, Record, Sample
+from domainvl.schema.sample import SCHEMA_VERSION, Image, Object, Record, Sample
 
 _SPEAKERS = {"human": "human", "assistant": "gpt"}
 _ROLES = {speaker: role for role, speaker in _SPEAKERS.items()}
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+_ABOVE = frozenset({"path", "width_px", "height_px"})
+"""What of an image stands at the top of the record; said twice, it could disagree."""
+
+_FIRST = frozenset({"domain", "task", "question", "answer", "earlier", "preface", "phrasing"})
+"""Fields of a sample that stand before its images under ``domainvl``."""
+
+_LAST = frozenset(Sample.model_fields) - _FIRST - {"id", "turns", "images", "objects"}
+"""Fields that stand behind its objects."""
+
 
 def to_record(sample: Sample) -> Record:
     """Turn a sample into the object of its JSONL line."""
+    record = _top(sample)
+    unsaid = {"id", "turns"} if sample.earlier else {"id", "turns", "earlier"}
+    truth = sample.model_dump(mode="json", exclude=unsaid, exclude_none=True)
+    for image_dump in truth["images"]:
+        for key in _ABOVE:
+            del image_dump[key]
+    record["domainvl"] = {"schema_version": SCHEMA_VERSION, **truth}
+    return record
+
+
+class SampleLines:
+    """Writes samples as JSON, of which many share images and objects: each of those is written out once.
+
+    What :func:`json.loads` makes of a text is the record of :func:`to_record`, its keys in the same order. Images and
+    objects are held for as long as this is.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Image | Object, str]] = {}
+
+    def line(self, sample: Sample) -> str:
+        """Return a sample as JSON in one line."""
+        first = _to_json(sample, include=_FIRST if sample.earlier else _FIRST - {"earlier"})
+        images = ",".join([self._text(image) for image in sample.images])
+        objects = ",".join([self._text(thing) for thing in sample.objects])
+        return (
+            f'{to_line(_top(sample))[:-1]},"domainvl":{{"schema_version":{SCHEMA_VERSION},{first[1:-1]},'
+            f'"images":[{images}],"objects":[{objects}],{_to_json(sample, include=_LAST)[1:]}}}'
+        )
+
+    def _text(self, part: Image | Object) -> str:
+        # The part is held with its text, so that no other can get its number.
+        known = self._known.get(id(part))
+        if known is None:
+            known = (part, _to_json(part, exclude=_ABOVE if isinstance(part, Image) else frozenset()))
+            self._known[id(part)] = known
+        return known[1]
+
+
+def _to_json(part: BaseModel, *, include: frozenset[str] | None = None, exclude: frozenset[str] = frozenset()) -> str:
+    """Write what is known of a part; pydantic does it quickest, but refuses file names that are not UTF-8."""
+    wanted = None if include is None else set(include)
+    try:
+        return part.model_dump_json(include=wanted, exclude=set(exclude), exclude_none=True)
+    except PydanticSerializationError:
+        return to_line(part.model_dump(mode="json", include=wanted, exclude=set(exclude), exclude_none=True))
+
+
+def _top(sample: Sample) -> Record:
+    """Return what trainers read."""
     record: Record = {"id": sample.id}
     if len(sample.images) == 1:
         image = sample.images[0]
@@ -32,13 +94,6 @@ def to_record(sample: Sample) -> Record:
             "height_list": [image.height_px for image in sample.images],
         }
     record["conversations"] = [{"from": _SPEAKERS[turn.role], "value": turn.text} for turn in sample.turns]
-    unsaid = {"id", "turns"} if sample.earlier else {"id", "turns", "earlier"}
-    truth = sample.model_dump(mode="json", exclude=unsaid, exclude_none=True)
-    # Path and size of an image stand at the top of the record; said twice, they could disagree.
-    for image_dump in truth["images"]:
-        for key in ("path", "width_px", "height_px"):
-            del image_dump[key]
-    record["domainvl"] = {"schema_version": SCHEMA_VERSION, **truth}
     return record
 
 
@@ -49,7 +104,7 @@ def image_paths(record: Record) -> list[str]:
 
 def to_line(record: Record) -> str:
     """Serialise a record to its JSONL line, without the line break."""
-    return json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _ENCODER.encode(record)
 
 
 def from_record(record: Record) -> Sample:

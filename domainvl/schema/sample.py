@@ -7,7 +7,6 @@ wording layer writes from it.
 from __future__ import annotations
 
 import enum
-import math
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
@@ -51,6 +50,10 @@ class _Part(BaseModel):
     """Base of all parts: immutable, unknown keys refused, no NaN or infinity (JSON has none)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+MADE_OF = "made_of_pixel_sha256"
+"""Detail of a source that lists the pixel hashes of the images that an image was made of, such as stitched views."""
 
 
 class Source(_Part):
@@ -135,8 +138,6 @@ class Object(_Part):
     def _box_is_ordered(cls, box_px: Box | None) -> Box | None:
         if box_px is None:
             return None
-        if not all(math.isfinite(value) for value in box_px):
-            raise ValueError(f"box_px must be finite, got {box_px}")
         if not (box_px[0] < box_px[2] and box_px[1] < box_px[3]):
             raise ValueError(f"box_px must have x_min < x_max and y_min < y_max, got {box_px}")
         return box_px
@@ -179,11 +180,11 @@ class CountAnswer(_Part):
 
 
 class MeasureAnswer(_Part):
-    """How much, not rounded: a share in percent, an area on the ground or in the body, or a length."""
+    """How much, not rounded: a share in percent, an area on the ground or in the body, or a length or distance."""
 
     kind: Literal["measure"] = "measure"
     value: float = Field(ge=0)
-    unit: Literal["%", "m2", "ha", "mm", "mm2"]
+    unit: Literal["%", "m2", "ha", "mm", "mm2", "m"]
 
 
 class BoxesAnswer(_Part):

@@ -105,7 +105,12 @@ def word(
         DatasetError: If the task and the kind of answer do not fit, or there is no such prompt.
     """
     prompt = _prompt(domain, task, phrasing or 0)
-    human = Turn(role="human", text=prompt.format(_asked(task, question, answer, images, objects)))
+    slots: tuple[str, ...]
+    if task is Task.MULTIPLE_CHOICE:
+        slots = _choice_slots(question, _expect(ChoiceAnswer, answer, task).options, in_line=prompt.count("{}") > 1)
+    else:
+        slots = (_asked(task, question, answer, images, objects),)
+    human = Turn(role="human", text=prompt.format(*slots))
     assistant = Turn(role="assistant", text=_reply(task, question, answer, images, objects))
     turns = [*(Turn(role=turn.role, text=escape_but_marks(turn.text)) for turn in earlier), human, assistant]
     said_first = f"{escape_special(preface)}\n" if preface else ""
@@ -167,10 +172,6 @@ def _prompt(domain: Domain, task: Task, phrasing: int) -> str:
 def _asked(task: Task, question: str, answer: Answer, images: Sequence[Image], objects: Sequence[Object]) -> str:
     """Return what is put into the prompt."""
     match task:
-        case Task.MULTIPLE_CHOICE:
-            options = _expect(ChoiceAnswer, answer, task).options
-            lines = [f"{option_letter(index)}. {escape_special(option)}" for index, option in enumerate(options)]
-            return "\n".join([escape_special(question), *lines])
         case Task.GROUNDING:
             return reference(question)
         case Task.REGION:
@@ -180,6 +181,14 @@ def _asked(task: Task, question: str, answer: Answer, images: Sequence[Image], o
     if isinstance(answer, TextAnswer) and answer.about:
         return escape_special(question) + _boxes_of(answer.about, images, objects)
     return escape_special(question)
+
+
+def _choice_slots(question: str, options: Sequence[str], *, in_line: bool) -> tuple[str, ...]:
+    """Return a question with an option a line, or the question and the options in one line."""
+    listed = [f"{option_letter(index)}. {escape_special(option)}" for index, option in enumerate(options)]
+    if in_line:
+        return escape_special(question), " ".join(listed)
+    return ("\n".join([escape_special(question), *listed]),)
 
 
 def _boxes_of(ids: Sequence[str], images: Sequence[Image], objects: Sequence[Object]) -> str:

@@ -30,6 +30,9 @@ HUES = 8
 CROWD = 16
 """With more objects than this a card labels only those of the answer; enlarged, all have their labels."""
 
+COLUMN_PX = 512
+"""Most width of a card among others; a narrower image gains nothing from more."""
+
 _AGREEMENT_1000 = 1.0
 """How far a coordinate in the text may lie from the true one: what rounding and widening (to_box_1000) can do."""
 
@@ -161,6 +164,12 @@ class Card:
     truth: Truth
     labels: tuple[str, ...]
     notes: tuple[str, ...]
+
+    @property
+    def wide(self) -> bool:
+        """Whether it needs a row of its own: an image too wide for a column, such as several views in one."""
+        sizes = [(shown.image.width_px, shown.image.height_px) for shown in self.images]
+        return any(width_px > 2 * height_px and width_px > COLUMN_PX for width_px, height_px in sizes)
 
     @property
     def noted(self) -> bool:

@@ -53,13 +53,23 @@ def test_a_dry_run_writes_nothing(scenes, tmp_path, capsys, options):
 
 
 def test_a_converter_that_cannot_look_has_a_dry_run_of_its_plan(tmp_path, capsys):
+    for name in ("forest", "lake"):
+        (tmp_path / "classes" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "classes" / name / "a.png")
+    assert run("class-folders", tmp_path / "classes", "--dry-run") == ExitCode.DONE
+    assert "2 units would be converted, from 2 files" in capsys.readouterr().out
+    assert run("class-folders", tmp_path / "classes", "--inspect") == ExitCode.USAGE
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["classes"]
+
+
+def test_a_dry_run_of_nuscenes_tells_what_would_be_asked_and_draws_nothing(tmp_path, capsys, monkeypatch):
     from domainvl.converters.nuscenes.generate import generate_dataroot
 
+    monkeypatch.chdir(tmp_path)
     generate_dataroot(tmp_path / "dataroot", scene_count=2, frames_per_scene=1, seed=0)
-    assert run("nuscenes", tmp_path / "dataroot", "--dry-run") == ExitCode.DONE
-    assert "2 units would be converted" in capsys.readouterr().out
-    assert run("nuscenes", tmp_path / "dataroot", "--inspect") == ExitCode.USAGE
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["dataroot"]
+    assert run("nuscenes", tmp_path / "dataroot", "--index", tmp_path / "index", "--dry-run") == ExitCode.DONE
+    assert "2 scenes, 2 key frames, 2 with all images" in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dataroot", "index"]
 
 
 def test_what_cannot_be_used_is_listed_and_makes_it_partial(scenes, capsys):

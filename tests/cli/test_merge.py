@@ -45,6 +45,18 @@ def test_what_was_merged_is_printed(run):
     assert len(lines_of(Path("all"))) == 4
 
 
+def test_notes_are_printed(run):
+    for name in ("scene", "log"):
+        write_set(Path(name), [Given(name, name)], settings={"split_by": name})
+
+    code, out, _ = run("scene", "log", "--out", "all")
+
+    assert code == 0
+    assert out.splitlines()[-1].startswith(
+        "  note: The data sets were not split by the same thing (scene: scene, log: log)"
+    )
+
+
 def test_a_prefix_is_printed(run):
     write_set(Path("ships"), [Given("a")])
     write_set(Path("planes"), [Given("a", greys=[3])])

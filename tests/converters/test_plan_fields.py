@@ -69,6 +69,10 @@ def test_nuscenes(dataroot, tmp_path):
     before = keys("nuscenes", dataroot, tmp_path)
     (version,) = (path.name for path in dataroot.iterdir() if path.name.startswith("v1.0"))
 
-    assert keys("nuscenes", dataroot, tmp_path, version=version, licence="x") == before
+    assert keys("nuscenes", dataroot, tmp_path, version=version, licence="x", split_by="scene") == before
+    # What they decide stands in the units: which scenes stay together, which views there are.
+    assert not keys("nuscenes", dataroot, tmp_path, split_by="log") & before
     assert not keys("nuscenes", dataroot, tmp_path, cameras="FRONT") & before
+    assert not keys("nuscenes", dataroot, tmp_path, clip_camera="BACK") & before
+    assert not keys("nuscenes", dataroot, tmp_path, layout="stitched") & before
     assert not keys("nuscenes", dataroot, tmp_path, min_visible=0.9) & before

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from domainvl.engine import FileState, FileStates, fingerprint
+from domainvl.engine import WHERE, FileState, FileStates, fingerprint
 from domainvl.engine import identity as module
 from domainvl.files import hash_file
 
@@ -81,6 +81,17 @@ def test_a_path_outside_counts_by_its_name():
 
     assert fingerprint(one, root=ROOT) == fingerprint(two, root=ROOT)
     assert fingerprint(one, root=ROOT) != fingerprint(replace(one, path=Path("/a/other.csv")), root=ROOT)
+
+
+def test_where_something_is_kept_is_no_part_of_it():
+    @dataclass(frozen=True)
+    class Kept:
+        what: str
+        index: Path = field(metadata={WHERE: True})
+
+    one, two = Kept("a", Path("/a/one.sqlite")), Kept("a", Path("/b/two.sqlite"))
+    assert fingerprint(one, root=ROOT) == fingerprint(two, root=ROOT)
+    assert fingerprint(one, root=ROOT) != fingerprint(Kept("b", one.index), root=ROOT)
 
 
 @pytest.mark.parametrize("value", [object(), {1: object()}, (lambda: None,), 1j])

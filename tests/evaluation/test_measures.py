@@ -14,7 +14,7 @@ from domainvl.evaluation.predictions import Prediction
 from domainvl.schema import MeasureAnswer, Task
 from domainvl.schema.wording import written_measure
 
-UNITS = ["%", "m2", "ha", "mm", "mm2"]
+UNITS = ["%", "m2", "ha", "mm", "mm2", "m"]
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,8 @@ UNITS = ["%", "m2", "ha", "mm", "mm2"]
         ("12.5 mm", "mm", 12.5), ("12.5", "mm", 12.5), ("1.25 cm", "mm", 12.5), ("about 12 millimeters.", "mm", 12.0),
         ("0.5 m", "mm", 500.0), ("350 mm2", "mm2", 350.0), ("3.5 cm\u00b2", "mm2", 350.0), ("350 mm^2", "mm2", 350.0),
         ("350 square millimetres", "mm2", 350.0), ("3.5 sq cm", "mm2", 350.0), ("0.02 m2", "mm2", 20_000.0),
+        ("12.5 m", "m", 12.5), ("12.5", "m", 12.5), ("about 12 metres.", "m", 12.0), ("1250 cm", "m", 12.5),
+        ("1 meter", "m", 1.0),
     ],
 )  # fmt: skip
 def test_what_is_read(text, unit, value):
@@ -48,6 +50,7 @@ def test_what_is_read(text, unit, value):
         ("30 \u2013 40 %", "%"), ("3 of 4", "%"),
         ("12 mm", "mm2"), ("12 mm2", "mm"), ("12 mm", "m2"), ("12 mm", "%"), ("12 inches", "mm"), ("12 x 8 mm", "mm"),
         ("12-15 mm", "mm"), ("3 / 4", "%"), ("3 trees", "%"),
+        ("12 m2", "m"), ("12 km", "m"), ("10 to 20 m", "m"), ("12 m/s", "m"),
     ],
 )  # fmt: skip
 def test_what_is_not_read(text, unit):
@@ -97,7 +100,7 @@ def test_measures_are_scored_within_a_tolerance(make_sample, truth, unit, text, 
 
 
 def test_the_name_of_the_metric_holds_its_tolerance():
-    assert [tolerance_name(unit) for unit in UNITS] == ["within 10% or 1 point", *["within 10%"] * 4]
+    assert [tolerance_name(unit) for unit in UNITS] == ["within 10% or 1 point", *["within 10%"] * 5]
 
 
 def test_no_constant_is_right_for_most_small_shares():

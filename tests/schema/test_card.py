@@ -134,7 +134,15 @@ def test_licences_in_the_form_of_the_hub(tmp_path, licence, expected):
     assert {key: header[key] for key in header if key.startswith("license")} == expected == licence_header(licence)
 
 
-@pytest.mark.parametrize("licence", ["CC-BY-NC-4.0", "CC BY-NC-SA 4.0 AND CC0-1.0"])
+@pytest.mark.parametrize(
+    "licence",
+    [
+        "CC-BY-NC-4.0",
+        "CC BY-NC-SA 4.0 AND CC0-1.0",
+        "NVIDIA License (non-commercial)",
+        "Agreement for Non-Commercial Use",
+    ],
+)
 def test_what_must_not_be_used_commercially_is_flagged(tmp_path, licence):
     dataset = write(tmp_path / "data", licence=licence)
 

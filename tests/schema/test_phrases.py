@@ -12,14 +12,18 @@ from domainvl.schema import Phrasing, Task
 from domainvl.schema.phrases import prompts, stems
 
 SLOTS = {"label": "LABEL", "other": "OTHER", "place": "in PLACE", "whole": "WHOLE", "classes": "CLASSES",
-         "first": "FIRST", "second": "SECOND"}  # fmt: skip
+         "first": "FIRST", "second": "SECOND", "count": "COUNT", "last": "LAST"}  # fmt: skip
 STEMS = ["presence", "counting", "comparison", "share", "area-m2", "area-ha", "dominant-count", "dominant-area",
          "detection", "region", "region-caption", "caption", "more-area", "change", "change-count", "change-area",
          "change-share", "class", "class-choice", "stated", "property", "visible-choice", "length-mm", "area-mm2",
-         "marked", "report-findings", "report-impression", "report-section", "report-text"]  # fmt: skip
+         "marked", "report-findings", "report-impression", "report-section", "report-text",
+         "view", "distance-m", "motion", "surroundings", "driving-scene", "behaviour", "clip-behaviour", "clip-motion",
+         "clip-distance", "clip-speed-change"]  # fmt: skip
+NOT_BY_LABEL = ("class", "class-choice", "region", "clip-motion", "clip-distance")
+"""Name no class, or one single thing on the road, of which every label is singular."""
 
 
-@pytest.mark.parametrize("domain", ["general", "remote-sensing"])
+@pytest.mark.parametrize("domain", ["general", "remote-sensing", "driving"])
 @pytest.mark.parametrize("task", list(Task))
 def test_every_task_has_prompts_with_a_source(domain, task):
     table = prompts(domain, task)
@@ -29,7 +33,8 @@ def test_every_task_has_prompts_with_a_source(domain, task):
         assert phrase.source
         # Only detection, of which the published prompt names no class, may leave out what it asks for.
         places = [name for _, name, _, _ in string.Formatter().parse(phrase.text) if name is not None]
-        assert places == [""] or (task is Task.DETECTION and not places)
+        in_line = task is Task.MULTIPLE_CHOICE and places == ["", ""]  # the question, and the options behind it
+        assert places == [""] or in_line or (task is Task.DETECTION and not places)
 
 
 def test_remote_sensing_has_the_same_prompts_of_grounding_in_another_order():
@@ -50,7 +55,7 @@ def test_all_ways_to_ask_name_the_same_things(name):
     assert "{" not in "".join(ways)
 
 
-@pytest.mark.parametrize("name", [name for name in STEMS if name not in ("class", "class-choice", "region")])
+@pytest.mark.parametrize("name", [name for name in STEMS if name not in NOT_BY_LABEL])
 def test_no_verb_depends_on_the_number_of_a_label(name):
     """Both "trees" and "water" are labels: none may be the subject of a verb that would have to agree with it."""
     for way in stems(name, **SLOTS):

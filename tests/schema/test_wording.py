@@ -88,6 +88,17 @@ CAR_2 = Object(id="3", label="car", box_px=(0, 0, 20, 10))
         ),
         (
             {
+                "domain": "driving",
+                "task": Task.MULTIPLE_CHOICE,
+                "question": "Predict the behavior of the ego vehicle.",
+                "answer": ChoiceAnswer(options=("Going ahead.", "Turn left."), correct=0),
+            },
+            "<image>\nPredict the behavior of the ego vehicle. Please select the correct answer from the following "
+            "options: A. Going ahead. B. Turn left.",
+            "A",
+        ),
+        (
+            {
                 "task": Task.GROUNDING,
                 "question": "the red car",
                 "answer": BoxesAnswer(object_ids=("1",)),
@@ -318,7 +329,7 @@ def dirty_samples(draw):
         answer = CountAnswer(count=draw(st.integers(0, 9)))
     else:
         answer = TextAnswer(text=draw(DIRTY))
-    domain = draw(st.sampled_from(["general", "remote-sensing"]))
+    domain = draw(st.sampled_from(["general", "remote-sensing", "driving"]))
     return make_sample(
         task=task, question=draw(DIRTY), answer=answer, images=images, objects=objects, domain=domain
     )  # a Sample whose placeholders do not fit its images does not validate

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import make_sample
+from gallery import put_image
 
-from domainvl.schema import Split, read_samples, to_box_px
+from domainvl.schema import Split, Task, TextAnswer, read_samples, to_box_px
 from domainvl.viewing.show import write_page
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -346,3 +348,25 @@ def test_dark_where_the_system_is_dark(page):
 
     assert light.min() > 200
     assert dark.max() < 60
+
+
+@pytest.mark.parametrize("width_px", [1280, 800])
+def test_a_stitched_image_takes_the_full_row_and_its_text_stands_below(browser, save, tmp_path, width_px):
+    def sample(name, size_px):
+        image = put_image(tmp_path / "data", size_px=size_px)
+        return make_sample(name, task=Task.VQA, question="Q?", answer=TextAnswer(text="A"), images=(image,))
+
+    data = save(tmp_path / "data", [sample("a", (200, 100)), sample("b", (1500, 500)), sample("c", (200, 100))])
+    page = browser.new_page(viewport={"width": width_px, "height": 900})
+    page.goto(write_page(data, tmp_path / "page").path.as_uri())
+    lay_out_all(page)
+    row = page.locator("#cards").evaluate(
+        "main => main.clientWidth - 2 * parseFloat(getComputedStyle(main).paddingLeft)"
+    )
+    cards = {card.get_attribute("data-id"): card for card in page.locator("article").all()}
+    assert cards["b"].bounding_box()["width"] == pytest.approx(row, abs=1)
+    assert cards["a"].bounding_box()["width"] <= 513
+    image, words = (cards["b"].locator(part).bounding_box() for part in (".frame", ".words"))
+    assert image["width"] > row - 40
+    assert words["y"] >= image["y"] + image["height"]
+    page.close()

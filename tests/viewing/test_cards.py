@@ -285,3 +285,21 @@ def test_markers_are_told_from_text():
         ("a <b>", False),
         ("</ref>", True),
     )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "is_wide"),
+    [
+        ([(2688, 896)], True),
+        ([(100, 100), (2688, 896)], True),
+        ([(1600, 800)], False),  # 2:1 exactly
+        ([(1602, 800)], True),
+        ([(512, 100)], False),  # shown in full in any card
+        ([(800, 2400)], False),
+        ([], False),
+    ],
+)
+def test_a_card_with_an_image_too_wide_for_a_column_has_a_row_of_its_own(sizes, is_wide):
+    images = [make_image(size_px=size_px) for size_px in sizes]
+    sample = make_sample(task=Task.VQA, question="Q?", answer=TextAnswer(text="A"), images=images)
+    assert make_card(sample, {}).wide is is_wide

@@ -6,10 +6,12 @@ import tarfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
 from domainvl.errors import ItemError
+
+from ...paths import is_inside
 
 METADATA_LIMIT_BYTES = 64 << 20
 """A metadata file larger than this is none: those of Sentinel-2 and Landsat have less than 1 MB."""
@@ -176,12 +178,6 @@ def open_archive(path: Path, uri: str, kind: ArchiveKind) -> Archive:
             action="Fetch the file again; it is incomplete",
         ) from error
     return Archive(path, uri, kind, frozenset(names), uri)
-
-
-def is_inside(name: str) -> bool:
-    """Say whether a path that some metadata names stays inside its product."""
-    path = PurePosixPath(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\\" not in name
 
 
 def join_uri(folder: str, name: str) -> str:

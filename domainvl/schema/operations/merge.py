@@ -35,6 +35,9 @@ from domainvl.schema.writer import DatasetWriter
 
 _SPLITS = tuple(Split)
 
+_USUAL = ("official", "scene")
+"""By what converters of nuScenes split where nobody says it, whichever the tables allow."""
+
 Hashes = npt.NDArray[np.uint64]
 
 
@@ -64,12 +67,14 @@ class MergeSummary:
         manifest: Its manifest.
         sample_count: Number of samples.
         inputs: The data sets that were merged.
+        notes: What the user should know; kept in the manifest.
     """
 
     out: Path
     manifest: dict[str, Any]
     sample_count: int
     inputs: tuple[MergedInput, ...]
+    notes: tuple[str, ...] = ()
 
 
 def merge_datasets(
@@ -108,6 +113,7 @@ def merge_datasets(
         MergedInput(given.folder, prefix_of, int(kept.sum()), int((~kept).sum()))
         for given, prefix_of, kept in zip(inputs, prefixes, survey.by_input(keep), strict=True)
     )
+    notes = _notes(inputs)
     with output_errors(out), DatasetWriter(out, name=out.name, overwrite=overwrite) as writer:
         for given in inputs:
             for reject in given.rejects():
@@ -131,8 +137,9 @@ def merge_datasets(
             sources=unite_sources(inputs),
             versions=unite_versions(inputs),
             licence=unite_licences(inputs),
+            notes=notes,
         )
-        return MergeSummary(out, manifest, writer.sample_count, merged)
+        return MergeSummary(out, manifest, writer.sample_count, merged, tuple(notes))
 
 
 def _check_inputs(datasets: Sequence[Path]) -> None:
@@ -245,12 +252,50 @@ class _Survey:
                 where=second.place,
                 rule=f"a group is never divided, but {second.truth['group']!r} is in {second.split.value} here and in "
                 f"{first.split.value} in {first.place}",
-                action="Draw the splits of both data sets with domainvl split, with the same fractions and seed and "
-                "without --stratify: a group then lands in the same split in each",
+                action=_draw_alike(first, second),
             )
 
     def _row(self, index: int) -> Row:
         return next(row for number, (_, row) in enumerate(self.rows()) if number == index)
+
+
+def _draw_alike(first: Row, second: Row) -> str:
+    """Say how two samples of one group get into one split."""
+    if first.truth.get("fixed_split") or second.truth.get("fixed_split"):
+        return (
+            "The source fixes this split, which domainvl split leaves as it is: convert both again with the same "
+            "options for splits, such as --split-by, --val-fraction, --test-fraction and --split-seed"
+        )
+    return (
+        "Draw the splits of both data sets with domainvl split, with the same fractions and seed and without "
+        "--stratify: a group then lands in the same split in each"
+    )
+
+
+def _notes(inputs: Sequence[InputSet]) -> list[str]:
+    """Warn of data sets whose splits keep different things together: equal names of groups say nothing then."""
+    told = [part for given in inputs for part in _split_by(given.name, given.manifest["settings"])]
+    if not told or set.intersection(*(values for _, values in told)):
+        return []
+    said = ", ".join(f"{name}: {' or '.join(sorted(values))}" for name, values in told)
+    return [
+        f"The data sets were not split by the same thing ({said}), so that what one has in training another may have "
+        "in its test split under another name. domainvl validate finds images that are in two splits; to be safe, "
+        "convert them again with the same --split-by"
+    ]
+
+
+def _split_by(name: str, settings: Any) -> Iterator[tuple[str, set[str]]]:
+    """Yield by what a data set, or each that it was merged of, may have been split: all that a default may choose."""
+    if not isinstance(settings, dict):
+        return
+    if "split_by" in settings:
+        value = settings["split_by"]
+        yield name, set(_USUAL) if value is None else {str(value)}
+    parts = settings.get("data_sets")
+    for part in parts if isinstance(parts, list) else []:
+        if isinstance(part, dict):
+            yield from _split_by(str(part.get("name")), part.get("settings"))
 
 
 def _first_pair(rows: npt.NDArray[np.intp], hashes: Hashes) -> tuple[int, int] | None:

@@ -79,17 +79,31 @@ def clear_object(known: Known, purpose: str) -> Object | None:
         known: The objects.
         purpose: What it is chosen for; equal keys and purposes choose alike.
     """
+    return next(clear_objects(known, purpose), None)
+
+
+def clear_objects(known: Known, purpose: str, *, among_all: bool = False) -> Iterator[Object]:
+    """Give the objects that their boxes single out, in an order that is drawn.
+
+    Args:
+        known: The objects.
+        purpose: What they are chosen for; equal keys and purposes choose alike.
+        among_all: Whether no object of the same class may have nearly the same box either: a class can be named then
+            as well, what is true of one of the two cannot.
+    """
     candidates = [thing for things in known.clear.values() for thing in things if thing.box_px is not None]
     draw = {thing.id: uniform_from_key(f"{known.key}/{purpose}/{thing.id}") for thing in candidates}
     candidates.sort(key=lambda thing: (draw[thing.id], thing.id))
-    return next((thing for thing in candidates if not _is_ambiguous(thing, known)), None)
+    return (thing for thing in candidates if not _is_ambiguous(thing, known, among_all))
 
 
-def _is_ambiguous(thing: Object, known: Known) -> bool:
+def _is_ambiguous(thing: Object, known: Known, among_all: bool) -> bool:
     others = [
         other.box_px
         for other in known.objects
-        if other.box_px is not None and other.label != thing.label and other.image == thing.image
+        if other.box_px is not None
+        and other.image == thing.image
+        and (other.label != thing.label or (among_all and other.id != thing.id))
     ]
     if not others or thing.box_px is None:
         return False

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domainvl.schema.digests import digest_text
-from domainvl.schema.sample import Split
+from domainvl.schema.sample import MADE_OF, Split
 from domainvl.schema.validation.footprints import Footprints
 
 Hashes: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
@@ -57,6 +57,8 @@ class Index:
         self._widths_px = array("I")
         self._heights_px = array("I")
         self._rows = array("I")
+        self._parts = array("Q")
+        self._part_references = array("I")
 
     def start_split(self, split: Split) -> None:
         """Say that the rows that follow are of this split."""
@@ -88,6 +90,9 @@ class Index:
         known: dict[str, Any] = details if isinstance(details, dict) else {}
         pixel_sha256 = known.get("pixel_sha256")
         self.footprints.add(len(self._paths), known.get("source"), width_px, height_px)
+        for part in _parts_of(known.get("source")):
+            self._parts.append(hash_text(part))
+            self._part_references.append(len(self._paths))
         self._paths.append(hash_path(path))
         self._pixels.append(hash_text(pixel_sha256) if isinstance(pixel_sha256, str) else 0)
         self._widths_px.append(width_px or 0)
@@ -129,6 +134,11 @@ class Index:
         """Row of each reference."""
         return _view(self._rows)
 
+    @property
+    def image_parts(self) -> tuple[Hashes, Hashes]:
+        """Hash of the pixel hash of each image that another was made of, and the reference to that other."""
+        return _view(self._parts), _view(self._part_references)
+
     def split_numbers(self, rows: npt.NDArray[np.integer[Any]]) -> Numbers:
         """Return for each row the position of its split among the splits."""
         return np.searchsorted(np.array(self._starts), rows, side="right") - 1
@@ -149,6 +159,13 @@ class Index:
     def image_path(self, row: int, path_hash: int) -> str:
         """Return the path that a row names and that has this hash, as it stands in the record."""
         return next(path for path in paths_of(self.record(row)) if hash_path(path) == path_hash)
+
+
+def _parts_of(source: object) -> Iterator[str]:
+    """Yield the pixel hashes of the images that an image was made of, wrong as the record may be."""
+    details = source.get("details") if isinstance(source, dict) else None
+    parts = details.get(MADE_OF) if isinstance(details, dict) else None
+    yield from (part for part in (parts if isinstance(parts, list) else ()) if isinstance(part, str))
 
 
 def paths_of(record: dict[str, Any]) -> Iterator[str]:

@@ -20,7 +20,7 @@ from domainvl.schema.validation.images import ImageTable, check_folders, check_i
 from domainvl.schema.validation.index import Index
 from domainvl.schema.validation.lines import LineCounts, Progress, check_lines
 from domainvl.schema.validation.rules import RULES, Severity
-from domainvl.schema.validation.sets import check_groups, check_ids, check_pictures
+from domainvl.schema.validation.sets import check_groups, check_ids, check_parts, check_pictures
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,7 @@ def validate(
     complete = len(counts.read_splits()) == len(Split)
     check_folders(dataset, table, complete=complete, findings=findings, scanner=scanner)
     check_pictures(index, table, findings)
+    check_parts(index, table, findings)
     check_files(dataset, counts, groups, findings, scanner)
     unhunted = hunt(dataset, options.canaries, findings, on_progress=report_progress) if options.canaries else {}
     return ValidationReport(

@@ -85,6 +85,26 @@ def check_pictures(index: Index, table: ImageTable, findings: Findings) -> None:
         report_pair("near-duplicate", int(kept[later]), int(kept[earlier]), relation, index, findings)
 
 
+def check_parts(index: Index, table: ImageTable, findings: Findings) -> None:
+    """Find images that were made of pixels, stitched views for one, which are in another split by themselves or so."""
+    parts, owners = index.image_parts
+    if not parts.size:
+        return
+    references = np.flatnonzero(table.pixels[table.members])
+    pixels = np.concatenate([table.pixels[table.members[references]], parts])
+    holders = np.concatenate([references, owners.astype(references.dtype)])
+    is_part = np.arange(len(pixels)) >= len(references)
+    # The last bit says whether it is a part; where a split has the pixels both ways, the image itself comes first.
+    items = holders * 2 + is_part
+    keys, _, firsts = _by_split(pixels, index.split_numbers(index.image_rows[holders]), items)
+    for start, end in _runs(keys):
+        for position in range(start + 1, end):
+            later, earlier = int(firsts[position]), int(firsts[start])
+            if later % 2 or earlier % 2:
+                relation = "is made of or has the same pixels as"
+                report_pair("image-in-two-splits", later // 2, earlier // 2, relation, index, findings)
+
+
 def report_pair(code: str, later: int, earlier: int, relation: str, index: Index, findings: Findings) -> None:
     """Report an image for what it has in common with one of an earlier split; both are named with their samples.
 

@@ -171,6 +171,50 @@ def test_a_group_in_two_splits_is_refused_by_name(tmp_path, first, second):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_group_whose_split_the_source_fixes_must_be_converted_again(tmp_path):
+    one = write_set(tmp_path / "one", [Given("a/1", "g", TEST, fields={"fixed_split": TEST}), Given("x", "x")])
+    two = write_set(tmp_path / "two", [Given("a/2", "g", TRAIN)])
+
+    with pytest.raises(
+        DatasetError, match=r"convert both again .*--split-by, --val-fraction, --test-fraction"
+    ) as caught:
+        merge(tmp_path, one, two)
+    assert "Draw the splits" not in str(caught.value)
+    # That advice would not help: a fixed split stays.
+    for name in ("one", "two"):
+        split_dataset(tmp_path / name, tmp_path / f"{name}-split", fractions=SplitFractions(val=0.0, test=0.0))
+    with pytest.raises(DatasetError, match="a group is never divided"):
+        merge(tmp_path, tmp_path / "one-split", tmp_path / "two-split")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_told"),
+    [
+        ("scene", "log", True),
+        ("official", "scene", True),
+        (None, "log", True),
+        (None, "scene", False),
+        (None, "official", False),
+        (None, None, False),
+        ("log", "log", False),
+        ("log", ..., False),
+    ],
+)
+def test_drv_40_sets_that_are_split_by_different_things_are_noted(tmp_path, first, second, is_told):
+    def write(name, value):
+        settings = {} if value is ... else {"split_by": value}
+        return write_set(tmp_path / name, [Given(name, name, greys=[len(name)])], settings=settings)
+
+    summary = merge(tmp_path, write("a", first), write("bb", second))
+    assert bool(summary.notes) is is_told
+    assert summary.manifest.get("notes", []) == list(summary.notes)
+    assert all("same --split-by" in note and "domainvl validate" in note for note in summary.notes)
+
+    # What was merged before says by its parts how it was split.
+    (tmp_path / "out").rename(tmp_path / "before")
+    assert bool(merge(tmp_path, tmp_path / "before", write("ccc", ...)).notes) is is_told
+
+
 def test_the_advice_for_a_group_in_two_splits_works(tmp_path):
     groups = [f"g{n}" for n in range(20)]
     one = write_set(tmp_path / "one", [Given(f"a/{group}", group) for group in groups])

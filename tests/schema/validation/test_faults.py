@@ -159,6 +159,12 @@ def copied_file(planter: Any) -> None:
     planter.swap_image(VAL, "images/copy.png", 90, 64, hash_pixels(pixels))
 
 
+def made_of_another(planter: Any) -> None:
+    """Let val show an image that was made of the picture of train's first line."""
+    pixels = np.asarray(PillowImage.open(planter.image(TRAIN, 1)))
+    put("domainvl.images.0.source.details.made_of_pixel_sha256", ["0" * 64, hash_pixels(pixels)], 1, VAL)(planter)
+
+
 def same_ground(*dates: str | None) -> Callable[[Any], None]:
     def plant(planter: Any) -> None:
         for name, date in zip((TRAIN, TEST), dates, strict=True):
@@ -318,6 +324,7 @@ FAULTS = [
     Fault("group in two splits", "group-in-two-splits", TEST, 4, put("domainvl.group", "a", 4, TEST)),
     Fault("same file in two splits", "image-in-two-splits", VAL, 1, shown_as(lambda pixels: pixels)),
     Fault("same pixels in two splits", "image-in-two-splits", VAL, 1, copied_file),
+    Fault("made of pixels of another split", "image-in-two-splits", VAL, 1, made_of_another),
     Fault("brighter copy in another split", "near-duplicate", VAL, 1,
           shown_as(lambda pixels: (pixels * 1.1).astype(np.uint8))),
     Fault("smaller copy in another split", "near-duplicate", VAL, 1, shown_as(lambda pixels: pixels[::2, ::2])),
