@@ -305,3 +305,13 @@ def test_drv_57_tags_that_cannot_be_changed_back_are_counted_listed_and_left(giv
     first = rejects_of(summary)[0]
     assert first["input"] == samples[0].id
     assert "two numbers, got 3 in <c1,CAM_FRONT,[1,2,3]>" in first["message"]
+
+
+def test_drv_57_what_asks_nothing_and_scenes_refused_for_having_no_answers_are_not_missing(given):
+    frames = {FRAME: make_frame([pair("Q?", "A.")]), LATER: make_frame()}
+    bare = {FRAME: make_frame([pair("Q?")], objects=None)}
+    _, _, rejects = given.convert({SCENE: {"key_frames": frames}, OTHER: {"key_frames": bare}})
+
+    assert [reject["reason"] for reject in rejects] == ["no-answer", "no-question"]
+    summary, _, _ = predicted(given, split=Split.TRAIN)
+    assert (summary.exit_code, rejects_of(summary)) == (ExitCode.DONE, [])
