@@ -11,12 +11,13 @@ equal split options can be merged.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import Field, JsonValue
 
 from domainvl.conversion import ConverterSettings
+from domainvl.engine import WHERE
 from domainvl.errors import UsageError
 from domainvl.schema.images import ImageStore
 from domainvl.schema.sample import Image, Split
@@ -145,7 +146,7 @@ class SceneFrames:
     """
 
     dataroot: Path
-    index: Path
+    index: Path = field(metadata={WHERE: True})
     token: str
     content_sha256: str
     name: str
@@ -154,7 +155,7 @@ class SceneFrames:
 
     def files(self) -> list[Path]:
         """Name the images of the key frames."""
-        frames = {frame.token: frame for frame in read_scene(self.index, self.token).frames}
+        frames = {frame.token: frame for frame in read_scene(self.index, self.token, self.content_sha256).frames}
         return [self.dataroot / shot.filename for token in self.frames for shot in _views_of(frames[token])[0]]
 
 
@@ -266,7 +267,7 @@ class FrameImages:
     """
 
     def __init__(self, frames: SceneFrames, settings: NuscenesFrameSettings, store: ImageStore) -> None:
-        self._scene = read_scene(frames.index, frames.token)
+        self._scene = read_scene(frames.index, frames.token, frames.content_sha256)
         self._frames = {frame.token: frame for frame in self._scene.frames}
         self._pictures = Pictures(frames.dataroot, store)
         self._settings = settings

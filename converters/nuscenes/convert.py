@@ -34,7 +34,7 @@ class NuscenesConverter:
     def plan(self, source: Path, settings: NuscenesSettings) -> Plan[SceneUnit]:
         """Join the tables, or open the index of what was joined; no image is opened.
 
-        The manifest names the tables as sources; each image's hash stands in its samples.
+        The manifest names the tables and CAN bus files as sources; each image's hash stands in its samples.
 
         Raises:
             UsageError: If there is no folder of tables, or several and none is named, or a table breaks the format.
@@ -60,6 +60,7 @@ class NuscenesConverter:
             if summary.token in placement.places
         ]
         sources = {f"{tables.name}/{name}.json": table_path(tables, name) for name in TABLES_USED}
+        sources |= {f"{path.parent.name}/{path.name}": path for unit in units for path in unit.can_files}
         return Plan(
             units,
             {uri: path for uri, path in sources.items() if path.is_file()},

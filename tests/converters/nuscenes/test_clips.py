@@ -226,6 +226,9 @@ def test_drv_31_a_scene_without_can_is_told_and_its_frames_are_asked_all_else(
     others = {sample.id for sample in traffic_set.samples if "behaviour" not in sample.id}
     assert others <= {sample.id for sample in made.samples}
     assert made.summary.exit_code is ExitCode.DONE
+    sources = {source["uri"] for source in made.manifest["sources"] if source["uri"].startswith("can_bus/")}
+    assert {"can_bus/scene-0001_pose.json", "can_bus/scene-0003_pose.json"} <= sources
+    assert not any("scene-0002" in uri for uri in sources)
 
 
 def test_drv_31_scene_0161_has_no_can(driving: Path, tmp_path: Path) -> None:
