@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .projection import FloatArray
+from .arrays import FloatArray
 
 MAX_GAP_S = 1.5
 """Nothing is interpolated over a longer hole. As much as nuscenes-devkit allows between two frames of which it makes a

@@ -13,7 +13,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .projection import NEAR_PLANE_M, BoolArray, FloatArray, IndexArray
+from .arrays import BoolArray, FloatArray, IndexArray
+from .projection import NEAR_PLANE_M
 
 Float32Array: TypeAlias = npt.NDArray[np.float32]
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +17,8 @@ import shapely
 
 from domainvl.errors import ItemError
 
+from .arrays import BoolArray, FloatArray, IndexArray
 from .solid_angles import of_cuboids, of_polygons
-
-FloatArray: TypeAlias = npt.NDArray[np.float64]
-BoolArray: TypeAlias = npt.NDArray[np.bool_]
-IndexArray: TypeAlias = npt.NDArray[np.intp]
 
 NEAR_PLANE_M = 0.1
 """What lies nearer to the camera plane is cut off before it is projected; nothing real is that near to a lens."""

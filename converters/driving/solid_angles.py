@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-FloatArray: TypeAlias = npt.NDArray[np.float64]
+from .arrays import FloatArray
 
 _TRIANGLES = np.array(
     [

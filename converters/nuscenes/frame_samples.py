@@ -79,8 +79,10 @@ class FrameSamples:
             objects = on_canvas(objects, shots)
         else:
             images = [context.pictures.of(shot) for shot in shots]
+        # Nothing is said to be absent from a frame without any annotation, which may just not be labelled.
+        classes = self._classes if frame.cuboids else ()
         questions = ask_about_views(
-            objects, context.views, self._classes, key=name, settings=self._questions, stitched=self._stitched
+            objects, context.views, classes, key=name, settings=self._questions, stitched=self._stitched
         )
         return context.samples([*questions, *self._behaviour(frame, name)], name, images, objects)
 

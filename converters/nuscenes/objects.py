@@ -12,8 +12,9 @@ from pydantic import JsonValue
 
 from domainvl.schema import Box, Object
 
+from ..driving.arrays import FloatArray, IndexArray
 from ..driving.occlusion import contain_camera, occluded_fractions
-from ..driving.projection import FloatArray, IndexArray, box_corners, into_frame, project_cuboids, rotation_matrices
+from ..driving.projection import box_corners, into_frame, project_cuboids, rotation_matrices
 from ..driving.tracks import Place, motion_of, says_motion, speeds_m_s
 from .labels import STANDING, label_of
 from .scenes import Cuboid, Frame, Scene, Shot

@@ -195,7 +195,7 @@ def write_answers(
         count=written.count,
         failed=failed,
         skipped=_counted(rejects, Severity.SKIPPED),
-        notes=[*written.notes, *_incomplete(missing)],
+        notes=[*written.notes, *run.notes(), *_incomplete(missing)],
         exit_code=ExitCode.PARTIAL if failed else ExitCode.DONE,
     )
 
@@ -211,6 +211,7 @@ class _Run:
     read_choice: ReadChoice | None
     rejects: list[Reject] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
+    empty_count: int = 0
 
     def given(self) -> Iterator[GivenAnswer]:
         """Yield the answers; samples without one become rejects."""
@@ -231,6 +232,7 @@ class _Run:
             option = sample.answer.correct if isinstance(sample.answer, ChoiceAnswer) else None
             return GivenAnswer(sample, sample.turns[-1].text, option, is_reference=True)
         text = self.predictions.get(sample.id)
+        self.empty_count += text is not None and not text.strip()
         if text is None:
             action = "Make predictions for the whole split: without --limit, on this data set"
             self.rejects.append(Reject(sample.id, "answers", "no-prediction", "no prediction is about it", action))
@@ -239,6 +241,10 @@ class _Run:
         if self.read_choice is not None and isinstance(sample.answer, ChoiceAnswer):
             option = self.read_choice(text, sample.answer.options)
         return GivenAnswer(sample, text, option, is_reference=False, read_choice=self.read_choice)
+
+    def notes(self) -> list[str]:
+        """Say how many answers are empty, where some are."""
+        return [f"{self.empty_count} of the predictions are empty, and written so"] if self.empty_count else []
 
     def unused(self) -> list[Reject]:
         """Return the predictions that are about no sample of the split."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from domainvl.schema.digests import digest_text
-from domainvl.schema.sample import Record
+from domainvl.schema.sample import MADE_OF, Record
 
 
 class SharedImages:
@@ -21,12 +21,14 @@ class SharedImages:
         truth = record["domainvl"]
         group, split = digest_text(truth["group"]), truth["split"]
         for image in truth["images"]:
-            pixels = digest_text(image["pixel_sha256"])
-            first_group, first_split = self._seen.setdefault(pixels, (group, split))
-            if group != first_group:
-                self._shared.add(pixels)
-                if split != first_split:
-                    self._leaking.add(pixels)
+            # Stitched views count as the images that they were made of, too.
+            for sha256 in (image["pixel_sha256"], *image["source"].get("details", {}).get(MADE_OF, ())):
+                pixels = digest_text(sha256)
+                first_group, first_split = self._seen.setdefault(pixels, (group, split))
+                if group != first_group:
+                    self._shared.add(pixels)
+                    if split != first_split:
+                        self._leaking.add(pixels)
 
     def notes(self) -> Iterator[str]:
         """Say how many images lie in several groups."""

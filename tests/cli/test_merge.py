@@ -41,6 +41,8 @@ def test_what_was_merged_is_printed(run):
         "  ships: 3 samples",
         "  planes: 1 samples, 1 left out that were there already",
         "  licence: CC0-1.0 AND unknown",
+        "  note: 1 images with the same pixels lie in several groups, 1 of them in several splits: copies of one "
+        "patient, scene or log under several names, or blank images",
     ]
     assert len(lines_of(Path("all"))) == 4
 
@@ -52,7 +54,7 @@ def test_notes_are_printed(run):
     code, out, _ = run("scene", "log", "--out", "all")
 
     assert code == 0
-    assert out.splitlines()[-1].startswith(
+    assert out.splitlines()[-2].startswith(
         "  note: The data sets were not split by the same thing (scene: scene, log: log)"
     )
 

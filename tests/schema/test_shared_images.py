@@ -23,5 +23,16 @@ def test_med_70_equal_images_of_two_patients_are_reported():
     assert note.startswith("2 images with the same pixels lie in several groups, 1 of them in several splits")
 
 
+def test_an_image_counts_as_those_that_it_was_made_of():
+    shared = SharedImages()
+    views = make_image().model_copy(update={"pixel_sha256": "1"})
+    source = views.source.model_copy(update={"details": {"made_of_pixel_sha256": ["0", "1"]}})
+    stitched = views.model_copy(update={"pixel_sha256": "2", "source": source})
+    shared.see(to_record(make_sample("s1", images=[views], group="scene", split=Split.TRAIN)))
+    shared.see(to_record(make_sample("s2", images=[stitched], group="token", split=Split.TEST)))
+    (note,) = shared.notes()
+    assert note.startswith("1 images with the same pixels lie in several groups, 1 of them in several splits")
+
+
 def test_med_70_equal_images_of_one_patient_are_not():
     assert notes(("a", Split.TRAIN, "1"), ("a", Split.TRAIN, "1"), ("b", Split.TEST, "2")) == []

@@ -1,9 +1,9 @@
 """Keeps the joined scenes of a folder of tables in a file, which the next run and all workers open in no time.
 
 The file is an SQLite database with one packed scene a row. It is made under a hidden name and takes its own at the end,
-so that under this name there is all of it or nothing, whoever else makes it at that moment. It is made again where it
-is damaged, where a table is another file or has another size or time than it had, or where another version of this
-program made it.
+so that under this name there is all of it or nothing, whoever else makes it at that moment. It is made again where a
+table is another file or has another size or time than it had, where another version of this program made it, or where
+what it says of itself is damaged; damage to a scene in it is found when that is read.
 
 Not noticed is a change that leaves the size, the inode and both times of a file: where a file system rounds its times,
 that of a table which is written to again within the same tick.
@@ -86,7 +86,7 @@ class IndexGoneError(ItemError):
             # Its folder tells whether it lies in the data root; more of a path is nothing for a list of rejects.
             where=f"{path.parent.name}/{path.name}",
             rule=rule,
-            action="Remove it and give the command again",
+            action="Remove it, where it is still there, and give the command again",
         )
 
 

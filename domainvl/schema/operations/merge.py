@@ -139,7 +139,7 @@ def merge_datasets(
             licence=unite_licences(inputs),
             notes=notes,
         )
-        return MergeSummary(out, manifest, writer.sample_count, merged, tuple(notes))
+        return MergeSummary(out, manifest, writer.sample_count, merged, tuple(manifest.get("notes", ())))
 
 
 def _check_inputs(datasets: Sequence[Path]) -> None:
@@ -264,7 +264,8 @@ def _draw_alike(first: Row, second: Row) -> str:
     if first.truth.get("fixed_split") or second.truth.get("fixed_split"):
         return (
             "The source fixes this split, which domainvl split leaves as it is: convert both again with the same "
-            "options for splits, such as --split-by, --val-fraction, --test-fraction and --split-seed"
+            "options for splits, such as --split-by, --val-fraction, --test-fraction and --split-seed; where official "
+            "lists contradict each other, with --split-by scene"
         )
     return (
         "Draw the splits of both data sets with domainvl split, with the same fractions and seed and without "

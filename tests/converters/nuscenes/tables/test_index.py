@@ -246,7 +246,8 @@ def test_an_index_or_scene_that_is_gone_is_named(tables: Path) -> None:
     error = caught.value
     assert (error.reason, error.exit_code) == ("index-gone", ExitCode.USAGE)
     assert re.search(
-        r"in \.domainvl/v1\.0-mini-frames\.sqlite: .*\. Remove it and give the command again\.", str(error)
+        r"in \.domainvl/v1\.0-mini-frames\.sqlite: .*\. Remove it, where it is still there, and give the command ",
+        str(error),
     )
     assert str(tables.parent) not in str(error)
     # It comes from a worker as it is.
@@ -290,7 +291,7 @@ def test_drv_03_a_worker_whose_index_went_away_loses_its_scene_by_reason(tables:
     failure = attempt(lambda token: read_scene(found.path, token), "s1").failure
     assert failure is not None
     assert failure.reason == "index-gone"
-    assert failure.action == "Remove it and give the command again"
+    assert failure.action == "Remove it, where it is still there, and give the command again"
 
 
 def test_an_index_that_another_program_removes_while_it_is_opened(
@@ -310,7 +311,10 @@ def test_drv_03_a_scene_of_an_index_that_was_made_anew_meanwhile_is_refused(tabl
         path.read_text().replace('"s2/0/car"', '"s2/0/other"').replace('"num_lidar_pts": 7', '"num_lidar_pts": 10')
     )
     assert open_in(tables).path == first.path
-    with pytest.raises(IndexGoneError, match="scene s1 must be as it was.*Remove it and give the command again"):
+    with pytest.raises(
+        IndexGoneError,
+        match="scene s1 must be as it was.*Remove it, where it is still there, and give the command again",
+    ):
         read_scene(first.path, "s1", planned["s1"])
     assert read_scene(first.path, "s1").frames[0].cuboids[0].lidar_points == 10
     # Who opened it before has the old summaries, which do not fit what is there now.
