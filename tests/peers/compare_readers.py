@@ -56,12 +56,12 @@ class Difference:
 
     count: int = 0
     largest_px: float = 0.0
-    example: str = ""
+    places: list[str] = field(default_factory=list)
 
     def add(self, key: BoxKey, difference_px: float) -> None:
         self.count += 1
-        if difference_px >= self.largest_px:
-            self.largest_px, self.example = difference_px, " ".join(key)
+        self.largest_px = max(self.largest_px, difference_px)
+        self.places.append(f"{' '.join(key)} {difference_px:.1f} px")
 
 
 @dataclass
@@ -189,7 +189,9 @@ def compare_boxes(own: dict[str, Sample], peer: dict[str, Sample], root: Path) -
             )
     print(f"boxes: {len(own_boxes.found)} of the own reader, {len(given)} of the devkit")
     for name, difference in reasons.items():
-        print(f"  {name}: {difference.count}, at most {difference.largest_px:.3f} px {difference.example}")
+        print(f"  {name}: {difference.count}, at most {difference.largest_px:.3f} px")
+        if name != "equal":
+            print("".join(f"    {place}\n" for place in difference.places), end="")
     unclear = len(own_boxes.unclear | peer_boxes.unclear)
     print(f"  not the same in all samples: {unclear}")
     unexplained = reasons["WITHOUT A REASON"].count + reasons["NOT TAKEN FROM THE DEVKIT"].count
