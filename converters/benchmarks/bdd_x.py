@@ -40,6 +40,7 @@ from domainvl.schema.writer import Reject, Severity
 
 from ..driving.pyav import import_av
 from ..driving.read_video import VideoFacts, read_frames, video_facts
+from ..driving.settings import DOMAIN
 from ..losses import counted, left_out_with_it
 from .bdd_x_files import (
     ANNOTATIONS,
@@ -54,8 +55,6 @@ from .bdd_x_files import (
 from .bdd_x_motion import Recorded, read_motion
 from .official_splits import OfficialSplitSettings
 from .reading import image_rejected, reject_of, row_error
-
-DOMAIN = "driving"
 
 ACTION = stems("clip-behaviour")[0]
 """The question of Mini-InternVL's figure (arXiv 2410.16261); the other three are ours."""

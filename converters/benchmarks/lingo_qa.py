@@ -25,12 +25,11 @@ from domainvl.schema.questions import Question, samples_from_questions
 from domainvl.schema.sample import Image, Provenance, Sample, Source, Split, Task, TextAnswer
 from domainvl.schema.writer import Reject, Severity
 
+from ..driving.settings import DOMAIN
 from ..losses import counted, left_out_with_it
 from .lingo_qa_files import TABLES, LingoQaRow, find_parts, read_questions
 from .official_splits import Leakage, OfficialSplits, group_of
 from .reading import image_rejected, source_of
-
-DOMAIN = "driving"
 
 _Frames = tuple[tuple[StoredImage, Source], ...]
 

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from pydantic import Field, JsonValue
 
-from domainvl.conversion import ConverterSettings
 from domainvl.engine import WHERE
 from domainvl.errors import UsageError
 from domainvl.schema.images import ImageStore
@@ -26,11 +25,12 @@ from domainvl.schema.writer import Reject, Severity
 from ..driving.canvas import Canvas
 from ..driving.image_details import with_details
 from ..driving.rig import VIEW_ORDER
+from ..driving.settings import TableSettings, ViewSettings
 from ..driving.stitching import views_note
 from ..losses import counted, left_out_with_it
 from ..nuscenes.pictures import Pictures
 from ..nuscenes.scenes import Frame, Scene, Shot, frame_name
-from ..nuscenes.settings import Layout, SplitBy
+from ..nuscenes.settings import SplitBy
 from ..nuscenes.splits import divide, draw_training
 from ..nuscenes.tables.finding import find_tables, table_path
 from ..nuscenes.tables.index import SceneSummary, open_index, read_scene
@@ -43,7 +43,7 @@ _TEST_SET = "val"
 """The official set on which published results are measured."""
 
 
-class NuscenesFrameSettings(ConverterSettings):
+class NuscenesFrameSettings(ViewSettings, TableSettings):
     """Settings of a converter whose questions are about key frames of nuScenes."""
 
     plan_fields = frozenset({"dataroot", "version", "index", "strict", "split_by", "leakage"})
@@ -53,26 +53,6 @@ class NuscenesFrameSettings(ConverterSettings):
         description="Data root of nuScenes, which holds samples and a folder of tables; the input, or the folder that "
         "it lies in, where left out.",
     )
-    version: str | None = Field(
-        default=None,
-        description="Folder of tables in the data root, such as v1.0-trainval; may be left out where there is one.",
-    )
-    index: Path | None = Field(
-        default=None,
-        description="Folder for the index of the tables; beside the tables where left out, or in the user's cache "
-        "where nothing can be written there.",
-    )
-    strict: bool = Field(
-        default=False,
-        description="A key frame of which an image is not on disk counts as failed. It is left out in any case; "
-        "by default it counts as one that was not downloaded.",
-    )
-    layout: Layout = Field(
-        default="multi-image",
-        description="How the six views are shown together: as images of their own, or stitched to one as "
-        "Mini-InternVL's authors do for DriveLM.",
-    )
-    draw_labels: bool = Field(default=True, description="Write the name of each camera into a stitched image.")
     split_by: SplitBy = Field(
         default="official",
         description="The official sets: val is the test split, whatever --test-fraction says, and validation is drawn "

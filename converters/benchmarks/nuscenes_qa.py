@@ -24,13 +24,12 @@ from domainvl.schema.questions import Question, samples_from_questions
 from domainvl.schema.sample import Provenance, Sample
 from domainvl.schema.writer import Reject
 
+from ..driving.settings import DOMAIN
 from ..losses import counted
 from .nuscenes_frames import FrameImages, NuscenesFrameSettings, SceneFrames, find_scenes, settle
 from .nuscenes_qa_files import NuscenesQaRow, find_files, read_questions
 from .official_splits import OfficialSplits
 from .reading import image_rejected
-
-DOMAIN = "driving"
 
 _BySample = Mapping[str, Sequence[NuscenesQaRow]]
 

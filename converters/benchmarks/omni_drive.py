@@ -30,13 +30,12 @@ from domainvl.schema.questions import Question, samples_from_questions
 from domainvl.schema.sample import Image, Provenance, Sample, Task, TextAnswer, Turn
 from domainvl.schema.writer import Reject
 
+from ..driving.settings import DOMAIN
 from ..losses import counted
 from .nuscenes_frames import FrameImages, NuscenesFrameSettings, SceneFrames, find_scenes, settle
 from .official_splits import OfficialSplits
 from .omni_drive_files import Annotation, Round, list_annotations, read_rounds
 from .reading import image_rejected, reject_of
-
-DOMAIN = "driving"
 
 _TASKS = {"keywords": Task.CAPTION, "desc": Task.CAPTION, "vqa": Task.CONVERSATION, "conv": Task.CONVERSATION}
 

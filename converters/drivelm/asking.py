@@ -16,13 +16,13 @@ from domainvl.schema import Answer, ChoiceAnswer, Image, Question, Reject, Sever
 from domainvl.schema.wording import image_prefix, word
 
 from ..driving.point_tags import Rewritten, Tag, find_tags, to_model
+from ..driving.settings import DOMAIN
 from .choices import Choice, read_choice, with_options
 from .frames import Pair
 from .key_objects import KeyObjects
 from .pixel_boxes import boxes_to_model, view_asked_for_boxes
 from .views import Views
 
-DOMAIN = "driving"
 DETAILS = "drivelm"
 """Key in the details of a sample's first image."""
 

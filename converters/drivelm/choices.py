@@ -14,6 +14,7 @@ from domainvl.schema.questions import choose_options
 from domainvl.schema.wording import option_letter
 
 from ..driving.behaviour import BEHAVIOURS
+from ..driving.settings import DOMAIN
 from .frames import BEHAVIOR, PERCEPTION, Pair
 
 MOVING_STATUSES = (
@@ -31,7 +32,7 @@ added in a later version; the first one had six."""
 STATUS_WORDS = "what is the moving status of object"
 """What a question about perception says, in lower case, for it to become multiple choice (convert_data.py)."""
 
-_PROMPT = prompts("driving", Task.MULTIPLE_CHOICE)[0].text
+_PROMPT = prompts(DOMAIN, Task.MULTIPLE_CHOICE)[0].text
 """A question with its options in one line, as the challenge's files have it (convert_data.py)."""
 
 _INTRODUCTION = _PROMPT.split("{}")[1]

@@ -26,8 +26,9 @@ from domainvl.schema import (
 )
 
 from ..driving.image_details import with_details
+from ..driving.settings import DOMAIN
 from ..losses import counted, left_out_with_it
-from .asking import DETAILS, DOMAIN, Asked, Asker, graph_question, single_questions
+from .asking import DETAILS, Asked, Asker, graph_question, single_questions
 from .challenge import challenge_subset
 from .frames import CATEGORIES, Frame, read_frame
 from .graph_file import find_dataroot, find_json, read_scenes

@@ -7,15 +7,14 @@ from typing import ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
-from domainvl.conversion import ConverterSettings
-
-from ..nuscenes.settings import Layout, SplitBy
+from ..driving.settings import ShownAs, ViewSettings
+from ..nuscenes.settings import SplitBy
 
 Rounds: TypeAlias = Literal["single", "graph"]
 QuestionsOnly: TypeAlias = Literal["refuse", "placeholder"]
 
 
-class DriveLmSettings(ConverterSettings):
+class DriveLmSettings(ViewSettings):
     """Settings of the DriveLM converter."""
 
     plan_fields = frozenset({"dataroot", "questions_only", "split_by"})
@@ -33,23 +32,17 @@ class DriveLmSettings(ConverterSettings):
         "nuscenes in it, or nuscenes beside it. Its tables, where it has some, say what scenes are called and where "
         "they go: without them the data set must not be merged with another one on nuScenes.",
     )
-    strict: bool = Field(
-        default=False,
-        description="A key frame of which an image is not on disk counts as failed. It is left out in any case; "
-        "by default it counts as one that was not downloaded.",
-    )
     questions_only: QuestionsOnly = Field(
         default="refuse",
         description="What becomes of scenes without answers, such as those of the challenge's validation file: they "
         "are refused, or their questions are put into the test split with a placeholder for an answer, to be predicted "
         "and submitted. All of them are open questions, also those with options: eval leaves these out of its scores.",
     )
-    layout: Layout = Field(
+    layout: ShownAs = Field(
         default="stitched",
         description="How the six views are shown: stitched to one image of 2688x896 px, as Mini-InternVL's authors do, "
         "or as images of their own, copied byte for byte.",
     )
-    draw_labels: bool = Field(default=True, description="Write the name of each camera into a stitched image.")
     challenge_subset: bool = Field(
         default=False,
         description="Only the questions that the challenge's own script picks from each frame, numbered and tagged as "

@@ -19,8 +19,8 @@ from ..driving.canvas import Canvas
 from ..driving.canvas import Layout as CanvasLayout
 from ..driving.pixels import read_pixels
 from ..driving.rig import VIEW_ORDER, in_order
+from ..driving.settings import ShownAs
 from ..driving.stitching import stitch
-from ..nuscenes.settings import Layout
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Views:
 
 
 def store_views(
-    files: Mapping[str, tuple[str, Path]], images: ImageStore, *, layout: Layout, draw_labels: bool
+    files: Mapping[str, tuple[str, Path]], images: ImageStore, *, layout: ShownAs, draw_labels: bool
 ) -> Views:
     """Put the images of a frame into the data set.
 

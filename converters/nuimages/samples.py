@@ -23,6 +23,7 @@ from domainvl.schema import (
 )
 
 from ..benchmarks.official_splits import group_of
+from ..driving.settings import DOMAIN
 from ..driving.tracks import motion_of, says_motion
 from ..nuscenes.labels import label_of
 from .joining import KeyImage, Label
@@ -72,7 +73,7 @@ def samples_of(
     samples = samples_from_questions(
         questions,
         id_prefix=f"{unit.version}/{image.sample_token}",
-        domain="driving",
+        domain=DOMAIN,
         images=[shown],
         objects=objects,
         group=group,

@@ -20,11 +20,10 @@ from domainvl.schema import (
 )
 
 from ..driving.motion import MotionSource
+from ..driving.settings import DOMAIN
 from .pictures import Pictures
 from .scenes import Frame, Scene, Shot
 from .settings import NuscenesSettings
-
-DOMAIN = "driving"
 
 _NOT_FETCHED = frozenset({"missing-camera", "missing-image"})
 """What is expected of a partial download."""

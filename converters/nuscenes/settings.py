@@ -7,12 +7,10 @@ from typing import ClassVar, Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
-from domainvl.conversion import ConverterSettings
-
 from ..driving.rig import in_order, view_of
+from ..driving.settings import TableSettings, ViewSettings
 
 Reader: TypeAlias = Literal["own", "devkit"]
-Layout: TypeAlias = Literal["multi-image", "stitched"]
 SplitBy: TypeAlias = Literal["official", "scene", "log", "location"]
 Motion: TypeAlias = Literal["pose", "can"]
 
@@ -37,7 +35,7 @@ CLIP_TASKS = frozenset({"clip-behaviour", "clip-motion"})
 FRAME_TASKS = frozenset(TASKS) - CLIP_TASKS - {"scene"}
 
 
-class NuscenesSettings(ConverterSettings):
+class NuscenesSettings(ViewSettings, TableSettings):
     """Settings of the nuScenes converter."""
 
     plan_fields = frozenset({"version", "cameras", "reader", "index", "split_by"})
@@ -60,34 +58,14 @@ class NuscenesSettings(ConverterSettings):
         "Splits": ("split_by", "val_fraction", "test_fraction", "split_seed"),
     }
 
-    version: str | None = Field(
-        default=None,
-        description="Folder of tables in the data root, such as v1.0-mini; may be left out where there is only one.",
-    )
     cameras: str | None = Field(
         default=None,
         description="Cameras to use, with or without CAM_, separated by commas; all that the rig has where left out.",
-    )
-    strict: bool = Field(
-        default=False,
-        description="A key frame of which an image is not on disk counts as failed. It is left out in any case; "
-        "by default it counts as one that was not downloaded.",
     )
     reader: Reader = Field(
         default="own",
         description="What reads the tables: domainvl, or nuScenes' own devkit (extra devkit), to compare with.",
     )
-    index: Path | None = Field(
-        default=None,
-        description="Folder for the index of the tables, which the next run opens in no time. Left out: .domainvl in "
-        "the data root, or the user's cache where nothing can be written there.",
-    )
-    layout: Layout = Field(
-        default="multi-image",
-        description="How the views of a frame are shown together: as images of their own, or stitched to one as "
-        "Mini-InternVL's authors do for DriveLM.",
-    )
-    draw_labels: bool = Field(default=True, description="Write the name of each camera into a stitched image.")
     min_visible: float = Field(
         default=0.3,
         ge=0.0,
