@@ -72,11 +72,11 @@ class Pictures:
         for shot in shots:
             check_size(shot, views[shot.view].shape[1], views[shot.view].shape[0])
         stored = self._store.put_pixels(stitch(views, labels=labels, canvas=canvas))
-        first = self.path_of(shots[0])
+        sha256 = {shot.view: hash_file(self.path_of(shot)) for shot in shots}
         files: dict[str, JsonValue] = {
             shot.view: {
                 "uri": shot.filename,
-                "sha256": hash_file(self.path_of(shot)),
+                "sha256": sha256[shot.view],
                 "sample_data_token": shot.token,
                 "timestamp_us": shot.timestamp_us,
             }
@@ -85,8 +85,8 @@ class Pictures:
         made_of: list[JsonValue] = [hash_pixels(pixels) for pixels in views.values()]
         source = Source(
             uri=shots[0].filename,
-            sha256=hash_file(first),
-            size_bytes=first.stat().st_size,
+            sha256=sha256[shots[0].view],
+            size_bytes=self.path_of(shots[0]).stat().st_size,
             details={"layout": _STITCHED, "files": files, MADE_OF: made_of},
         )
         return stored.to_image(source)

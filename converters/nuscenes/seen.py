@@ -33,11 +33,13 @@ def look_at_frames(context: SceneContext) -> Seen:
     """Project the cuboids of all key frames of a scene; nothing where no task needs them."""
     asked = context.settings.asked
     asks_frames, asks_clips = not asked.isdisjoint(FRAME_TASKS), "clip-motion" in asked
+    if not (asks_frames or asks_clips):
+        return Seen({}, {})
     rules, speeds = BoxRules.from_settings(context.settings), speeds_of(context.scene)
     complete: dict[int, list[Object]] = {}
     by_clips: dict[int, list[Object]] = {}
     rejects: list[Reject] = []
-    for frame in context.scene.frames if asks_frames or asks_clips else ():
+    for frame in context.scene.frames:
         if asks_frames:
             try:
                 shots = complete_shots(frame, context.views)

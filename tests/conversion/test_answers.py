@@ -105,6 +105,14 @@ def test_predictions_stand_for_references_and_options_are_read(write, tmp_path):
     assert lines(tmp_path / "out")[3] == "b|Two.|None|False"
 
 
+def test_empty_predictions_are_written_and_counted(write, tmp_path):
+    data = write(sample_of("a"), sample_of("b"), sample_of("c"))
+    summary = write_answers(data, tmp_path / "out", predictions={"a": "", "b": " \n", "c": "x"})
+
+    assert summary.count == 3
+    assert summary.notes == ["Done.", "2 of the predictions are empty, and written so"]
+
+
 def test_what_has_no_partner_is_counted_and_listed(write, tmp_path):
     data = write(sample_of("a"), sample_of("b"), sample_of("c", split=Split.TRAIN))
     summary = write_answers(data, tmp_path / "out", predictions={"b": "x", "c": "y", "d": "z"})

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nuscenes_sets import Made, edit, make_set, rows_of, shots_of, tables_of
+from nuscenes_sets import Made, edit, keep, make_set, rows_of, shots_of, tables_of
 
 from domainvl.errors import ExitCode, NothingToDoError
 from domainvl.schema import Sample
@@ -34,6 +34,23 @@ def test_drv_01_without_attributes_it_is_asked_what_speeds_tell(traffic: Path, d
     assert not any("attribute" in thing.attributes for thing in things)
     assert {thing.attributes.get("motion") for thing in things} >= {"moving", "not moving"}
     assert made.summary.exit_code is ExitCode.DONE
+
+
+def test_drv_01_where_nothing_is_labelled_nothing_is_said_to_be_absent(driving: Path, tmp_path: Path) -> None:
+    """The first scene without labels, and in the second two key frames, as in tables that were cut by hand."""
+    tokens = {row["name"]: row["token"] for row in rows_of(driving, "scene")}
+    frames: dict[str, list[str]] = {}
+    for row in sorted(rows_of(driving, "sample"), key=lambda row: row["timestamp"]):
+        frames.setdefault(row["scene_token"], []).append(row["token"])
+    bare = {*frames[tokens["scene-0001"]], *frames[tokens["scene-0002"]][2:4]}
+    keep(driving, "sample_annotation", lambda row: row["sample_token"] not in bare)
+    made = make_set(driving, tmp_path, tasks="counting,presence", questions_per_task=5, camera_samples_per_frame=6)
+
+    asked_about = {"/".join(sample.id.split("/")[:2]) for sample in made.samples}
+    assert asked_about.isdisjoint({*(f"scene-0001/{n:04d}" for n in range(6)), "scene-0002/0002", "scene-0002/0003"})
+    assert {"scene-0002/0001", "scene-0002/0004", "scene-0003/0002"} <= asked_about
+    # Elsewhere both are denied.
+    assert {"0", "no"} <= {sample.turns[1].text for sample in made.samples}
 
 
 def lidar_rows(rows: list[dict[str, Any]]) -> None:
