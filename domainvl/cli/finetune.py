@@ -33,7 +33,7 @@ def finetune(
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     from domainvl.model.quiet import quiet_transformers
-    from domainvl.training.recipe import load_recipe
+    from domainvl.training.recipe_files import load_recipe
     from domainvl.training.run import LogRow
     from domainvl.training.run import finetune as run_finetune
 

@@ -15,7 +15,8 @@ from domainvl.planning.proposals import Choice, Step, free_changes, harmful_step
 from domainvl.planning.samples import Samples, assume_samples, count_samples
 from domainvl.planning.subject import Subject, find_subject
 from domainvl.tiling import MAX_TILES_LIMIT
-from domainvl.training.recipe import Method, Recipe, load_recipe
+from domainvl.training.recipe import Method, Recipe
+from domainvl.training.recipe_files import load_recipe
 
 if TYPE_CHECKING:
     from domainvl.planning.rehearsal import DeviceKind, Row, TrainingRehearsal

@@ -120,7 +120,7 @@ def _convert(
 
 
 def _adapt(domain: QuickstartDomain, dataset: Path, run: Path, size: float, say: Say) -> None:
-    from domainvl.training.recipe import load_recipe
+    from domainvl.training.recipe_files import load_recipe
     from domainvl.training.run import finetune
 
     steps = load_recipe(domain.recipe).optimisation.max_steps or 0

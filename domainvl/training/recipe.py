@@ -1,30 +1,21 @@
-"""Recipes: YAML that says what is trained on what, validated as a whole before anything is loaded."""
+"""What a recipe says: all that decides a run besides the data, validated as a whole before anything is loaded."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping, Sequence
-from importlib import resources
-from importlib.resources.abc import Traversable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from domainvl.errors import RecipeError
 from domainvl.model.adapters import LoraSettings
 from domainvl.model.attention import Attention
 from domainvl.model.device import Precision
-from domainvl.model.parts import Part, PerPart, TrainedParts
+from domainvl.model.parts import LayeredPart, Part, PerPart, TrainedParts
 from domainvl.model.preprocessing import Preprocessing, Resize
 from domainvl.model.quantisation import Quantisation
 from domainvl.tiling import MAX_TILES_LIMIT
 
 if TYPE_CHECKING:
     from typing import Self
-
-_MAX_INHERITANCE = 8
 
 Method = Literal["lora", "full"]
 LearningRate = Annotated[float, Field(gt=0)]
@@ -52,14 +43,60 @@ class PreprocessingSettings(_Section):
         return preprocessing.model_copy(update=self.model_dump(exclude_none=True))
 
 
+class Mixture(_Section):
+    """How much of the general data sets is mixed into those of the domain, and how much may be unusable.
+
+    Attributes:
+        general_ratio: General samples for each sample of the domain, the paper's r (arXiv 2410.16261, figure 4);
+            drawn anew from all general data sets in each epoch. None: as often as each data set says.
+        general_repeat: How often each general data set is seen in an epoch instead, the official ``repeat_time``;
+            less than 1 is a share of its samples, drawn by the seed and not taken from the file's head.
+        error_budget: Share of the samples of a run that may turn out unusable, such as a broken image; they are left
+            out, counted and listed. Beyond it the run stops.
+    """
+
+    general_ratio: float | None = Field(default=None, ge=0)
+    general_repeat: float | None = Field(default=None, ge=0)
+    error_budget: float = Field(default=0.01, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.general_ratio is not None and self.general_repeat is not None:
+            raise ValueError("mixture.general_ratio and mixture.general_repeat must not both be set")
+        return self
+
+
+class Packing(_Section):
+    """How samples are put together in what the model computes at a time, and what becomes of samples that are too long.
+
+    Attributes:
+        arrangement: ``packed``: samples stand one behind the other in rows without padding, and none sees another.
+            ``grouped``: samples of a step that are about equally long are padded to one length. ``auto``: the one
+            that costs less on the machine; which is printed.
+        max_tokens: Most tokens of a pack.
+        max_tiles: Most tiles of a pack.
+        max_sample_tokens: Longest sample.
+        over_long: What becomes of a sample that is longer, or has more tiles than a pack. ``refuse``: the run does not
+            start. ``fewer-tiles``: its images get fewer tiles until it fits; if it never does, the run does not start.
+            ``leave-out``: likewise, but then it is left out, counted and listed.
+    """
+
+    arrangement: Literal["auto", "packed", "grouped"] = "auto"
+    max_tokens: int = Field(default=16_384, ge=2)
+    max_tiles: int = Field(default=48, ge=1)
+    max_sample_tokens: int = Field(default=8192, ge=2)
+    over_long: Literal["refuse", "fewer-tiles", "leave-out"] = "fewer-tiles"
+
+
 class Optimisation(_Section):
     """How the weights move.
 
     Attributes:
         epochs: Passes over the training samples.
         max_steps: Stop after so many steps, whatever ``epochs`` says.
-        batch_size: Samples a step, on average; a pass is never divided over steps.
-        micro_batch_size: Samples at a time; the gradient is the same for any value.
+        batch_size: Samples a step, on average; samples that share one pass are never divided over steps.
+        packs_per_step: Packs a step, over all processes, instead of ``batch_size`` samples.
+        micro_batch_size: Samples at a time where they are grouped; the gradient is the same for any value.
         loss_weighting: Whether all tokens count alike, all samples, or between the two; the published domain
             adaptation uses ``square``.
         questions_per_pass: Most samples about the same images that share one pass through the model.
@@ -69,6 +106,7 @@ class Optimisation(_Section):
         weight_decay: On weight matrices; norms and biases are not decayed.
         drop_path_rate: How often the last layer of the vision encoder is left out for a tile, in training; less
             often the layers before it, see :func:`domainvl.model.drop_path.add_drop_path`.
+        optimizer: ``adamw-8bit`` holds its state in 8 bits, by bitsandbytes: a quarter of the memory.
         betas: Of AdamW.
         max_grad_norm: Gradients are scaled down to this norm.
     """
@@ -76,6 +114,7 @@ class Optimisation(_Section):
     epochs: float = Field(default=1.0, gt=0)
     max_steps: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=16, ge=1)
+    packs_per_step: int | None = Field(default=None, ge=1)
     micro_batch_size: int = Field(default=4, ge=1)
     loss_weighting: Literal["token", "sample", "square"] = "token"
     questions_per_pass: int = Field(default=8, ge=1)
@@ -84,8 +123,16 @@ class Optimisation(_Section):
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
     weight_decay: float = Field(default=0.01, ge=0)
     drop_path_rate: float = Field(default=0.0, ge=0, lt=1)
+    optimizer: Literal["adamw", "adamw-8bit"] = "adamw"
     betas: tuple[float, float] = (0.9, 0.999)
     max_grad_norm: float = Field(default=1.0, gt=0)
+
+
+class CheckpointedParts(_Section):
+    """Parts whose activations are computed again in the backward pass instead of being kept."""
+
+    vision: bool = False
+    language_model: bool = False
 
 
 class Compute(_Section):
@@ -99,8 +146,14 @@ class Compute(_Section):
         attention: ``auto`` takes flash-attn for the vision encoder where it is installed and can be used, and
             torch's own elsewhere.
         compile: Let torch compile the layers: slow to start, faster a step.
-        gradient_checkpointing: Trade time for memory.
+        gradient_checkpointing: Trade time for memory, in both parts or in one.
+        parts_per_pack: Compute each pack in so many parts: less memory, the same gradient.
+        cache_vision: Keep what a frozen vision encoder gives for each tile on disk; no tile is encoded twice.
+        liger: Use the fused kernels of the package liger-kernel, on a GPU.
+        parallel: With several processes: ``ddp`` holds the model in each, ``fsdp`` divides weights, gradients and
+            optimizer state over them. ``auto`` is ``ddp``.
         tile_cache_mb: Memory for decoded tiles.
+        readers: Threads that read images ahead of the model.
     """
 
     device: str = "auto"
@@ -108,8 +161,23 @@ class Compute(_Section):
     weights: Precision = "auto"
     attention: Literal["auto", Attention] = "auto"
     compile: bool = False
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: bool | CheckpointedParts = False
+    parts_per_pack: int = Field(default=1, ge=1)
+    cache_vision: bool = False
+    liger: bool = False
+    parallel: Literal["auto", "ddp", "fsdp"] = "auto"
     tile_cache_mb: int = Field(default=512, ge=0)
+    readers: int = Field(default=2, ge=0)
+
+    def checkpointed_parts(self) -> frozenset[LayeredPart]:
+        """Return the parts whose activations are not kept."""
+        wanted = self.gradient_checkpointing
+        both = wanted if isinstance(wanted, bool) else None
+        parts: dict[LayeredPart, bool] = {
+            "vision": wanted.vision if isinstance(wanted, CheckpointedParts) else bool(both),
+            "language_model": wanted.language_model if isinstance(wanted, CheckpointedParts) else bool(both),
+        }
+        return frozenset(part for part, chosen in parts.items() if chosen)
 
 
 class Validation(_Section):
@@ -118,14 +186,32 @@ class Validation(_Section):
     Attributes:
         every_steps: How often.
         max_samples: On how many held-out samples.
-        answers: How many of them are answered and written to the log.
+        answers: How many of them are answered, scored and written to the log.
         max_new_tokens: Longest answer.
+        best_by: What the best checkpoint is chosen by: the held-out loss, or the score of the answers.
+        keep_best: Keep the best checkpoint beside the last one.
+        patience: Stop after so many looks without a better one; None never stops early.
     """
 
     every_steps: int = Field(default=200, ge=1)
     max_samples: int = Field(default=64, ge=0)
     answers: int = Field(default=4, ge=0)
     max_new_tokens: int = Field(default=64, ge=1)
+    best_by: Literal["loss", "answers"] = "loss"
+    keep_best: bool = False
+    patience: int | None = Field(default=None, ge=1)
+
+
+class Saving(_Section):
+    """When the state for resuming is saved.
+
+    Attributes:
+        every_steps: How often.
+        keep: How many of the last states are kept.
+    """
+
+    every_steps: int = Field(default=200, ge=1)
+    keep: int = Field(default=1, ge=1)
 
 
 class Recipe(_Section):
@@ -140,10 +226,13 @@ class Recipe(_Section):
         full: Parts that are trained, for ``method: full``.
         quantisation: Whether the frozen language model is held in 4 bits a weight, for ``method: lora``.
         preprocessing: How images become tiles.
+        mixture: How general data is mixed in.
+        packing: How samples are put together.
         optimisation: How the weights move.
         compute: How the machine is used.
         validation: What is looked at during training.
-        save_every_steps: How often the state for resuming is saved.
+        saving: When the state for resuming is saved.
+        tracking: Where the log goes besides the run's folder.
         seed: Of order, dropout and adapters.
     """
 
@@ -155,10 +244,13 @@ class Recipe(_Section):
     full: TrainedParts = TrainedParts()
     quantisation: Literal["none", Quantisation] = "none"
     preprocessing: PreprocessingSettings = PreprocessingSettings()
+    mixture: Mixture = Mixture()
+    packing: Packing = Packing()
     optimisation: Optimisation = Optimisation()
     compute: Compute = Compute()
     validation: Validation = Validation()
-    save_every_steps: int = Field(default=200, ge=1)
+    saving: Saving = Saving()
+    tracking: tuple[Literal["tensorboard", "wandb"], ...] = ()
     seed: int = 0
 
     @model_validator(mode="after")
@@ -168,6 +260,17 @@ class Recipe(_Section):
         for part in self.optimisation.learning_rates.named():
             if part not in self.trained_parts():
                 raise ValueError(f"optimisation.learning_rates.{part} is set, but {part} is not trained")
+        if self.preprocessing.max_tiles > self.packing.max_tiles:
+            raise ValueError(
+                f"preprocessing.max_tiles must be at most packing.max_tiles, got {self.preprocessing.max_tiles} and "
+                f"{self.packing.max_tiles}"
+            )
+        if self.packing.arrangement == "grouped" and self.optimisation.packs_per_step is not None:
+            raise ValueError("optimisation.packs_per_step is set, but packing.arrangement is 'grouped'")
+        if self.compute.cache_vision and ("vision" in self.trained_parts() or self.optimisation.drop_path_rate > 0):
+            raise ValueError("compute.cache_vision needs a vision encoder that is frozen and has no drop path")
+        if self.validation.best_by == "answers" and not self.validation.answers:
+            raise ValueError("validation.best_by is 'answers', but validation.answers is 0")
         if self.compute.weights == "bf16" and self.compute.precision == "fp32":
             raise ValueError("compute.weights must not be 'bf16' where compute.precision is 'fp32'")
         return self
@@ -175,150 +278,3 @@ class Recipe(_Section):
     def trained_parts(self) -> frozenset[Part]:
         """Return the parts of which anything is trained."""
         return self.lora.parts() if self.method == "lora" else self.full.parts()
-
-
-def recipe_names() -> list[str]:
-    """Return the names of the recipes that ship with domainvl."""
-    root = resources.files("domainvl.recipes")
-    names = []
-    for folder in root.iterdir():
-        if folder.is_dir() and not folder.name.startswith("_"):
-            names += [
-                f"{folder.name}/{file.name.removesuffix('.yaml')}"
-                for file in folder.iterdir()
-                if file.name.endswith(".yaml")
-            ]
-    return sorted(names)
-
-
-def load_recipe(
-    reference: str, *, method: Method | None = None, overrides: Sequence[str] = (), model: str | None = None
-) -> Recipe:
-    """Load and validate a recipe.
-
-    Args:
-        reference: A path to YAML, a full name such as ``medical/lora``, or a family such as ``medical``.
-        method: Which of a family's recipes; LoRA where None.
-        overrides: Changes such as ``optimisation.learning_rate=1e-4``; they win over the file.
-        model: Checkpoint to start from instead of the recipe's.
-
-    Raises:
-        RecipeError: Naming file, key, rule and the nearest valid name.
-    """
-    name = reference
-    if "/" not in reference and not reference.endswith((".yaml", ".yml")):
-        name = f"{reference}/{method or 'lora'}"
-    content = _load_with_parents(_find(name, reference), depth=0)
-    content.setdefault("name", name)
-    if method is not None:
-        content["method"] = method
-    if model is not None:
-        content["model"] = model
-    for override in overrides:
-        _apply_override(content, override)
-        _refuse_other_method(override, content.get("method"))
-    try:
-        return Recipe.model_validate(content)
-    except ValidationError as error:
-        raise _explain(error, reference) from error
-
-
-def save_recipe(recipe: Recipe, path: Path) -> None:
-    """Write a resolved recipe; loading it gives the same recipe."""
-    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
-
-
-def _find(name: str, reference: str) -> Traversable | Path:
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml"):
-        if path.is_file():
-            return path
-        raise RecipeError("Cannot load a recipe", where=reference, rule="there is no such file")
-    packaged = resources.files("domainvl.recipes").joinpath(f"{name}.yaml")
-    if packaged.is_file():
-        return packaged
-    families = {known.split("/")[0] for known in recipe_names()}
-    raise RecipeError(
-        f"There is no recipe {reference!r}",
-        rule=_nearest(reference, [*families, *recipe_names()]),
-        action=f"Recipes are: {', '.join(recipe_names())}; or name a .yaml file",
-    )
-
-
-def _load_with_parents(source: Traversable | Path, *, depth: int) -> dict[str, Any]:
-    if depth > _MAX_INHERITANCE:
-        raise RecipeError("Cannot load a recipe", where=str(source), rule="'extends' goes round in a circle")
-    try:
-        content = yaml.safe_load(source.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise RecipeError("Cannot load a recipe", where=str(source), rule=f"it is not YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise RecipeError("Cannot load a recipe", where=str(source), rule="it must be a mapping of keys to values")
-    parent = content.pop("extends", None)
-    if parent is None:
-        return content
-    return _merge(_load_with_parents(_find(parent, parent), depth=depth + 1), content)
-
-
-def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in changes.items():
-        old = merged.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
-    return merged
-
-
-def _apply_override(content: dict[str, Any], override: str) -> None:
-    key, separator, value = override.partition("=")
-    if not separator or not key:
-        raise RecipeError(
-            f"Cannot apply {override!r}", rule="a change has the form key=value", action="For example: --set seed=1"
-        )
-    *parents, last = key.split(".")
-    target = content
-    for parent in parents:
-        target = target.setdefault(parent, {})
-        if not isinstance(target, dict):
-            raise RecipeError(f"Cannot apply {override!r}", rule=f"{parent} is a value, not a section")
-    target[last] = yaml.safe_load(value)
-
-
-def _refuse_other_method(override: str, method: Any) -> None:
-    """Refuse a change of the section that the method does not read."""
-    section = override.partition(".")[0]
-    if section in ("lora", "full") and method in ("lora", "full") and section != method:
-        raise RecipeError(
-            f"Cannot apply {override!r}",
-            rule=f"{section}.* does nothing with method: {method}",
-            action=f"Use --method {section}, or change {method}.*",
-        )
-
-
-def _explain(error: ValidationError, reference: str) -> RecipeError:
-    problems = []
-    for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            problems.append(f"unknown key {key} ({_nearest(str(problem['loc'][-1]), _fields_at(problem['loc'][:-1]))})")
-        elif problem["type"] == "missing":
-            problems.append(f"{key} is missing")
-        elif problem["type"] == "value_error":  # of a rule over several keys, which names them
-            problems.append(str(problem["ctx"]["error"]))
-        else:
-            problems.append(f"{key}: {problem['msg']}, got {problem['input']!r}")
-    return RecipeError("Invalid recipe", where=reference, rule="; ".join(problems), action="Correct it and try again")
-
-
-def _fields_at(location: Sequence[str | int]) -> list[str]:
-    section: type[BaseModel] = Recipe
-    for part in location:
-        annotation = section.model_fields[str(part)].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        section = annotation
-    return list(section.model_fields)
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    matches = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {matches[0]}?" if matches else f"known are {', '.join(sorted(known))}"

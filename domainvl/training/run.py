@@ -28,7 +28,8 @@ from domainvl.training.curve import draw_loss_curve
 from domainvl.training.loss import answer_loss
 from domainvl.training.optimiser import build_optimizer, learning_rate, rates_by_part, set_learning_rates
 from domainvl.training.preparation import prepare_model
-from domainvl.training.recipe import Recipe, save_recipe
+from domainvl.training.recipe import Recipe
+from domainvl.training.recipe_files import save_recipe
 from domainvl.training.state import STATE_NAME, restore_state, save_state
 
 LOG_NAME = "log.jsonl"
@@ -161,7 +162,7 @@ class _Run:
             if step % self._recipe.validation.every_steps == 0 or step == self.step_count:
                 self._validate(step, log)
             stopping = step == stop_after_step
-            if (stopping or step % self._recipe.save_every_steps == 0) and step < self.step_count:
+            if (stopping or step % self._recipe.saving.every_steps == 0) and step < self.step_count:
                 self._save(step)
             if stopping:
                 break

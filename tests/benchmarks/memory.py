@@ -33,7 +33,7 @@ from domainvl.training.batches import IGNORED, Batch
 from domainvl.training.loss import answer_loss
 from domainvl.training.optimiser import build_optimizer
 from domainvl.training.preparation import prepare_model
-from domainvl.training.recipe import load_recipe
+from domainvl.training.recipe_files import load_recipe
 
 MIB = 1 << 20
 FAMILIES = {"qwen2": "1b", "llama": "2b", "phi3": "4b"}

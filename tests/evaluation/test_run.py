@@ -9,7 +9,7 @@ from domainvl.errors import CheckpointError, NothingToDoError, UsageError
 from domainvl.evaluation.predictions import read_predictions
 from domainvl.evaluation.run import BASE, BLANK, GAIN, MAJORITY, EvaluationSettings, evaluate
 from domainvl.schema import Split, read_samples
-from domainvl.training.recipe import load_recipe
+from domainvl.training.recipe_files import load_recipe
 from domainvl.training.run import finetune
 
 SETTINGS = EvaluationSettings(max_new_tokens=8)

@@ -34,7 +34,7 @@ from domainvl.training.batches import IGNORED, Batch
 from domainvl.training.loss import answer_loss
 from domainvl.training.optimiser import build_optimizer
 from domainvl.training.preparation import prepare_model
-from domainvl.training.recipe import load_recipe
+from domainvl.training.recipe_files import load_recipe
 from domainvl.training.run import finetune
 
 TEXT_TOKENS, ANSWER_TOKENS = 256, 128

@@ -8,7 +8,7 @@ from domainvl.errors import RecipeError, UsageError
 from domainvl.model.quiet import quiet_transformers
 from domainvl.planning.footprint import Kind
 from domainvl.planning.plan import PlanSettings, make_plan, parse_memory
-from domainvl.training.recipe import load_recipe
+from domainvl.training.recipe_files import load_recipe
 
 MB = 10**6
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from domainvl.planning.proposals import Choice, free_changes, harmful_steps
-from domainvl.training.recipe import Recipe, load_recipe
+from domainvl.training.recipe import Recipe
+from domainvl.training.recipe_files import load_recipe
 
 
 def recipe(method: str, *changes: str) -> Recipe:

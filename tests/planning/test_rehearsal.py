@@ -10,7 +10,7 @@ from domainvl.model.quiet import quiet_transformers
 from domainvl.model.sizes import size_config
 from domainvl.planning.footprint import Kind
 from domainvl.planning.rehearsal import Row, TrainingRehearsal, rehearse_answering
-from domainvl.training.recipe import load_recipe
+from domainvl.training.recipe_files import load_recipe
 
 TINY_PARAMETERS = 1_019_968
 ROW = Row(tiles=4, text_tokens=60, answer_tokens=12)

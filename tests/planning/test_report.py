@@ -13,7 +13,7 @@ from domainvl.planning.rehearsal import Row
 from domainvl.planning.report import format_plan, plan_to_json
 from domainvl.planning.samples import Samples
 from domainvl.planning.subject import find_subject
-from domainvl.training.recipe import load_recipe
+from domainvl.training.recipe_files import load_recipe
 
 GB = 10**9
 ANSWERING = Footprint({Kind.WEIGHTS: 2 * GB, Kind.CACHE: 4 * GB})

@@ -15,7 +15,8 @@ from domainvl.training.batches import Batch, collate, encode_pass
 from domainvl.training.loss import answer_loss
 from domainvl.training.optimiser import build_optimizer
 from domainvl.training.preparation import prepare_model
-from domainvl.training.recipe import Recipe, load_recipe
+from domainvl.training.recipe import Recipe
+from domainvl.training.recipe_files import load_recipe
 
 CPU = torch.device("cpu")
 

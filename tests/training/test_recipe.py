@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from domainvl.errors import RecipeError
-from domainvl.training.recipe import load_recipe, recipe_names, save_recipe
+from domainvl.training.recipe_files import load_recipe, recipe_names, save_recipe
 
 
 def test_every_shipped_recipe_loads_and_says_what_it_is() -> None:

@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 
 from domainvl.errors import DatasetError, UsageError
 from domainvl.model.checkpoint import load_model
-from domainvl.training.recipe import Recipe, load_recipe
+from domainvl.training.recipe import Recipe
+from domainvl.training.recipe_files import load_recipe
 from domainvl.training.run import finetune
 
 
@@ -26,7 +27,7 @@ def recipe(untrained: Path, *changes: str, method: str = "lora") -> Recipe:
             "validation.max_samples=3",
             "validation.answers=1",
             "validation.max_new_tokens=3",
-            "save_every_steps=3",
+            "saving.every_steps=3",
             *changes,
         ],
     )
