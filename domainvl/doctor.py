@@ -25,9 +25,12 @@ EXTRA_USES = {
     "fast": "PNG files written about four times as quickly",
     "gdcm": "reading DICOM files in lossless JPEG",
     "hub": "domainvl export for the library datasets of Hugging Face",
+    "liger": "fused kernels for training on a GPU, domainvl finetune with compute.liger: true",
     "ocr": "looking for text in the pixels of DICOM images, which may be a name",
     "parquet": "domainvl pack and unpack with Parquet files",
-    "quant": "fine-tuning a base of 4 bits a weight (QLoRA), domainvl finetune with quantisation: nf4",
+    "quant": "fine-tuning a base of 4 bits a weight (QLoRA), quantisation: nf4; optimizer state in 8 bits, optimisation.optimizer: "
+    "adamw-8bit",
+    "tensorboard": "watching a run of domainvl finetune while it trains",
     "video": "clips out of video files, and clips of nuScenes as MP4",
     "ray": "conversions spread over the machines of a Ray cluster",
 }

@@ -15,15 +15,18 @@ from domainvl.cli import (
     answers,
     convert,
     diff,
+    distill,
     doctor,
     evaluate,
     export,
+    few_shot,
     finetune,
     merge,
     model,
     pack,
     plan,
     quickstart,
+    recipe,
     sample,
     show,
     split,
@@ -67,12 +70,15 @@ def _options(
 
 app.add_typer(convert.app, name="convert")
 app.add_typer(model.app, name="model")
+app.add_typer(recipe.app, name="recipe")
 app.command(name="finetune", epilog=finetune.EPILOG)(finetune.finetune)
 app.command(name="answers", epilog=answers.EPILOG)(answers.answers)
 app.command(name="diff", epilog=diff.EPILOG)(diff.diff)
+app.command(name="distill", epilog=distill.EPILOG)(distill.distill)
 app.command(name="doctor", epilog=doctor.EPILOG)(doctor.doctor)
 app.command(name="eval", epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command(name="export", epilog=export.EPILOG)(export.export)
+app.command(name="few-shot", epilog=few_shot.EPILOG)(few_shot.few_shot)
 app.command(name="merge", epilog=merge.EPILOG)(merge.merge)
 app.command(name="pack", epilog=pack.PACK_EPILOG)(pack.pack)
 app.command(name="unpack", epilog=pack.UNPACK_EPILOG)(pack.unpack)

@@ -6,11 +6,12 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 from domainvl.errors import UsageError
+from domainvl.model.packed_attention import PACKED_SDPA, register_packed_attention
 
 if TYPE_CHECKING:
     import torch
 
-Attention = Literal["eager", "sdpa", "flash_attention_2"]
+Attention = Literal["eager", "sdpa", "packed_sdpa", "flex_attention", "flash_attention_2"]
 AttentionByPart = dict[str, str]
 """As transformers takes it: an implementation each for ``vision_config`` and ``text_config``."""
 
@@ -20,15 +21,16 @@ def choose_attention(
 ) -> AttentionByPart:
     """Choose an implementation for each part: flash-attn where it can be used, else torch's own, else plain.
 
-    flash-attn needs a GPU and half precision, and takes no mask that says for each pair of tokens whether one
-    sees the other. Training has such a mask for the language model; the vision encoder has none.
+    Training gives the language model packs, which hold several samples to a row, and questions that share images.
+    ``packed_sdpa`` computes them at the cost of the single samples on every device. flash-attn needs a GPU and half
+    precision, and cannot say for each pair of tokens whether one sees the other. The vision encoder has no mask.
 
     Args:
         device: Where the model runs.
         dtype: Of the arithmetic.
-        dense_mask: Whether the language model will be given a mask of shape (rows, 1, tokens, tokens).
-        requested: Take this one instead; for the language model torch's own where the mask is dense and flash-attn
-            was asked for.
+        dense_mask: Whether the language model will be given packs, or a mask of shape (rows, 1, tokens, tokens).
+        requested: Take this one instead. Those for packs are for the language model, the vision encoder has torch's
+            own then. Where there are packs, flash-attn is for the vision encoder.
 
     Raises:
         UsageError: If flash-attn is asked for and cannot be used.
@@ -36,10 +38,21 @@ def choose_attention(
     obstacle = _obstacle_to_flash(device, dtype)
     if requested == "flash_attention_2" and obstacle is not None:
         raise UsageError("Cannot use flash_attention_2", rule=obstacle, action="Take auto, which uses it where it can")
-    if requested == "flash_attention_2" or (requested is None and obstacle is None):
-        return {"vision_config": "flash_attention_2", "text_config": _own() if dense_mask else "flash_attention_2"}
-    chosen = requested or _own()
-    return {"vision_config": chosen, "text_config": chosen}
+    flash: Attention | None = "flash_attention_2" if obstacle is None else None
+    if requested is None or requested == "flash_attention_2":
+        vision = flash or _own()
+        text = _for_packs() if dense_mask else vision
+    elif requested in ("packed_sdpa", "flex_attention"):
+        vision, text = _own(), requested
+    else:
+        vision = text = requested
+    if text == PACKED_SDPA:
+        register_packed_attention()
+    return {"vision_config": vision, "text_config": text}
+
+
+def _for_packs() -> Attention:
+    return "packed_sdpa" if _own() == "sdpa" else "eager"
 
 
 def _own() -> Attention:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import torch
     from tokenizers import Tokenizer
     from torch import nn
-    from transformers import InternVLForConditionalGeneration, PreTrainedTokenizerFast
+    from transformers import InternVLConfig, InternVLForConditionalGeneration, PreTrainedTokenizerFast
 
 SPEC_NAME = "domainvl.json"
 PUBLISHED_FOLDER = "published"
@@ -112,13 +112,18 @@ class LoadedModel:
 
         transformers decides by the longest row of a batch, so rows on both sides of it must not share a batch.
         """
-        rope = self.internvl.config.text_config.rope_parameters or {}
-        return rope["original_max_position_embeddings"] if rope.get("rope_type") == "longrope" else None
+        return rope_border_of(self.internvl.config)
 
     def encoder(self) -> ConversationEncoder:
         """Return the encoder of conversations for this checkpoint."""
         tokens_per_tile = self.spec.preprocessing.tokens_per_tile
         return ConversationEncoder(self.tokenizer.backend_tokenizer, self.spec.chat, tokens_per_tile)
+
+
+def rope_border_of(config: InternVLConfig) -> int | None:
+    """Return what :attr:`LoadedModel.rope_border` says, by a model's dimensions alone."""
+    rope = config.text_config.rope_parameters or {}
+    return rope["original_max_position_embeddings"] if rope.get("rope_type") == "longrope" else None
 
 
 def find_checkpoint(reference: str) -> Path:
@@ -323,19 +328,20 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
         raise OutputError.of(OSError(number, os.strerror(number)), folder / "tokenizer.json") from error
 
 
-def save_checkpoint(loaded: LoadedModel, folder: Path) -> None:
+def save_checkpoint(loaded: LoadedModel, folder: Path, weights: Mapping[str, torch.Tensor] | None = None) -> None:
     """Save a model or an adapter with its tokenizer and what belongs to it.
 
     Args:
         loaded: What to save; its spec says which kind it is.
         folder: Where; it is made if it is not there.
+        weights: Taken instead of the model's own, which may be divided over several processes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if loaded.spec.kind == "adapter":
-        loaded.model.save_pretrained(folder)  # type: ignore[operator]
+        loaded.model.save_pretrained(folder, state_dict=weights)  # type: ignore[operator]
     else:
         # The legacy "-hf" key names that are the default do not load strictly (huggingface/transformers#43701).
-        loaded.internvl.save_pretrained(folder, save_original_format=False)
+        loaded.internvl.save_pretrained(folder, state_dict=weights, save_original_format=False)
         if loaded.published is not None:
             shutil.copytree(loaded.published, folder / PUBLISHED_FOLDER, dirs_exist_ok=True)
     save_tokenizer(loaded.tokenizer, folder)

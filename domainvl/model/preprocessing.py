@@ -8,9 +8,8 @@ normalisation with the ImageNet statistics. Tiles stay uint8 until they are on t
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -20,7 +19,8 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 from pydantic import BaseModel, ConfigDict, Field
 
-from domainvl.errors import DatasetError, UsageError
+from domainvl.errors import DatasetError
+from domainvl.model.read_ahead import read_ahead
 from domainvl.schema import WORDING_VERSION, Image
 from domainvl.tiling import DEFAULT_MAX_TILES, MAX_TILES_LIMIT, TILE_SIDE_PX, TileGrid, choose_grid, max_tiles_per_image
 
@@ -77,6 +77,10 @@ class Preprocessing(BaseModel):
     std: tuple[float, float, float] = IMAGENET_STD
     wording: str = WORDING_VERSION
     coordinate_space: str = "0-1000"
+
+    def limited_to(self, max_tiles: int) -> Preprocessing:
+        """Return the same with another limit of tiles."""
+        return self if max_tiles == self.max_tiles else self.model_copy(update={"max_tiles": max_tiles})
 
     def grids(self, images: Sequence[Image]) -> list[TileGrid]:
         """Choose the tile grid of each image of a sample.
@@ -222,13 +226,18 @@ class TileReader:
         self._cache: OrderedDict[tuple[str, TileGrid], Tiles] = OrderedDict()
         self._cache_lock = threading.Lock()
 
-    def read(self, images: Sequence[Image]) -> list[Tiles]:
+    def read(self, images: Sequence[Image], max_tiles: int | None = None) -> list[Tiles]:
         """Return the tiles of each image of a sample.
+
+        Args:
+            images: The images.
+            max_tiles: Most tiles of the sample; the preprocessing's where None.
 
         Raises:
             DatasetError: If an image is missing, broken, too large, not 8-bit or of another size than recorded.
         """
-        grids = self._preprocessing.grids(images)
+        preprocessing = self._preprocessing if max_tiles is None else self._preprocessing.limited_to(max_tiles)
+        grids = preprocessing.grids(images)
         return [self._read_one(image, grid) for image, grid in zip(images, grids, strict=True)]
 
     def read_all(
@@ -248,30 +257,7 @@ class TileReader:
             UsageError: If a number is out of range.
             DatasetError: As :meth:`read` does.
         """
-        limit = 2 * worker_count if ahead is None else ahead
-        if worker_count < 0 or limit < min(1, worker_count):
-            raise UsageError(
-                "Cannot read ahead",
-                rule=f"it takes 0 or more threads and at least 1 sample ahead, got {worker_count} and {limit}",
-            )
-        if worker_count == 0:
-            return (self.read(images) for images in samples_images)
-        return self._read_ahead(samples_images, worker_count, limit)
-
-    def _read_ahead(
-        self, samples_images: Iterable[Sequence[Image]], worker_count: int, limit: int
-    ) -> Generator[list[Tiles], None, None]:
-        pending: deque[Future[list[Tiles]]] = deque()
-        with ThreadPoolExecutor(worker_count, thread_name_prefix="tiles") as pool:
-            try:
-                for images in samples_images:
-                    pending.append(pool.submit(self.read, images))
-                    if len(pending) == limit:
-                        yield pending.popleft().result()
-                while pending:
-                    yield pending.popleft().result()
-            finally:  # An error, or a caller who has enough: what has not begun need not be read.
-                pool.shutdown(cancel_futures=True)
+        return read_ahead(self.read, samples_images, worker_count=worker_count, ahead=ahead)
 
     def _read_one(self, image: Image, grid: TileGrid) -> Tiles:
         key = (image.path, grid)

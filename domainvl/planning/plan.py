@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from domainvl.errors import RecipeError, UsageError
+from domainvl.model.checkpoint import rope_border_of
 from domainvl.planning.footprint import GIB, Footprint
 from domainvl.planning.proposals import Choice, Step, free_changes, harmful_steps
 from domainvl.planning.samples import Samples, assume_samples, count_samples
@@ -178,6 +179,7 @@ class _Planner:
         if settings.max_tiles is not None:
             changes.append(("preprocessing.max_tiles", str(settings.max_tiles)))
         if settings.micro_batch_size is not None:
+            changes.append(("packing.arrangement", "grouped"))
             changes.append(("optimisation.micro_batch_size", str(settings.micro_batch_size)))
         if settings.method == "qlora":
             changes.append(("quantisation", _QUANTISATION))
@@ -267,12 +269,14 @@ class _Planner:
     def _try(self, choice: Choice, started_from: Choice, rehearsal: TrainingRehearsal) -> Trial:
         recipe = self._recipe_of(choice)
         only_the_batch = {key for key, _ in set(choice.changes) ^ set(started_from.changes)} <= {
-            "optimisation.micro_batch_size"
+            "optimisation.micro_batch_size",
+            "compute.parts_per_pack",
         }
         if not only_the_batch:
             rehearsal = self._rehearsal(choice, recipe)
-        row = self._samples(recipe).row
-        return self._judge(choice, rehearsal.peak(row, recipe.optimisation.micro_batch_size), at_least=False)
+        shape = self._samples(recipe).shape
+        whole_step = shape.rows * shape.units >= recipe.optimisation.batch_size
+        return self._judge(choice, rehearsal.peak(shape, whole_step=whole_step), at_least=False)
 
     def _judge(self, choice: Choice, footprint: Footprint, *, at_least: bool) -> Trial:
         needed = footprint.needed_bytes(on_gpu=self._device == "gpu")
@@ -289,11 +293,12 @@ class _Planner:
         answer = settings.answer_tokens if settings.answer_tokens is not None else settings.text_tokens // 2
         row = Row(tiles, settings.text_tokens, answer)
         if settings.dataset is None:
-            return assume_samples(row, preprocessing.tokens_per_tile, settings.sample_count, recipe.optimisation)
-        key = f"{recipe.preprocessing} {recipe.optimisation.batch_size}"
+            return assume_samples(row, preprocessing.tokens_per_tile, settings.sample_count, recipe)
+        parts = recipe.compute.parts_per_pack
+        key = f"{recipe.preprocessing} {recipe.packing} {recipe.optimisation.micro_batch_size} {parts}"
         if key not in self._counted:
             self._counted[key] = count_samples(
-                settings.dataset, preprocessing, self._encoder, row, recipe.optimisation, recipe.seed
+                settings.dataset, preprocessing, self._encoder, row, recipe, rope_border_of(self._subject.config)
             )
         return self._counted[key]
 

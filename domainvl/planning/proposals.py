@@ -10,8 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import get_args
 
+from domainvl.model.parts import LayeredPart
 from domainvl.training.recipe import Method, Recipe
+
+_MOST_PARTS = 16
+"""A pack of samples with 3 tiles each, the usual fewest where it pays, then has one a part."""
 
 _SMALLER = {"4b": "2b", "2b": "1b"}
 
@@ -108,15 +113,22 @@ def free_changes(choice: Choice, recipe: Recipe, *, on_gpu: bool) -> Iterator[Ch
         on_gpu: Whether it runs on a GPU, whose arithmetic in bf16 is as good and needs less.
     """
     yield choice
-    if not recipe.compute.gradient_checkpointing:
+    if len(recipe.compute.checkpointed_parts()) < len(get_args(LayeredPart)):
         choice = choice.changed("compute activations again", ("compute.gradient_checkpointing", "true"))
         yield choice
-    size = recipe.optimisation.micro_batch_size
-    while size > 1:
-        size //= 2
-        said = f"{size} {'sample' if size == 1 else 'samples'} at a time"
-        choice = choice.changed(said, ("optimisation.micro_batch_size", str(size)))
-        yield choice
+    if recipe.packing.arrangement == "grouped":
+        size = recipe.optimisation.micro_batch_size
+        while size > 1:
+            size //= 2
+            said = f"{size} {'sample' if size == 1 else 'samples'} at a time"
+            choice = choice.changed(said, ("optimisation.micro_batch_size", str(size)))
+            yield choice
+    else:
+        parts = recipe.compute.parts_per_pack
+        while parts < _MOST_PARTS:
+            parts *= 2
+            choice = choice.changed(f"each pack in {parts} parts", ("compute.parts_per_pack", str(parts)))
+            yield choice
     if on_gpu and recipe.compute.precision == "fp32":
         choice = choice.changed("arithmetic in bf16", ("compute.precision", "bf16"))
         yield choice

@@ -8,19 +8,23 @@ torch.compile, which computes some activations again instead of keeping them, an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from domainvl.model.chat import Chat
 from domainvl.model.checkpoint import CheckpointSpec, LoadedModel
 from domainvl.model.device import choose_frozen_weights
+from domainvl.model.packed_attention import PackLayout, UnitPlace
 from domainvl.model.preprocessing import Preprocessing
 from domainvl.model.sizes import build_on_meta
+from domainvl.model.visual import VisualInput
 from domainvl.planning.footprint import Footprint, Kind
 from domainvl.training.batches import IGNORED, Batch
-from domainvl.training.loss import answer_loss
+from domainvl.training.loss import AnswerLoss
 from domainvl.training.optimiser import build_optimizer
 from domainvl.training.preparation import adapt
 
@@ -57,6 +61,42 @@ class Row:
         return self.tiles * tokens_per_tile + self.text_tokens
 
 
+@dataclass(frozen=True)
+class BatchShape:
+    """How much is computed at a time.
+
+    Attributes:
+        rows: Rows that are padded to one length; 1 where samples are packed.
+        units: Samples in a row.
+        tiles: Tiles of a row, of all its samples.
+        text_tokens: Its tokens that are not visual.
+        answer_tokens: Those of them that the loss counts.
+    """
+
+    rows: int
+    units: int
+    tiles: int
+    text_tokens: int
+    answer_tokens: int
+
+    @classmethod
+    def of(cls, row: Row, *, rows: int = 1, units: int = 1) -> BatchShape:
+        """Return the shape of equal samples."""
+        return cls(rows, units, units * row.tiles, units * row.text_tokens, units * row.answer_tokens)
+
+    def divided(self, parts: int) -> BatchShape:
+        """Return the largest of several parts of it."""
+        units = -(-self.units // parts)
+        share = units / self.units
+        return BatchShape(
+            -(-self.rows // parts) if self.units == 1 else self.rows,
+            units,
+            math.ceil(self.tiles * share),
+            math.ceil(self.text_tokens * share),
+            math.ceil(self.answer_tokens * share),
+        )
+
+
 class TrainingRehearsal:
     """One model made ready for one recipe; several batches can be tried on it.
 
@@ -79,6 +119,7 @@ class TrainingRehearsal:
                     group["foreach"] = True  # what AdamW chooses by itself on a GPU
             self._trained = [value for value in self._loaded.model.parameters() if value.requires_grad]
             self._fill_optimizer()
+        self._loss = AnswerLoss(self._loaded)
         self._autocast = arithmetic_is_mixed(arithmetic)
         self._arithmetic = arithmetic
         self._watch_gradients()
@@ -107,20 +148,19 @@ class TrainingRehearsal:
         for value in self._trained:
             value.register_post_accumulate_grad_hook(claim)  # type: ignore[no-untyped-call]
 
-    def peak(self, row: Row, micro_batch_size: int) -> Footprint:
+    def peak(self, shape: BatchShape, *, whole_step: bool = False) -> Footprint:
         """Predict the peak of a step.
 
         Args:
-            row: Every sample of the batch is this long.
-            micro_batch_size: Samples at a time; where that is less than the recipe's ``batch_size``, gradients of
-                earlier parts of the step are there already.
+            shape: What is computed at a time.
+            whole_step: Whether that is all of a step; else gradients of earlier parts of it are there already.
         """
         import torch
 
         tracker = self._stage.tracker
         with self._stage.entered():
-            batch = self._stage.batch(row, micro_batch_size)
-            if micro_batch_size < self._recipe.optimisation.batch_size:
+            batch = self._stage.batch(shape)
+            if not whole_step:
                 for value in self._trained:
                     value.grad = torch.zeros_like(value)
                 tracker.claim((value.grad for value in self._trained if value.grad is not None), Kind.GRADIENTS)
@@ -129,9 +169,9 @@ class TrainingRehearsal:
             tracker.restart()
             autocast = torch.autocast("cpu", dtype=self._arithmetic) if self._autocast else nullcontext()
             with autocast:
-                loss = answer_loss(self._loaded, batch)
+                loss = self._loss(batch).sum()
             tracker.phase = Kind.WORKING
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(self._trained, self._recipe.optimisation.max_grad_norm)
             self._optimizer.step()
             self._optimizer.zero_grad(set_to_none=True)
@@ -159,7 +199,7 @@ def rehearse_answering(
         internvl = stage.raise_model(model).internvl
         internvl.eval()
         stage.watch_output_layer(internvl)
-        ids = stage.batch(row, batch_size).input_ids
+        ids = stage.batch(BatchShape.of(row, rows=batch_size)).input_ids
         tokens = ids.shape[1]
         mask = torch.ones(batch_size, tokens, dtype=torch.long)
         if batch_size > 1:
@@ -309,29 +349,50 @@ class _Stage:
         cache.update = watched_update
         return cache
 
-    def batch(self, row: Row, rows: int) -> Batch:
-        """Make a batch of equal rows: the visual tokens, the question, the answer."""
+    def batch(self, shape: BatchShape) -> Batch:
+        """Make a batch of equal rows: the visual tokens, the questions, the answers."""
         import numpy as np
         import torch
         from torch._subclasses.fake_tensor import unset_fake_temporarily
 
-        visual = row.tiles * self._config.image_seq_length
-        tokens = visual + row.text_tokens
+        visual = shape.tiles * self._config.image_seq_length
+        tokens = visual + shape.text_tokens
         side_px = self._config.vision_config.image_size[0]
         with unset_fake_temporarily():
-            input_ids = torch.full((rows, tokens), _WORD_ID)
+            input_ids = torch.full((shape.rows, tokens), _WORD_ID)
             input_ids[:, :visual] = self._config.image_token_id
             labels = torch.full_like(input_ids, IGNORED)
-            labels[:, tokens - row.answer_tokens :] = _WORD_ID
+            labels[:, tokens - shape.answer_tokens :] = _WORD_ID
             integers = (
                 input_ids,
-                torch.arange(tokens).repeat(rows, 1),  # positions
-                torch.ones_like(input_ids),  # segments
+                torch.arange(tokens).repeat(shape.rows, 1),  # positions
                 labels,
+                torch.zeros_like(input_ids),  # sources
             )
             weights = (labels != IGNORED).float()
         fakes = [self._integers.fake(tensor) for tensor in integers]
-        tile = np.zeros((row.tiles, side_px, side_px, 3), np.uint8)
+        image = VisualInput(tiles=np.zeros((shape.tiles, side_px, side_px, 3), np.uint8))
         return Batch(
-            fakes[0], fakes[1], fakes[2], fakes[3], self._integers.fake(weights), (tile,) * (rows if row.tiles else 0)
+            fakes[0],
+            fakes[1],
+            fakes[2],
+            self._integers.fake(weights),
+            fakes[3],
+            _layout(shape, tokens),
+            (image,) * (shape.rows if shape.tiles else 0),
         )
+
+
+def _layout(shape: BatchShape, tokens: int) -> PackLayout:
+    """Let the samples of a row be about equally long."""
+    ends = [tokens * number // shape.units for number in range(shape.units + 1)]
+    return PackLayout(
+        tuple(
+            UnitPlace(row, start, 0, (end - start,))
+            for row in range(shape.rows)
+            for start, end in pairwise(ends)
+            if end > start
+        ),
+        shape.rows,
+        tokens,
+    )

@@ -78,11 +78,7 @@ def _subject_lines(plan: Plan) -> Iterator[str]:
     method = {"lora": "LoRA", "full": "all weights"}[recipe.method]
     if recipe.quantisation != "none":
         method = f"QLoRA ({recipe.quantisation})"
-    again = "computed again in the backward pass" if recipe.compute.gradient_checkpointing else "kept"
-    yield (
-        f"training   {method}; steps of {recipe.optimisation.batch_size} samples, "
-        f"{recipe.optimisation.micro_batch_size} at a time; activations {again}"
-    )
+    yield f"training   {method}; steps of {_step(plan)}, {_at_once(plan)} at a time; activations {_kept(plan)}"
     counted = "counted" if samples.text_counted else "assumed"
     visual = samples.row.tiles * plan.subject.preprocessing.tokens_per_tile
     if len(samples.tokens) == 1:
@@ -99,6 +95,27 @@ def _subject_lines(plan: Plan) -> Iterator[str]:
         yield "epoch      unknown: give --data or --samples"
     else:
         yield f"epoch      {samples.count:,} samples, {samples.steps_per_epoch:,} steps"
+
+
+def _step(plan: Plan) -> str:
+    settings = plan.recipe.optimisation
+    packs = settings.packs_per_step
+    return f"{settings.batch_size} samples" if packs is None else f"{packs} packs"
+
+
+def _at_once(plan: Plan) -> str:
+    shape = plan.samples.shape
+    if shape.rows > 1:
+        return f"{shape.rows} rows"
+    return f"a pack of {shape.units} {'sample' if shape.units == 1 else 'samples'} and {shape.tiles} tiles"
+
+
+def _kept(plan: Plan) -> str:
+    parts = sorted(plan.recipe.compute.checkpointed_parts())
+    if not parts:
+        return "kept"
+    where = "" if len(parts) > 1 else f" in the {parts[0].replace('_', ' ')}"
+    return f"computed again in the backward pass{where}"
 
 
 def _training_lines(plan: Plan) -> Iterator[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
+from domainvl.errors import UsageError, install_hint
 from domainvl.model.parts import PARTS, Part, part_of
 
 if TYPE_CHECKING:
@@ -20,12 +22,16 @@ def build_optimizer(model: nn.Module, settings: Optimisation) -> torch.optim.Opt
     Matrices are decayed, norms and biases are not. Each group has, besides what AdamW reads, its ``part`` and its
     ``peak``, the highest learning rate.
 
+    With ``adamw-8bit`` both moments are held in 8 bits with a scale for each 256 values (arXiv 2110.02861), but for
+    tensors of less than 4096 values, where little would be saved. The trained weights stay as they are.
+
     Args:
         model: The model, with adapters or without.
-        settings: Rates, decay and betas.
-    """
-    import torch
+        settings: Rates, decay, betas and in how many bits the state is held.
 
+    Raises:
+        UsageError: If bitsandbytes is asked for and not installed.
+    """
     rates = settings.learning_rates.named()
     groups = [
         {
@@ -38,7 +44,24 @@ def build_optimizer(model: nn.Module, settings: Optimisation) -> torch.optim.Opt
         for (part, decayed), values in _groups(model).items()
         if values
     ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas)
+    optimizer: torch.optim.Optimizer = _adamw_class(settings)(groups, lr=settings.learning_rate, betas=settings.betas)
+    return optimizer
+
+
+def _adamw_class(settings: Optimisation) -> Any:
+    if settings.optimizer == "adamw":
+        from torch.optim import AdamW
+
+        return AdamW
+    if find_spec("bitsandbytes") is None:
+        raise UsageError(
+            "Cannot make the optimizer",
+            rule="optimisation.optimizer adamw-8bit needs the package bitsandbytes, which is missing",
+            action=f"{install_hint('quant')}, or set optimisation.optimizer to adamw",
+        )
+    from bitsandbytes.optim.adamw import AdamW8bit
+
+    return AdamW8bit
 
 
 def _groups(model: nn.Module) -> dict[tuple[Part, bool], list[nn.Parameter]]:

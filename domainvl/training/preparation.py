@@ -16,9 +16,11 @@ from domainvl.model.checkpoint import (
     hash_weights,
     load_model,
 )
+from domainvl.model.checkpointing import checkpoint_layers
 from domainvl.model.compilation import compile_layers
 from domainvl.model.device import choose_frozen_weights, choose_precision
 from domainvl.model.drop_path import add_drop_path
+from domainvl.model.liger import require_liger, use_liger
 from domainvl.model.parts import train_in_full
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ def prepare_model(
 ) -> LoadedModel:
     """Load a recipe's model and make ready what the recipe trains.
 
+    Of the recipe's ``compute`` this honours precision, weights, attention, liger, gradient checkpointing and compile;
+    what is left says how batches are made and run.
+
     Args:
         recipe: What is trained how.
         device: Where.
@@ -44,8 +49,12 @@ def prepare_model(
         UsageError: If the model is an adapter, a layer is named that does not exist, or the machine lacks what is
             asked for.
     """
+    if recipe.compute.liger:
+        require_liger(device)  # before what takes long
     loaded = _load(recipe, device)
     internvl = loaded.internvl
+    if recipe.compute.liger:
+        use_liger(internvl)
     loaded.model = adapt(internvl, recipe)
     base = None
     if recipe.method == "lora":
@@ -88,8 +97,7 @@ def adapt(internvl: InternVLForConditionalGeneration, recipe: Recipe) -> nn.Modu
         train_in_full(internvl, recipe.full)
         _hold_trained_in_fp32(internvl)
     add_drop_path(internvl, recipe.optimisation.drop_path_rate)
-    if recipe.compute.gradient_checkpointing:
-        internvl.activation_checkpointing_enable({"use_reentrant": False})
+    checkpoint_layers(internvl, recipe.compute.checkpointed_parts())
     return model
 
 

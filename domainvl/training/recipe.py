@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from domainvl.errors import RecipeError
 from domainvl.model.adapters import LoraSettings
 from domainvl.model.attention import Attention
 from domainvl.model.device import Precision
@@ -274,6 +277,25 @@ class Recipe(_Section):
         if self.compute.weights == "bf16" and self.compute.precision == "fp32":
             raise ValueError("compute.weights must not be 'bf16' where compute.precision is 'fp32'")
         return self
+
+    def changed(self, changes: Mapping[str, Any]) -> Recipe:
+        """Return the recipe with other values, by keys such as ``lora.rank``; text is read as YAML.
+
+        Raises:
+            RecipeError: If a value breaks a rule.
+        """
+        content = self.model_dump(mode="json")
+        for key, value in changes.items():
+            *parents, last = key.split(".")
+            section = content
+            for parent in parents:
+                section = section[parent]
+            section[last] = yaml.safe_load(value) if isinstance(value, str) else value
+        try:
+            return Recipe.model_validate(content)
+        except ValidationError as error:
+            rule = "; ".join(str(problem["msg"]) for problem in error.errors())
+            raise RecipeError("Cannot change a recipe", where=self.name, rule=rule) from error
 
     def trained_parts(self) -> frozenset[Part]:
         """Return the parts of which anything is trained."""

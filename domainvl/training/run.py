@@ -1,42 +1,56 @@
 """The run: load, adapt, step, look at held-out samples, save.
 
-The loop is the project's own and short. What a step is made of is decided ahead of the run by the batch
-plan, so a run that is resumed goes on with the very batch at which it stopped.
+The loop is the project's own and short. What a step is made of is decided ahead of the run by the plan, so a run that
+is resumed goes on with the very pack at which it stopped.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
+import os
+import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from domainvl.errors import NothingToDoError, UsageError
-from domainvl.files import hash_file
+from domainvl.errors import UsageError
+from domainvl.files import complete_folder, write_atomically
 from domainvl.model.checkpoint import find_checkpoint, hash_weights, save_checkpoint
 from domainvl.model.device import choose_device, choose_precision
-from domainvl.model.generation import generate_answers
-from domainvl.model.preprocessing import TileReader
-from domainvl.schema import Sample, SampleFile, Split, read_manifest
-from domainvl.training.batches import BatchPlan, EncodedPass, collate, encode_pass, group_into_passes, micro_batches
+from domainvl.model.parts import layers_of
+from domainvl.training.arrangement import choose_plan
+from domainvl.training.best import BestLook, Look
 from domainvl.training.curve import draw_loss_curve
-from domainvl.training.loss import answer_loss
+from domainvl.training.held_out import HeldOut, Scorer, answer_rows, score_answers
+from domainvl.training.loading import SKIPPED_NAME, ErrorBudget, ImageLoader, LoadedPack, PackLoader
+from domainvl.training.log import LOG_NAME, Log, LogRow
+from domainvl.training.mixture import MixtureSpec, mixture_of, open_sources
 from domainvl.training.optimiser import build_optimizer, learning_rate, rates_by_part, set_learning_rates
+from domainvl.training.parallel import check_parallel, needs_blank, parallelise
+from domainvl.training.plan import TrainingPlan, measure_fill
 from domainvl.training.preparation import prepare_model
+from domainvl.training.processes import Processes, join_processes
+from domainvl.training.rates import Rates, peak_memory
 from domainvl.training.recipe import Recipe
 from domainvl.training.recipe_files import save_recipe
-from domainvl.training.state import STATE_NAME, restore_state, save_state
+from domainvl.training.sources import ModelInput, Source
+from domainvl.training.state import STATES_FOLDER, newest_state, restore_state, save_state
+from domainvl.training.stepping import Seen, Stepper, seed_randomness
+from domainvl.training.stopping import StopRequest, not_finite, stopped
+from domainvl.training.trackers import check_trackers, make_trackers
 
-LOG_NAME = "log.jsonl"
+if TYPE_CHECKING:
+    pass
+
 CURVE_NAME = "loss.png"
 RECIPE_NAME = "recipe.yaml"
-
-LogRow = dict[str, Any]
+OVER_LONG_NAME = "over-long.jsonl"
+CHECKPOINT, BEST = "checkpoint", "best"
+VISION_CACHE = "vision-cache"
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,10 @@ class FinetuneSummary:
         final_loss: Mean training loss of the last steps.
         trainable_parameters: How many weights were trained.
         seconds: Time of this call.
+        skipped: Samples that could not be read, by reason.
+        best: The best look at held-out samples; None if there was none.
+        is_first: Whether this is the process that tells of the run.
+        ended_early: Why the run ended before its last step; None if it did not.
     """
 
     out: Path
@@ -56,261 +74,374 @@ class FinetuneSummary:
     final_loss: float
     trainable_parameters: int
     seconds: float
+    skipped: Mapping[str, int]
+    best: Look | None
+    is_first: bool
+    ended_early: str | None
+
+
+@dataclass(frozen=True)
+class Reporting:
+    """Whom a run tells what; all of it optional.
+
+    Attributes:
+        on_row: Called with each row of the log.
+        say: Called with a line of text.
+        score: Scores answers to held-out questions.
+    """
+
+    on_row: Callable[[LogRow], None] | None = None
+    say: Callable[[str], None] = lambda line: None
+    score: Scorer | None = None
 
 
 def finetune(
     recipe: Recipe,
-    dataset: Path,
+    data: MixtureSpec | Path,
     out: Path,
     *,
     resume: bool = False,
     stop_after_step: int | None = None,
-    on_row: Callable[[LogRow], None] | None = None,
+    vision_cache: Path | None = None,
+    reporting: Reporting | None = None,
 ) -> FinetuneSummary:
-    """Adapt a model to a data set.
+    """Adapt a model to data.
+
+    Started by a launcher such as torchrun, this is one process of several.
 
     Args:
         recipe: What to do.
-        dataset: The data set's folder.
+        data: What to train on: a mixture, or the folder of one data set.
         out: Folder of the run to make; with ``resume``, the one to go on with.
         resume: Go on where the run stopped.
         stop_after_step: Save the state and stop after this step, as if interrupted.
-        on_row: Called with each row of the log.
+        vision_cache: Where features of a frozen vision encoder are kept, if the recipe wants that; in ``out`` where
+            None.
+        reporting: Whom to tell what.
 
     Returns:
         What was done.
 
     Raises:
-        UsageError: If ``out`` is there already, or cannot be resumed.
+        UsageError: If ``out`` is there already, or cannot be resumed, or recipe and data contradict each other.
         DatasetError: If a sample breaks a rule.
-        NothingToDoError: If there are no training samples.
+        NothingToDoError: If a source has no training samples.
+        StoppedError: If the run was asked to stop, diverged, ran out of disk or met too many unreadable samples.
     """
     started = time.perf_counter()
     if out.exists() and not resume:
         raise UsageError(
             "Cannot start a run", where=out, rule="the folder exists", action="Name another, or add --resume"
         )
-    run = _Run(recipe, dataset, out)
-    out.mkdir(parents=True, exist_ok=True)
-    save_recipe(recipe, out / RECIPE_NAME)
-    first_step = run.restore() if resume else 0
-    with _Log(out / LOG_NAME, first_step, on_row) as log:
-        last_step = run.train(first_step, stop_after_step, log)
-        finished = last_step == run.step_count
-        if finished:
-            save_checkpoint(run.loaded, out / "checkpoint")
-            (out / STATE_NAME).unlink(missing_ok=True)
-        draw_loss_curve(log.rows, out / CURVE_NAME)
-        final_losses = [row["loss"] for row in log.rows if row["kind"] == "train"][-20:]
-    return FinetuneSummary(
-        out,
-        last_step,
-        sum(final_losses) / max(1, len(final_losses)),
-        run.trainable_parameters,
-        time.perf_counter() - started,
-    )
+    check_trackers(recipe.tracking)
+    spec = data if isinstance(data, MixtureSpec) else mixture_of([data])
+    with ExitStack() as stack:
+        processes = stack.enter_context(join_processes(choose_device(recipe.compute.device)))
+        run = _Run(recipe, spec, out, processes, reporting or Reporting(), vision_cache)
+        return run.run(resume, stop_after_step, started)
 
 
 class _Run:
     """Everything of one run that is loaded once."""
 
-    def __init__(self, recipe: Recipe, dataset: Path, out: Path) -> None:
-        import torch
-
-        self._recipe = recipe
-        self._out = out
-        self._train = SampleFile(dataset, Split.TRAIN)
-        self._val = _spread(SampleFile(dataset, Split.VAL), recipe.validation.max_samples)
-        if not self._train:
-            raise NothingToDoError("Cannot train", where=dataset, rule="train.jsonl is empty")
-        self._device = choose_device(recipe.compute.device)
-        self._arithmetic = choose_precision(recipe.compute.precision, self._device)
-        torch.manual_seed(recipe.seed)
-        self._identity = {
-            "recipe": hashlib.sha256(recipe.model_dump_json().encode()).hexdigest(),
-            "data": hash_file(dataset / "train.jsonl"),
-            "model": hash_weights(find_checkpoint(recipe.model)),
-        }
-        self.loaded = prepare_model(
-            recipe, self._device, _training_record(recipe, dataset, self._identity), self._identity["model"]
-        )
-        self._preprocessing = self.loaded.spec.preprocessing
-        self._reader = TileReader(dataset, self._preprocessing, cache_bytes=recipe.compute.tile_cache_mb << 20)
-        self._encoder = self.loaded.encoder()
+    def __init__(
+        self,
+        recipe: Recipe,
+        spec: MixtureSpec,
+        out: Path,
+        processes: Processes,
+        reporting: Reporting,
+        vision_cache: Path | None,
+    ) -> None:
+        self._recipe, self._spec, self._out = recipe, spec, out
+        self._processes, self._reporting = processes, reporting
+        self._arithmetic = choose_precision(recipe.compute.precision, processes.device)
+        self._sources = open_sources(spec)
+        weights_sha256 = hash_weights(find_checkpoint(recipe.model))
+        seed_randomness(recipe.seed)
+        self.loaded = prepare_model(recipe, processes.device, {}, weights_sha256)
+        self._model_input = ModelInput(self.loaded.encoder(), self.loaded.spec.preprocessing, self.loaded.rope_border)
+        chosen = choose_plan(recipe, spec, self._sources, self._model_input, self.loaded.internvl.config)
+        self._plan, self.step_count = chosen.plan, len(chosen.plan.steps)
+        self._say(chosen.said)
+        self._identity = _identity(recipe, self._sources, self._plan, weights_sha256)
+        record = _training_record(recipe, self._sources, self._identity)
+        self.loaded.spec = self.loaded.spec.model_copy(update={"training": record})
         self._padding_id = self.loaded.tokenizer.pad_token_id or 0
-        passes = group_into_passes(self._train, recipe.optimisation.questions_per_pass)
-        self._plan = BatchPlan(passes, recipe.optimisation.batch_size, recipe.seed)
-        planned = math.ceil(self._plan.steps_per_epoch * recipe.optimisation.epochs)
-        self.step_count = min(planned, recipe.optimisation.max_steps or planned)
+        self._prepare_module(out / VISION_CACHE if vision_cache is None else vision_cache)
         self._optimizer = build_optimizer(self.loaded.model, recipe.optimisation)
+        self._held_out = HeldOut(spec, recipe, self._model_input, self._plan.arrangement, self._padding_id, self._cache)
+        self._best = BestLook(recipe.validation.best_by, recipe.validation.patience)
+        self._budget = ErrorBudget(recipe.mixture.error_budget, measure_fill(self._plan).samples)
+
+    def _prepare_module(self, cache_folder: Path) -> None:
+        from domainvl.model.vision_cache import VisionCache
+        from domainvl.training.loss import AnswerLoss
+
+        recipe, processes = self._recipe, self._processes
+        kind = check_parallel(recipe, processes)
+        arithmetic = None if self._arithmetic == self.loaded.internvl.dtype else self._arithmetic
+        cache = VisionCache(cache_folder, self.loaded, arithmetic) if recipe.compute.cache_vision else None
+        self._cache = cache
+        self._loader = PackLoader(
+            self._plan,
+            self._sources,
+            [self._image_loader(source, cache) for source in self._sources],
+            self._model_input,
+            self._padding_id,
+            recipe.optimisation.loss_weighting,
+        )
+        module = AnswerLoss(
+            self.loaded,
+            len(self._sources),
+            cache=cache,
+            run_vision_always=needs_blank(self.loaded.model, processes, kind),
+        )
+        layers = [*layers_of(self.loaded.internvl, "vision"), *layers_of(self.loaded.internvl, "language_model")]
+        self._parallel = parallelise(module, layers, processes, kind)
+        self._stepper = Stepper(self._parallel, processes, len(self._sources), self._autocast, recipe.seed)
+
+    def _image_loader(self, source: Source, cache: Any) -> ImageLoader:
+        cache_bytes = (self._recipe.compute.tile_cache_mb << 20) // len(self._sources)
+        return ImageLoader(source.folder, self.loaded.spec.preprocessing, cache=cache, cache_bytes=cache_bytes)
 
     @property
     def trainable_parameters(self) -> int:
         """How many weights are trained."""
-        return sum(value.numel() for value in self.loaded.model.parameters() if value.requires_grad)
+        return sum(value.numel() for value in self._parallel.parameters.values())
 
-    def restore(self) -> int:
-        """Go back to the saved state and return its step."""
-        return restore_state(self._out, identity=self._identity, model=self.loaded.model, optimizer=self._optimizer)
+    def run(self, resume: bool, stop_after_step: int | None, started: float) -> FinetuneSummary:
+        """Do the whole run, from the start or from where it was saved."""
+        first_step = self._restore() if resume else 0
+        out, writes = self._out, self._processes.is_first
+        if writes:
+            out.mkdir(parents=True, exist_ok=True)
+            save_recipe(self._recipe, out / RECIPE_NAME)
+            self._write_over_long()
+        with ExitStack() as stack:
+            log = stack.enter_context(self._open_log(first_step))
+            skipped = stack.enter_context(Log(out / SKIPPED_NAME if writes else None, first_step))
+            request = stack.enter_context(StopRequest(_announce if writes else None))
+            step, early = self._train(first_step, stop_after_step, log, skipped, request)
+            if step == self.step_count or early:
+                self._save_checkpoint(CHECKPOINT)
+                self._remove_states()
+            if writes:
+                draw_loss_curve(log.rows, out / CURVE_NAME)
+            final_losses = [row["loss"] for row in log.rows if row["kind"] == "train"][-20:]
+        return FinetuneSummary(
+            out,
+            step,
+            sum(final_losses) / max(1, len(final_losses)),
+            self.trainable_parameters,
+            time.perf_counter() - started,
+            dict(self._budget.counts),
+            self._best.best,
+            writes,
+            early,
+        )
 
-    def train(self, first_step: int, stop_after_step: int | None, log: _Log) -> int:
-        """Do the steps after ``first_step`` and return the last one."""
+    def _open_log(self, first_step: int) -> Log:
+        if not self._processes.is_first:
+            return Log(None, first_step)
+        trackers = make_trackers(self._recipe.tracking, self._out, recipe=self._recipe, first_step=first_step)
+        return Log(self._out / LOG_NAME, first_step, self._reporting.on_row, trackers)
+
+    def _say(self, line: str) -> None:
+        if self._processes.is_first:
+            self._reporting.say(line)
+
+    def _restore(self) -> int:
+        restored = restore_state(
+            self._out,
+            identity=self._identity,
+            parameters=self._parallel.parameters,
+            optimizer=self._optimizer,
+            processes=self._processes,
+        )
+        self._best.restore(restored.extra["best"])
+        self._budget.counts.update(restored.extra["skipped"])
+        return restored.step
+
+    def _train(
+        self, first_step: int, stop_after_step: int | None, log: Log, skipped: Log, request: StopRequest
+    ) -> tuple[int, str | None]:
+        """Do the steps after ``first_step``; return the last one, and why it is the last if there are more."""
+        rates = Rates(first_step, self.step_count, time.perf_counter)
         step = first_step
-        for step, passes in self._steps(first_step):
-            row = self._step(step, [[self._train[index] for index in indices] for indices in passes])
-            log.write({"kind": "train", "step": step, "of": self.step_count, **row})
-            if step % self._recipe.validation.every_steps == 0 or step == self.step_count:
-                self._validate(step, log)
-            stopping = step == stop_after_step
-            if (stopping or step % self._recipe.saving.every_steps == 0) and step < self.step_count:
-                self._save(step)
-            if stopping:
-                break
-        return step
-
-    def _save(self, step: int) -> None:
-        save_state(self._out, step=step, identity=self._identity, model=self.loaded.model, optimizer=self._optimizer)
-
-    def _steps(self, first_step: int) -> Iterator[tuple[int, list[range]]]:
-        per_epoch = self._plan.steps_per_epoch
-        step = first_step
-        while step < self.step_count:
-            batches = self._plan.epoch(step // per_epoch)
-            for passes in batches[step % per_epoch :]:
+        with closing(self._loader.read_all(self._own_packs(first_step), self._recipe.compute.readers)) as packs:
+            while step < self.step_count:
                 step += 1
-                yield step, passes
-                if step == self.step_count:
-                    return
+                seen = self._step(step, _timed(packs, rates), log, skipped, rates, request)
+                if step % self._recipe.validation.every_steps == 0 or step == self.step_count:
+                    with rates.paused():
+                        self._look(step, log)
+                    if self._best.should_stop and step < self.step_count:
+                        return step, self._best.stop_message()
+                stopping = seen.stopping or step == stop_after_step
+                if (stopping or step % self._recipe.saving.every_steps == 0) and step < self.step_count:
+                    with rates.paused():
+                        self._save_state(step, log)
+                if stopping and step < self.step_count:
+                    if seen.stopping:
+                        raise stopped(step, self.step_count, self._out)
+                    return step, None
+        return step, None
 
-    def _step(self, step: int, passes: Sequence[Sequence[Sample]]) -> LogRow:
-        import torch
+    def _own_packs(self, first_step: int) -> Iterator[list[int]]:
+        for step in range(first_step, self.step_count):
+            yield from self._share(step)
 
+    def _share(self, step: int) -> list[list[int]]:
+        processes = self._processes
+        return self._plan.share(step, processes.rank, processes.world_size, self._recipe.compute.parts_per_pack)
+
+    def _step(
+        self, step: int, packs: Iterator[LoadedPack], log: Log, skipped: Log, rates: Rates, request: StopRequest
+    ) -> Seen:
         self.loaded.model.train()
         settings = self._recipe.optimisation
         set_learning_rates(self._optimizer, step, self.step_count, settings.warmup_ratio)
-        encoded = self._encode(passes)
-        batches = [
-            collate(part, self._padding_id, settings.loss_weighting)
-            for part in micro_batches(encoded, settings.micro_batch_size, self.loaded.rope_border)
-        ]
-        total_weight = sum(batch.weights.sum().item() for batch in batches)
-        loss_sum = 0.0
-        for batch in batches:
-            with self._autocast():
-                loss = answer_loss(self.loaded, batch)
-            (loss / total_weight).backward()  # type: ignore[no-untyped-call]
-            loss_sum += loss.item()
-        gradient_norm = torch.nn.utils.clip_grad_norm_(
-            [value for value in self.loaded.model.parameters() if value.requires_grad],
-            settings.max_grad_norm,
-        )
-        self._optimizer.step()
+        seen = self._stepper.backward(step, packs, len(self._share(step - 1)), stopping=lambda: request.requested)
+        for row in self._budget.spend(seen.skipped):
+            skipped.write({"kind": "skipped", "step": step, **row})
+        self._budget.check()
+        norm = self._stepper.clip(seen.weight, settings.max_grad_norm) if seen.weight else 0.0
+        diverged = not_finite(seen.loss, norm, step=step, out=self._out, last_good=self._last_good())
+        if diverged is not None:
+            raise diverged
+        if seen.weight:
+            self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
-        return {
-            "loss": loss_sum / total_weight,
-            "learning_rate": learning_rate(settings.learning_rate, step, self.step_count, settings.warmup_ratio),
-            **({"learning_rates": rates_by_part(self._optimizer)} if settings.learning_rates.named() else {}),
-            "gradient_norm": gradient_norm.item(),
-            "samples": sum(len(samples) for samples in passes),
-            "tokens": sum(len(one.input_ids) for one in encoded),
-            "tiles": sum(len(part) for one in encoded for part in one.tiles),
-        }
+        names = self._plan.source_names
+        log.write(
+            {
+                "kind": "train",
+                "step": step,
+                "of": self.step_count,
+                "loss": seen.loss,
+                "source_losses": seen.source_losses(names),
+                "learning_rate": learning_rate(settings.learning_rate, step, self.step_count, settings.warmup_ratio),
+                **({"learning_rates": rates_by_part(self._optimizer)} if settings.learning_rates.named() else {}),
+                "gradient_norm": norm,
+                "samples": sum(seen.samples),
+                "tokens": sum(seen.tokens),
+                "tiles": seen.tiles,
+                "source_samples": dict(zip(names, seen.samples, strict=True)),
+                "source_tokens": dict(zip(names, seen.tokens, strict=True)),
+                "skipped": dict(self._budget.counts),
+                **rates.finish_step(samples=sum(seen.samples), tokens=sum(seen.tokens), tiles=seen.tiles),
+                **peak_memory(self._processes.device),
+            }
+        )
+        return seen
 
-    def _validate(self, step: int, log: _Log) -> None:
-        import torch
-
-        if not self._val:
+    def _look(self, step: int, log: Log) -> None:
+        if not self._held_out:
             return
         self.loaded.model.eval()
-        loss_sum, total_weight = 0.0, 0.0
-        size = self._recipe.optimisation.micro_batch_size
-        with torch.inference_mode(), self._autocast():
-            for start in range(0, len(self._val), size):
-                encoded = self._encode([[sample] for sample in self._val[start : start + size]])
-                for part in micro_batches(encoded, size, self.loaded.rope_border):
-                    batch = collate(part, self._padding_id, self._recipe.optimisation.loss_weighting)
-                    loss_sum += answer_loss(self.loaded, batch).item()
-                    total_weight += batch.weights.sum().item()
-            log.write({"kind": "validation", "step": step, "of": self.step_count, "loss": loss_sum / total_weight})
-            shown = _spread(self._val, self._recipe.validation.answers)
-            by_id = {sample.id: sample for sample in shown}
-            for answer in generate_answers(
-                self.loaded, shown, self._reader, max_new_tokens=self._recipe.validation.max_new_tokens
-            ):
-                log.write(
-                    {
-                        "kind": "answer",
-                        "step": step,
-                        "sample": answer.sample_id,
-                        "expected": by_id[answer.sample_id].turns[-1].text,
-                        "answered": answer.text,
-                        "likelihood": answer.likelihood,
-                    }
-                )
+        with closing(self._held_out.packs(self._processes)) as packs:
+            seen = self._stepper.look(packs)
+        answered = self._parallel.run(lambda: self._held_out.answers(self.loaded))
+        score = score_answers(self._reporting.score, answered)
+        is_best = self._best.add(Look(step, seen.loss, score))
+        log.write(
+            {
+                "kind": "validation",
+                "step": step,
+                "of": self.step_count,
+                "loss": seen.loss,
+                "source_losses": seen.source_losses(self._held_out.names),
+                "answers_score": score,
+                "best": is_best,
+            }
+        )
+        for row in answer_rows(answered):
+            log.write({"kind": "answer", "step": step, **row})
+        if is_best and self._recipe.validation.keep_best:
+            self._save_checkpoint(BEST)
 
-    def _encode(self, passes: Sequence[Sequence[Sample]]) -> list[EncodedPass]:
-        return [
-            encoded
-            for samples in passes
-            for encoded in encode_pass(
-                samples, self._encoder, self._reader, self._preprocessing, self.loaded.rope_border
-            )
-        ]
+    def _save_state(self, step: int, log: Log) -> None:
+        log.sync()
+        save_state(
+            self._out,
+            step=step,
+            identity=self._identity,
+            extra={"best": self._best.state(), "skipped": dict(self._budget.counts)},
+            parameters=self._parallel.parameters,
+            optimizer=self._optimizer,
+            processes=self._processes,
+            keep=self._recipe.saving.keep,
+        )
+
+    def _last_good(self) -> str | None:
+        state = newest_state(self._out)
+        return None if state is None else f"the state {state.name}"
+
+    def _save_checkpoint(self, name: str) -> None:
+        """Write a checkpoint under a name, whole or not at all."""
+        adapter = self.loaded.spec.kind == "adapter"
+        weights = self._parallel.full_weights(self.loaded.model, trained_only=adapter)
+        if self._processes.is_first:
+            folder = self._out / name
+            with complete_folder(folder) as partial:
+                save_checkpoint(self.loaded, partial, weights)
+        self._processes.barrier()
+
+    def _remove_states(self) -> None:
+        if self._processes.is_first:
+            shutil.rmtree(self._out / STATES_FOLDER, ignore_errors=True)
+
+    def _write_over_long(self) -> None:
+        found = self._plan.over_long
+        if found:
+            lines = "".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in found)
+            write_atomically(self._out / OVER_LONG_NAME, lines.encode())
 
     def _autocast(self) -> AbstractContextManager[Any]:
         import torch
 
         if self._arithmetic == torch.float32:
             return nullcontext()
-        return torch.autocast(self._device.type, dtype=self._arithmetic)
+        return torch.autocast(self._processes.device.type, dtype=self._arithmetic)
 
 
-class _Log:
-    """Writes the run's log, one JSON object a line; when resuming, rows after the saved step are cut off."""
-
-    def __init__(self, path: Path, first_step: int, on_row: Callable[[LogRow], None] | None) -> None:
-        kept = []
-        if first_step and path.is_file():
-            rows = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
-            kept = [row for row in rows if row["step"] <= first_step]
-        self.rows: list[LogRow] = []
-        self._on_row = None
-        self._file = path.open("w", encoding="utf-8")
-        for row in kept:
-            self.write(row)
-        self._on_row = on_row
-
-    def __enter__(self) -> _Log:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def write(self, row: LogRow) -> None:
-        """Append a row."""
-        self.rows.append(row)
-        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        self._file.flush()
-        if self._on_row is not None:
-            self._on_row(row)
+def _announce(text: str) -> None:
+    """Tell the user within a signal handler, where anything that can be interrupted itself must not be called."""
+    os.write(2, f"{text}\n".encode())
 
 
-def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """Take ``count`` samples, evenly spread over the file."""
-    if count == 0:
-        return []
-    return [samples[index] for index in range(0, len(samples), max(1, math.ceil(len(samples) / count)))]
+def _timed(packs: Iterator[LoadedPack], rates: Rates) -> Iterator[LoadedPack]:
+    while True:
+        with rates.waiting():
+            pack = next(packs, None)
+        if pack is None:
+            return
+        yield pack
 
 
-def _training_record(recipe: Recipe, dataset: Path, identity: dict[str, str]) -> dict[str, Any]:
-    """Say what the model was trained on: bands, windows and stretch of the data set are in its settings."""
-    manifest = read_manifest(dataset)
+_NOT_LEARNED = frozenset({"compute", "validation", "saving", "tracking", "name", "description"})
+"""Sections of a recipe that may differ when a run goes on: they do not change what is learned beyond rounding."""
+
+
+def _identity(recipe: Recipe, sources: Sequence[Source], plan: TrainingPlan, weights_sha256: str) -> dict[str, str]:
+    learned = recipe.model_dump(mode="json", exclude=set(_NOT_LEARNED))
+    # How many samples are computed at a time is no part of what is learned either.
+    del learned["optimisation"]["micro_batch_size"]
+    return {
+        "recipe": hashlib.sha256(json.dumps(learned, sort_keys=True).encode()).hexdigest(),
+        "data": hashlib.sha256(" ".join(source.digest for source in sources).encode()).hexdigest(),
+        "plan": plan.digest(),
+        "model": weights_sha256,
+    }
+
+
+def _training_record(recipe: Recipe, sources: Sequence[Source], identity: Mapping[str, str]) -> dict[str, Any]:
+    """Say what the model was trained on: bands, windows and stretch of the data sets are in their settings."""
     return {
         "recipe": recipe.name,
         "method": recipe.method,
         **({} if recipe.quantisation == "none" else {"quantisation": recipe.quantisation}),
-        "dataset": manifest["name"],
-        "command": manifest["command"],
-        "conversion_settings": manifest["settings"],
+        "sources": {source.name: source.record for source in sources},
         **{f"{key}_sha256": value for key, value in identity.items()},
     }

@@ -34,17 +34,22 @@ def both(name: str) -> dict[str, str]:
 @pytest.mark.parametrize("dense_mask", [True, False])
 def test_flash_where_package_gpu_and_half_precision_meet(installed: bool, dense_mask: bool) -> None:
     found = choose_attention(GPU, BF16, dense_mask=dense_mask)
-    if not installed:
-        assert found == both("sdpa")
-    elif dense_mask:
-        assert found == {"vision_config": "flash_attention_2", "text_config": "sdpa"}
-    else:
-        assert found == both("flash_attention_2")
+    flash = "flash_attention_2" if installed else "sdpa"
+    assert found == {"vision_config": flash, "text_config": "packed_sdpa" if dense_mask else flash}
 
 
 @pytest.mark.parametrize(("device", "dtype"), [(CPU, FP32), (CPU, BF16), (GPU, FP32)])
 def test_torchs_own_elsewhere(installed: bool, device: torch.device, dtype: torch.dtype) -> None:
     assert choose_attention(device, dtype, dense_mask=False) == both("sdpa")
+    packs = {"vision_config": "sdpa", "text_config": "packed_sdpa"}
+    assert choose_attention(device, dtype, dense_mask=True) == packs
+
+
+@pytest.mark.parametrize("requested", ["packed_sdpa", "flex_attention"])
+def test_attention_over_packs_is_for_the_language_model(installed: bool, requested: str) -> None:
+    for dense_mask in (True, False):
+        found = choose_attention(GPU, BF16, dense_mask=dense_mask, requested=requested)
+        assert found == {"vision_config": "sdpa", "text_config": requested}
 
 
 def test_plain_where_torch_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,15 +78,16 @@ def test_flash_that_cannot_be_used_is_refused(
         choose_attention(device, dtype, dense_mask=True, requested="flash_attention_2")
 
 
-def test_flash_that_is_asked_for_leaves_the_dense_mask_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flash_that_is_asked_for_leaves_packs_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, True)
     found = choose_attention(GPU, BF16, dense_mask=True, requested="flash_attention_2")
-    assert found == {"vision_config": "flash_attention_2", "text_config": "sdpa"}
+    assert found == {"vision_config": "flash_attention_2", "text_config": "packed_sdpa"}
 
 
 def test_loaded_model_has_what_was_chosen(untrained) -> None:
-    chosen = {"vision_config": "eager", "text_config": "sdpa"}
+    chosen = {"vision_config": "eager", "text_config": choose_attention(CPU, FP32, dense_mask=True)["text_config"]}
     config = load_model(str(untrained), attention=chosen).internvl.config
-    assert (config.vision_config._attn_implementation, config.text_config._attn_implementation) == ("eager", "sdpa")
+    found = (config.vision_config._attn_implementation, config.text_config._attn_implementation)
+    assert found == ("eager", "packed_sdpa")
     config = load_model(str(untrained)).internvl.config
     assert (config.vision_config._attn_implementation, config.text_config._attn_implementation) == ("sdpa", "sdpa")

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from domainvl.errors import CheckpointError, DatasetError
 from domainvl.model.chat import INTERNVL2_SYSTEM_MESSAGE, V1_5_SYSTEM_MESSAGES, Chat
-from domainvl.model.encoding import ConversationEncoder, EncodedConversation
+from domainvl.model.encoding import ConversationEncoder, EncodedConversation, Mark
 from domainvl.model.tokens import ADDED_TOKENS
 from domainvl.schema import Turn
 
@@ -196,3 +196,85 @@ def test_last_image_token(encoder: ConversationEncoder, tokenizer: PreTrainedTok
     context = int(tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"))
     assert encoder.last_image_token(encoded.input_ids) == last_index(encoded.input_ids, context)
     assert encoder.last_image_token(encoder.encode(turns("A?", "b"), []).input_ids) == -1
+
+
+BOS = {"Hermes-2": "", "internlm2-chat": "<s>", "phi3-chat": "<s>"}
+END_OF_TEXT = {"Hermes-2": "<|endoftext|>", "internlm2-chat": "</s>", "phi3-chat": "<|endoftext|>"}
+
+
+@pytest.mark.parametrize("template", CHAT_TOKENS)
+def test_a_document_token_by_token(template: str) -> None:
+    """By hand: one token a byte; the loss counts text and end, but not the tags, the tiles and the first token."""
+    made = character_tokenizer(template)
+    encoder = ConversationEncoder(made, Chat(format=template), 2)
+    encoded = encoder.encode_document(["A b\n", Mark.IMAGE, "\n c", " d ", Mark.IMAGE, Mark.IMAGE], [1, 2, 1])
+    image, two = IMAGE, IMAGE.replace("</img>", "") + "<IMG_CONTEXT><IMG_CONTEXT></img>"
+    runs = [
+        (False, BOS[template] or "A"),
+        (True, "A b\n" if BOS[template] else " b\n"),
+        (False, image),
+        (True, "\n c d "),
+        (False, two + image),
+        (True, END_OF_TEXT[template]),
+    ]
+    assert spoken(made, encoded) == runs
+
+
+@pytest.mark.parametrize("template", CHAT_TOKENS)
+@settings(max_examples=60, deadline=None)
+@given(
+    texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12), min_size=1, max_size=4),
+    ends=st.booleans(),
+)
+def test_what_the_loss_counts_of_a_document_is_its_text(template: str, texts: list[str], ends: bool) -> None:
+    """Blanks around images and special tokens that are written in the text included."""
+    made = character_tokenizer(template)
+    texts = [f"{text} <s></s><|end|><|endoftext|><img> \n" for text in texts]
+    parts = [part for text in texts for part in (Mark.IMAGE, text)]
+    encoded = ConversationEncoder(made, Chat(format=template), 2).encode_document(parts, [1] * len(texts), ends=ends)
+    counted = [token for token, counts in zip(encoded.input_ids, encoded.supervised, strict=True) if counts]
+    if ends:
+        assert counted.pop() == made.token_to_id(END_OF_TEXT[template])
+    special = set(made.get_added_tokens_decoder())
+    assert not special.intersection(counted)
+    assert made.decode(counted, skip_special_tokens=False) == "".join(texts)
+    assert made.token_to_id("<IMG_CONTEXT>") in encoded.input_ids
+
+
+def test_the_lengths_of_the_parts_of_a_document_add_up(encoder: ConversationEncoder) -> None:
+    texts = ["What colour", " is the square?", "What", " is it?\n"]
+    parts = [texts[0], texts[1], Mark.IMAGE, texts[2], texts[3]]
+    lengths = [len(encoder.text_ids(text, after_text=after)) for text, after in zip(texts, [0, 1, 0, 1], strict=True)]
+    assert len(encoder.encode_document(parts, [3]).input_ids) == sum(lengths) + 3 * TOKENS_PER_TILE + 2 + 1
+    assert len(encoder.encode_document(parts, [3], ends=False).input_ids) == sum(lengths) + 3 * TOKENS_PER_TILE + 2
+
+
+def test_a_document_of_nothing_and_one_whose_images_are_missing(encoder: ConversationEncoder) -> None:
+    assert encoder.encode_document([], [], ends=False) == EncodedConversation((), ())
+    with pytest.raises(DatasetError, match="got 1 and 0"):
+        encoder.encode_document(["a", Mark.IMAGE], [])
+
+
+def test_a_tokenizer_without_an_end_of_text_is_refused() -> None:
+    made = character_tokenizer("internlm2-chat")
+    other = Tokenizer.from_str(made.to_str().replace("</s>", "</other>"))
+    encoder = ConversationEncoder(other, Chat(format="internlm2-chat"), 2)
+    with pytest.raises(CheckpointError, match="endoftext"):
+        encoder.encode_document(["a"], [])
+
+
+@pytest.mark.parametrize("template", CHAT_TOKENS)
+def test_a_sentencepiece_tokenizer_gives_the_text_back(template: str) -> None:
+    """Where a prefix marks the beginning of a word, as Llama's and Phi-3's normaliser does."""
+    letters = ["▁", *"abc", *CHAT_TOKENS[template], *ADDED_TOKENS]
+    made = Tokenizer(models.BPE({letter: index for index, letter in enumerate(letters)}, []))
+    made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    made.decoder = decoders.Replace("▁", " ")
+    made.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in letters[4:]])
+    encoded = ConversationEncoder(made, Chat(format=template), 1).encode_document(["a b", " c", Mark.IMAGE, "a"], [1])
+    text = spoken(made, encoded)
+    # The prefix stands where a text begins, never where it goes on.
+    assert "".join(part for _, part in text) == f"{BOS[template]} a b c{IMAGE_OF_ONE} a{END_OF_TEXT[template]}"
+
+
+IMAGE_OF_ONE = "<img><IMG_CONTEXT></img>"

@@ -9,14 +9,15 @@ import torch
 
 from domainvl.errors import UsageError
 from domainvl.model.checkpoint import LoadedModel, load_model, save_checkpoint
-from domainvl.model.preprocessing import TileReader
-from domainvl.schema import SampleFile, Split
-from domainvl.training.batches import Batch, collate, encode_pass
-from domainvl.training.loss import answer_loss
+from domainvl.model.parts import layers_of
+from domainvl.training.batches import Batch, ReadUnit, collate
+from domainvl.training.loading import ImageLoader
+from domainvl.training.loss import AnswerLoss
 from domainvl.training.optimiser import build_optimizer
 from domainvl.training.preparation import prepare_model
 from domainvl.training.recipe import Recipe
 from domainvl.training.recipe_files import load_recipe
+from domainvl.training.sources import DatasetSource, ModelInput
 
 CPU = torch.device("cpu")
 
@@ -30,9 +31,11 @@ def prepared(untrained: Path, *changes: str, method: str = "lora") -> LoadedMode
 
 
 def one_batch(loaded: LoadedModel, squares: Path) -> Batch:
-    samples = SampleFile(squares, Split.TRAIN)[:2]
-    reader = TileReader(squares, loaded.spec.preprocessing)
-    return collate(encode_pass(samples, loaded.encoder(), reader, loaded.spec.preprocessing), 0)
+    preprocessing = loaded.spec.preprocessing
+    source = DatasetSource(squares, "squares", "domain")
+    units = source.encode(range(2), ModelInput(loaded.encoder(), preprocessing, None), preprocessing.max_tiles)
+    images = ImageLoader(squares, preprocessing)
+    return collate([ReadUnit(one, 0, images.read(one.images, one.max_tiles)) for one in units], 0, "packed")
 
 
 def three_steps(loaded: LoadedModel, squares: Path) -> list[float]:
@@ -43,7 +46,7 @@ def three_steps(loaded: LoadedModel, squares: Path) -> list[float]:
     loaded.model.train()
     losses = []
     for _ in range(3):
-        loss = answer_loss(loaded, batch)
+        loss = AnswerLoss(loaded)(batch).sum()
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -95,7 +98,7 @@ def test_evaluation_in_between_changes_no_gradient_of_a_quantised_model(untraine
     for _ in range(2):
         loaded.model.train()
         loaded.model.zero_grad()
-        answer_loss(loaded, batch).backward()
+        AnswerLoss(loaded)(batch).sum().backward()
         found.append({name: value.grad for name, value in loaded.model.named_parameters() if value.requires_grad})
         logits(loaded)
     assert all(torch.equal(gradient, found[1][name]) for name, gradient in found[0].items())
@@ -127,6 +130,43 @@ def test_drop_path_is_on_when_the_recipe_says_so(untrained: Path, squares: Path)
         torch.manual_seed(0)
         losses.append(three_steps(prepared(untrained, f"optimisation.drop_path_rate={rate}"), squares)[0])
     assert losses[0] == losses[1] != losses[2]
+
+
+@pytest.mark.parametrize(
+    ("asked", "vision", "language_model"),
+    [("false", 1, 1), ("true", 2, 2), ("{vision: true}", 2, 1), ("{language_model: true}", 1, 2)],
+)
+def test_the_parts_that_are_checkpointed(
+    untrained: Path, squares: Path, asked: str, vision: int, language_model: int
+) -> None:
+    loaded = prepared(untrained, f"compute.gradient_checkpointing={asked}")
+    counts = {"vision": 0, "language_model": 0}
+    for part, name in (("vision", "attention"), ("language_model", "self_attn")):
+
+        def count(*_: object, part: str = part) -> None:
+            counts[part] += 1
+
+        getattr(layers_of(loaded.internvl, part)[-1], name).register_forward_pre_hook(count)
+    loaded.model.train()
+    AnswerLoss(loaded)(one_batch(loaded, squares)).sum().backward()
+    assert counts == {"vision": vision, "language_model": language_model}
+
+
+def test_fused_kernels_are_refused_on_a_cpu_and_put_in_before_adapters(
+    untrained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="Cannot use liger-kernel: its kernels need a GPU"):
+        prepared(untrained, "compute.liger=true")
+    given = []
+    monkeypatch.setattr("domainvl.training.preparation.require_liger", lambda device: given.append(device))
+    monkeypatch.setattr(
+        "domainvl.training.preparation.use_liger",
+        lambda model: given.append([name for name, _ in model.named_parameters() if "lora" in name]),
+    )
+    prepared(untrained)
+    assert given == []
+    prepared(untrained, "compute.liger=true")
+    assert given == [CPU, []]
 
 
 def test_attention_that_is_asked_for(untrained: Path) -> None:

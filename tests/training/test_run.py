@@ -1,17 +1,24 @@
 """The run as a whole: learning, resuming, logging, refusing."""
 
 import json
+import os
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from domainvl.errors import DatasetError, UsageError
+from domainvl.errors import DatasetError, StoppedError, UsageError
 from domainvl.model.checkpoint import load_model
+from domainvl.training.log import read_log
+from domainvl.training.mixture import mixture_of
+from domainvl.training.rates import without_measured
 from domainvl.training.recipe import Recipe
 from domainvl.training.recipe_files import load_recipe
-from domainvl.training.run import finetune
+from domainvl.training.run import Reporting, finetune
+from domainvl.training.stopping import DivergedError
 
 
 def recipe(untrained: Path, *changes: str, method: str = "lora") -> Recipe:
@@ -39,9 +46,12 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return {name: value for file in files for name, value in load_file(file).items()}
 
 
+def log_of(run: Path) -> list[dict]:
+    return [without_measured(row) for row in read_log(run / "log.jsonl")]
+
+
 def rows(run: Path, kind: str) -> list[dict]:
-    lines = (run / "log.jsonl").read_text().splitlines()
-    return [row for row in map(json.loads, lines) if row["kind"] == kind]
+    return [row for row in read_log(run / "log.jsonl") if row["kind"] == kind]
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
@@ -57,7 +67,7 @@ def test_resumed_equals_uninterrupted(untrained: Path, squares: Path, tmp_path: 
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert whole.keys() == parts.keys()
     assert all(torch.equal(value, parts[name]) for name, value in whole.items())
-    assert (tmp_path / "whole" / "log.jsonl").read_text() == (tmp_path / "parts" / "log.jsonl").read_text()
+    assert log_of(tmp_path / "whole") == log_of(tmp_path / "parts")
 
 
 def test_rates_of_parts_are_logged_at_each_step(untrained: Path, squares: Path, tmp_path: Path) -> None:
@@ -91,19 +101,32 @@ def test_killed_between_saves_goes_back_to_the_last_save(untrained: Path, square
     settings = recipe(untrained)
     finetune(settings, squares, tmp_path / "whole")
     with pytest.raises(Killed):
-        finetune(settings, squares, tmp_path / "killed", on_row=kill)
+        finetune(settings, squares, tmp_path / "killed", reporting=Reporting(on_row=kill))
     finetune(settings, squares, tmp_path / "killed", resume=True)
     assert [row["step"] for row in rows(tmp_path / "killed", "train")] == list(range(1, 9))
     whole, killed = weights(tmp_path / "whole"), weights(tmp_path / "killed")
     assert all(torch.equal(value, killed[name]) for name, value in whole.items())
 
 
-def test_micro_batches_do_not_change_what_is_learned(untrained: Path, squares: Path, tmp_path: Path) -> None:
-    """Answers differ in length, so a mean of the means of micro-batches would differ."""
-    finetune(recipe(untrained), squares, tmp_path / "one")
-    finetune(recipe(untrained, "optimisation.micro_batch_size=1"), squares, tmp_path / "four")
-    losses = [[row["loss"] for row in rows(tmp_path / run, "train")] for run in ("one", "four")]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+def test_how_much_is_computed_at_a_time_does_not_change_what_is_learned(
+    untrained: Path, squares: Path, tmp_path: Path
+) -> None:
+    """Answers differ in length, so a mean of the means of parts would differ."""
+    grouped = "packing.arrangement=grouped"
+    ways = {
+        "rows": [grouped],
+        "single rows": [grouped, "optimisation.micro_batch_size=1"],
+        "parts of rows": [grouped, "compute.parts_per_pack=3"],
+        "pack": ["packing.arrangement=packed"],
+        "parts of packs": ["packing.arrangement=packed", "compute.parts_per_pack=3"],
+    }
+    losses = {}
+    for name, changes in ways.items():
+        finetune(recipe(untrained, *changes, "optimisation.loss_weighting=square"), squares, tmp_path / name)
+        losses[name] = [row["loss"] for row in rows(tmp_path / name, "train")]
+    for name in ("single rows", "parts of rows"):
+        assert losses[name] == pytest.approx(losses["rows"], rel=1e-4)
+    assert losses["parts of packs"] == pytest.approx(losses["pack"], rel=1e-4)
 
 
 @pytest.mark.slow
@@ -136,12 +159,13 @@ def test_leaves_what_is_needed_to_use_and_to_understand_the_run(untrained: Path,
     assert spec.kind == "adapter"
     assert spec.preprocessing.max_tiles == 3
     assert spec.preprocessing.tile_side_px == 64
-    assert spec.training["dataset"] == "squares"
-    assert spec.training["conversion_settings"] == {"groups": 24}
+    (source,) = spec.training["sources"].values()
+    assert source["dataset"] == "squares"
+    assert source["conversion_settings"] == {"groups": 24}
     assert [row["step"] for row in rows(run, "validation")] == [4, 8]
     assert {row["expected"] for row in rows(run, "answer")}
     assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
-    assert not (run / "state.pt").exists()
+    assert not (run / "state").exists()
     rates = [row["learning_rate"] for row in rows(run, "train")]
     assert max(rates) == pytest.approx(3e-3)
     assert rates[-1] < 0.1 * max(rates)
@@ -152,16 +176,14 @@ def test_refuses_to_overwrite_or_to_resume_another_run(untrained: Path, squares:
     finetune(recipe(untrained), squares, run, stop_after_step=4)
     with pytest.raises(UsageError, match="add --resume"):
         finetune(recipe(untrained), squares, run)
-    with pytest.raises(UsageError, match="changed since the run was saved: recipe"):
+    with pytest.raises(UsageError, match="changed since the run was saved: plan, recipe"):
         finetune(recipe(untrained, "seed=1"), squares, run, resume=True)
-    (run / "state.pt").unlink()
-    with pytest.raises(UsageError, match="state.pt is missing"):
+    shutil.rmtree(run / "state")
+    with pytest.raises(UsageError, match="no saved state"):
         finetune(recipe(untrained), squares, run, resume=True)
 
 
 def test_a_bad_line_stops_before_anything_is_written(untrained: Path, squares: Path, tmp_path: Path) -> None:
-    import shutil
-
     damaged = shutil.copytree(squares, tmp_path / "data")
     lines = (damaged / "train.jsonl").read_text().splitlines()
     lines[2] = lines[2].replace("<image>", "")
@@ -169,3 +191,129 @@ def test_a_bad_line_stops_before_anything_is_written(untrained: Path, squares: P
     with pytest.raises(DatasetError, match=r"train\.jsonl:3: .*placeholders must equal the number of images"):
         finetune(recipe(untrained), damaged, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_several_sources_are_counted_apart(untrained: Path, squares: Path, tmp_path: Path) -> None:
+    general = shutil.copytree(squares, tmp_path / "general")
+    spec = mixture_of([squares], [general])
+    settings = recipe(untrained, "mixture.general_ratio=0.5", "optimisation.max_steps=null", "optimisation.epochs=1")
+    finetune(settings, spec, tmp_path / "run")
+    logged = rows(tmp_path / "run", "train")
+    names = list(spec.sources)
+    for row in logged:
+        assert sum(row["source_samples"].values()) == row["samples"]
+        assert sum(row["source_tokens"].values()) == row["tokens"]
+        assert set(row["source_losses"]) == {name for name in names if row["source_samples"][name]}
+    totals = [sum(row["source_samples"][name] for row in logged) for name in names]
+    assert totals == [36, 18]
+    assert logged[-1]["percent"] == 100.0
+    validation = rows(tmp_path / "run", "validation")
+    assert set(validation[0]["source_losses"]) == set(names)
+    record = load_model(str(tmp_path / "run")).spec.training["sources"]
+    assert [source["role"] for source in record.values()] == ["domain", "general"]
+    with pytest.raises(UsageError, match="no source is general data"):
+        finetune(settings, squares, tmp_path / "alone")
+
+
+def test_a_broken_image_is_left_out_counted_and_listed(untrained: Path, squares: Path, tmp_path: Path) -> None:
+    damaged = shutil.copytree(squares, tmp_path / "data")
+    first = json.loads((damaged / "train.jsonl").read_text().splitlines()[0])
+    (damaged / first["image"]).write_bytes(b"not an image")
+    settings = recipe(untrained, "mixture.error_budget=0.5", "optimisation.max_steps=null", "optimisation.epochs=1")
+    summary = finetune(settings, damaged, tmp_path / "run")
+    # Three questions of the group show that image: two about it, one about it and another.
+    assert summary.skipped == {"unreadable-image": 3}
+    listed = [json.loads(line) for line in (tmp_path / "run" / "skipped.jsonl").read_text().splitlines()]
+    assert sorted(name for row in listed for name in row["samples"]) == [
+        "00002/colour",
+        "00002/count",
+        "00002/where",
+    ] or (len({name for row in listed for name in row["samples"]}) == 3)
+    assert all(first["image"].rsplit("/", 1)[1] in row["message"] for row in listed)
+    logged = rows(tmp_path / "run", "train")
+    assert sum(row["samples"] for row in logged) == 33
+    assert logged[-1]["skipped"] == {"unreadable-image": 3}
+    with pytest.raises(
+        StoppedError, match=r"at most 1.0% of 3[0-9] may fail \(mixture.error_budget\), got [123], the last: "
+    ):
+        finetune(recipe(untrained, "mixture.error_budget=0.01"), damaged, tmp_path / "strict")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_says_how_to_go_on(
+    untrained: Path, squares: Path, tmp_path: Path, number: signal.Signals, capfd: pytest.CaptureFixture
+) -> None:
+    def interrupt(row: dict) -> None:
+        if row["kind"] == "train" and row["step"] == 4:
+            os.kill(os.getpid(), number)
+
+    settings = recipe(untrained, "saving.every_steps=100")
+    finetune(settings, squares, tmp_path / "whole")
+    with pytest.raises(StoppedError, match=r"at step 5 of 8, the state is saved. Go on with .* --resume"):
+        finetune(settings, squares, tmp_path / "run", reporting=Reporting(on_row=interrupt))
+    assert number.name in capfd.readouterr().err
+    finetune(settings, squares, tmp_path / "run", resume=True)
+    assert log_of(tmp_path / "whole") == log_of(tmp_path / "run")
+    whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "run")
+    assert all(torch.equal(value, parts[name]) for name, value in whole.items())
+
+
+def test_a_run_that_diverges_keeps_the_last_good_state(untrained: Path, squares: Path, tmp_path: Path) -> None:
+    settings = recipe(untrained, "optimisation.learning_rate=1e30", "optimisation.warmup_ratio=0.9")
+    with pytest.raises(DivergedError, match=r"diverged at step \d+ .*(loss|gradient norm) is (nan|inf)") as caught:
+        finetune(settings, squares, tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoint").exists()
+    assert "learning_rate" in str(caught.value)
+
+
+def test_the_best_checkpoint_is_kept_and_patience_ends_the_run(untrained: Path, squares: Path, tmp_path: Path) -> None:
+    """With a rate that only harms, the first look is the best."""
+    changes = [
+        "validation.every_steps=1",
+        "validation.keep_best=true",
+        "validation.patience=2",
+        "validation.max_samples=9",
+    ]
+    settings = recipe(untrained, *changes, "optimisation.learning_rate=0.3", "optimisation.warmup_ratio=0.5")
+    summary = finetune(settings, squares, tmp_path / "run")
+    looks = rows(tmp_path / "run", "validation")
+    losses = [row["loss"] for row in looks]
+    best = losses.index(min(losses))
+    assert summary.best is not None
+    assert summary.best.step == best + 1
+    assert [row["best"] for row in looks] == [
+        loss < min(losses[:index], default=9e9) for index, loss in enumerate(losses)
+    ]
+    assert summary.ended_early is not None
+    assert summary.steps == best + 3 < 8
+    assert (tmp_path / "run" / "best" / "domainvl.json").is_file()
+    kept = load_model(str(tmp_path / "run" / "best"))
+    last = load_model(str(tmp_path / "run"))
+    assert any(not torch.equal(a, b) for a, b in zip(kept.model.parameters(), last.model.parameters(), strict=True))
+
+
+def test_answers_are_scored_by_who_is_asked_to(untrained: Path, squares: Path, tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def score(samples: object, answers: dict[str, str]) -> float:
+        asked.append(len(answers))
+        return 0.25
+
+    finetune(recipe(untrained, "validation.answers=3"), squares, tmp_path / "run", reporting=Reporting(score=score))
+    assert asked == [3, 3]
+    assert [row["answers_score"] for row in rows(tmp_path / "run", "validation")] == [0.25, 0.25]
+
+
+def test_features_of_a_frozen_vision_encoder_are_kept(untrained: Path, squares: Path, tmp_path: Path) -> None:
+    changes = ["lora.vision=frozen", "optimisation.max_steps=null", "optimisation.epochs=2"]
+    finetune(recipe(untrained, *changes), squares, tmp_path / "plain")
+    cache = tmp_path / "cache"
+    cached = recipe(untrained, *changes, "compute.cache_vision=true")
+    finetune(cached, squares, tmp_path / "cached", vision_cache=cache)
+    assert log_of(tmp_path / "plain") == log_of(tmp_path / "cached")
+    files = list(cache.rglob("*.safetensors"))
+    assert len(files) == 24  # two images in each of twelve groups
+    times = {path: path.stat().st_mtime_ns for path in files}
+    finetune(cached, squares, tmp_path / "again", vision_cache=cache)
+    assert times == {path: path.stat().st_mtime_ns for path in cache.rglob("*.safetensors")}
+    assert log_of(tmp_path / "plain") == log_of(tmp_path / "again")

@@ -1,0 +1,126 @@
+"""What a run looks at besides its training samples: the loss on held-out groups, and answers to their questions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from domainvl.model.generation import generate_answers
+from domainvl.model.preprocessing import TileReader
+from domainvl.schema import Sample, Split
+from domainvl.training.loading import ImageLoader, LoadedPack, PackLoader
+from domainvl.training.mixture import MixtureSpec
+from domainvl.training.plan import Arrangement, plan_all
+from domainvl.training.recipe import Recipe
+from domainvl.training.sources import DatasetSource, ModelInput, Source
+
+if TYPE_CHECKING:
+    from domainvl.model.checkpoint import LoadedModel
+    from domainvl.model.vision_cache import VisionCache
+    from domainvl.training.processes import Processes
+
+Scorer = Callable[[Sequence[Sample], Mapping[str, str]], float | None]
+"""Given samples and an answer to each by id, returns the share that is right; None where none can be scored."""
+
+
+@dataclass(frozen=True)
+class AnsweredSample:
+    """A held-out question and what the model said.
+
+    Attributes:
+        sample: The sample.
+        text: The answer.
+        likelihood: That the model gives to it.
+    """
+
+    sample: Sample
+    text: str
+    likelihood: float
+
+
+class HeldOut:
+    """The held-out samples of a run's sources.
+
+    Args:
+        spec: The sources of the run.
+        recipe: How many samples, and how they are put together.
+        model: What they are encoded for.
+        arrangement: As in training.
+        padding_id: Token to pad with.
+        cache: Of a frozen vision encoder's features.
+    """
+
+    def __init__(
+        self,
+        spec: MixtureSpec,
+        recipe: Recipe,
+        model: ModelInput,
+        arrangement: Arrangement,
+        padding_id: int,
+        cache: VisionCache | None = None,
+    ) -> None:
+        self._settings = recipe.validation
+        self._readers = recipe.compute.readers
+        self._preprocessing = model.preprocessing
+        self._sources = [
+            DatasetSource(source.path, name, source.role, Split.VAL, recipe.validation.max_samples)
+            for name, source in spec.sources.items()
+            if source.kind == "dataset" and (source.path / f"{Split.VAL.value}.jsonl").is_file()
+        ]
+        sources: list[Source] = list(self._sources)
+        self._plan = plan_all(recipe, sources, model, arrangement)
+        self._loader = PackLoader(
+            self._plan,
+            sources,
+            [ImageLoader(source.folder, model.preprocessing, cache=cache) for source in sources],
+            model,
+            padding_id,
+            recipe.optimisation.loss_weighting,
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self._plan.steps)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the sources that have held-out samples."""
+        return self._plan.source_names
+
+    def packs(self, processes: Processes) -> Generator[LoadedPack, None, None]:
+        """Return what this process computes of them."""
+        micros = self._plan.share(0, processes.rank, processes.world_size)
+        return self._loader.read_all(micros, self._readers)
+
+    def answers(self, loaded: LoadedModel) -> list[AnsweredSample]:
+        """Answer some of the domain's questions, evenly spread over the sources."""
+        asked = [source for source in self._sources if source.role == "domain" and len(source)]
+        answered = []
+        for number, source in enumerate(asked):
+            share = len(range(number, self._settings.answers, len(asked)))
+            samples = source.samples(share)
+            by_id = {sample.id: sample for sample in samples}
+            reader = TileReader(source.folder, self._preprocessing)
+            for one in generate_answers(loaded, samples, reader, max_new_tokens=self._settings.max_new_tokens):
+                answered.append(AnsweredSample(by_id[one.sample_id], one.text, one.likelihood))
+        return answered
+
+
+def answer_rows(answered: Sequence[AnsweredSample]) -> list[dict[str, Any]]:
+    """Return rows of the log that show answers beside what was expected."""
+    return [
+        {
+            "sample": one.sample.id,
+            "expected": one.sample.turns[-1].text,
+            "answered": one.text,
+            "likelihood": one.likelihood,
+        }
+        for one in answered
+    ]
+
+
+def score_answers(score: Scorer | None, answered: Sequence[AnsweredSample]) -> float | None:
+    """Return the share of the answers that is right; None where nothing can be scored."""
+    if score is None or not answered:
+        return None
+    return score([one.sample for one in answered], {one.sample.id: one.text for one in answered})

@@ -1,0 +1,270 @@
+"""Windows of interleaved documents by index: what training takes samples from, with a count of all that was left out.
+
+A file is read once when it is opened. Its windows are put into a temporary file without a name, so that memory does
+not grow with the texts and a window is quick to reach, whatever the format of the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import weakref
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from domainvl.errors import DatasetError, InputNotFoundError, ItemError, UsageError, install_hint
+from domainvl.files import output_errors
+from domainvl.model.encoding import ConversationEncoder, DocumentPart, EncodedConversation, Mark
+from domainvl.model.preprocessing import Preprocessing
+from domainvl.schema import Image, Split, SplitFractions, assign_split
+from domainvl.training.interleaved.images import ImageFolder
+from domainvl.training.interleaved.records import Document, ImageSlot, document_id, read_document
+from domainvl.training.interleaved.windows import Part, Window, WindowCutter, WindowLimits
+
+VAL_FRACTION = 0.02
+"""Share of the documents that are held out where nobody says it."""
+
+LISTED_PER_REASON = 100
+"""Of what was left out, so much is listed one by one; all of it is counted."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A document or an image that was left out.
+
+    Attributes:
+        where: File and record, and the URL of an image.
+        reason: As in :attr:`InterleavedFile.skipped`.
+        rule: What it should have been like.
+    """
+
+    where: str
+    reason: str
+    rule: str
+
+
+@dataclass(frozen=True)
+class InterleavedWindow:
+    """A stretch of a document, ready for :meth:`ConversationEncoder.encode_document`.
+
+    Attributes:
+        document: Id of the document, which is the group.
+        images: Its images in order; their paths are relative to :attr:`InterleavedFile.root`.
+        parts: Texts, and a mark for each image.
+        ends: Whether the document ends with it.
+    """
+
+    document: str
+    images: tuple[Image, ...]
+    parts: tuple[DocumentPart, ...]
+    ends: bool
+
+    def encode(self, encoder: ConversationEncoder, preprocessing: Preprocessing) -> EncodedConversation:
+        """Turn it into token ids, of which the loss counts the text."""
+        tile_counts = [grid.tile_count for grid in preprocessing.grids(self.images)]
+        return encoder.encode_document(self.parts, tile_counts, ends=self.ends)
+
+
+class InterleavedFile:
+    """The windows of the documents of one split; which split a document is in, its id alone decides.
+
+    Args:
+        path: ``.jsonl`` or ``.parquet`` with a record of OmniCorpus' format a line or row.
+        encoder: Counts tokens.
+        preprocessing: Counts tiles.
+        split: Which documents.
+        limits: How large a window may be.
+        val_fraction: Share of the documents that are held out for validation.
+        test_fraction: Share that is held out for testing.
+        split_seed: Another seed holds out others.
+        images: Folder of the images; ``images`` beside the file where None.
+
+    Attributes:
+        root: Folder that the paths of the images start from.
+        image_keys: For each window a number that is equal for equal images in equal order.
+        token_counts: Tokens of each window.
+        tile_counts: Tiles of each window.
+        document_count: Documents of the split that have a window.
+        skipped: What was left out, by reason: ``document/...`` whole documents whose record breaks a rule (one
+            without an id counts for training), ``image/...`` images that were switched off, ``window/...`` windows.
+        listed: The first of them, each with its place and the rule; windows are only counted.
+
+    Raises:
+        InputNotFoundError: If the file or the folder of images is not there.
+        UsageError: If the file is of another kind, or pyarrow is missing.
+        DatasetError: If a Parquet file cannot be read or lacks a column.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        encoder: ConversationEncoder,
+        preprocessing: Preprocessing,
+        *,
+        split: Split = Split.TRAIN,
+        limits: WindowLimits | None = None,
+        val_fraction: float = VAL_FRACTION,
+        test_fraction: float = 0.0,
+        split_seed: int = 0,
+        images: Path | None = None,
+    ) -> None:
+        if not path.is_file():
+            raise InputNotFoundError("Cannot read interleaved documents", where=path, rule="there is no such file")
+        folder = path.parent / "images" if images is None else images
+        self.root = folder.parent
+        self.image_keys: list[int] = []
+        self.token_counts: list[int] = []
+        self.tile_counts: list[int] = []
+        self.skipped: Counter[str] = Counter()
+        self.listed: list[Skipped] = []
+        self.document_count = 0
+        self._split = split
+        self._fractions = SplitFractions(val=val_fraction, test=test_fraction, seed=split_seed)
+        self._images = ImageFolder(folder)
+        self._keys: dict[tuple[str, ...], int] = {}
+        self._offsets = [0]
+        self._spool = tempfile.TemporaryFile()
+        weakref.finalize(self, self._spool.close)
+        cutter = WindowCutter(encoder, preprocessing, limits or WindowLimits())
+        for where, record in _records(path):
+            self._add(where, record, cutter)
+        self.skipped.update(cutter.dropped)
+        with output_errors(Path(tempfile.gettempdir())):
+            self._spool.flush()
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def window(self, index: int) -> InterleavedWindow:
+        """Return a window; several threads may ask at once."""
+        start, stop = self._offsets[index], self._offsets[index + 1]
+        fields = json.loads(os.pread(self._spool.fileno(), stop - start, start))
+        return InterleavedWindow(
+            document=fields["document"],
+            images=tuple(Image.model_validate(image) for image in fields["images"]),
+            parts=tuple(Mark.IMAGE if part is None else part for part in fields["parts"]),
+            ends=fields["ends"],
+        )
+
+    def _add(self, where: str, record: object, cutter: WindowCutter) -> None:
+        try:
+            split = assign_split(document_id(record), self._fractions)
+        except ItemError as error:
+            if self._split is Split.TRAIN:
+                self._skip("document", where, error)
+            return
+        if split is not self._split:
+            return
+        try:
+            document = read_document(record)
+        except ItemError as error:
+            self._skip("document", where, error)
+            return
+        windows = cutter.cut(self._usable(where, document))
+        self.document_count += bool(windows)
+        for window in windows:
+            self._keep(document.id, window)
+
+    def _usable(self, where: str, document: Document) -> list[Part]:
+        parts: list[Part] = []
+        for slot in document.slots:
+            if not isinstance(slot, ImageSlot):
+                parts.append(slot)
+            elif not slot.valid:
+                self.skipped["image/switched-off"] += 1
+            else:
+                try:
+                    parts.append(self._images.image(slot))
+                except ItemError as error:
+                    self._skip("image", f"{where} {error.where}", error)
+        return parts
+
+    def _keep(self, document: str, window: Window) -> None:
+        content = {
+            "document": document,
+            "images": [image.model_dump(mode="json", exclude_none=True) for image in window.images],
+            "parts": [part if isinstance(part, str) else None for part in window.parts],
+            "ends": window.ends,
+        }
+        line = json.dumps(content).encode("ascii")
+        with output_errors(Path(tempfile.gettempdir())):
+            self._spool.write(line)
+        self._offsets.append(self._offsets[-1] + len(line))
+        paths = tuple(image.path for image in window.images)
+        self.image_keys.append(self._keys.setdefault(paths, len(self._keys)))
+        self.token_counts.append(window.token_count)
+        self.tile_counts.append(window.tile_count)
+
+    def _skip(self, what: str, where: str, error: ItemError) -> None:
+        reason = f"{what}/{error.reason}"
+        self.skipped[reason] += 1
+        if self.skipped[reason] <= LISTED_PER_REASON:
+            self.listed.append(Skipped(where, reason, error.rule or error.what))
+
+
+def _records(path: Path) -> Iterator[tuple[str, object]]:
+    """Yield each record with its place; a line that is no JSON is yielded as None."""
+    if path.suffix == ".jsonl":
+        yield from _lines(path)
+    elif path.suffix == ".parquet":
+        yield from _rows(path)
+    else:
+        raise UsageError(
+            "Cannot read interleaved documents", where=path, rule=f"it must be .jsonl or .parquet, got {path.suffix!r}"
+        )
+
+
+def _lines(path: Path) -> Iterator[tuple[str, object]]:
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                record = json.loads(line)
+            except ValueError:  # not JSON, or not UTF-8
+                record = None
+            yield f"{path.name}:{number}", record
+
+
+_COLUMNS = ("general_metadata", "images", "texts", "metadata")
+
+
+def _rows(path: Path) -> Iterator[tuple[str, object]]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise UsageError(
+            "Cannot read interleaved documents",
+            where=path,
+            rule="Parquet needs pyarrow, which is not installed",
+            action=install_hint("parquet"),
+        ) from error
+    number = 0
+    try:
+        with pyarrow.parquet.ParquetFile(str(path)) as file:
+            missing = [name for name in _COLUMNS if name not in file.schema_arrow.names]
+            if missing:
+                rule = f"the columns {', '.join(missing)} are missing"
+                raise DatasetError("Cannot read interleaved documents", where=path, rule=rule)
+            wanted = [name for name in (*_COLUMNS, "valid_image") if name in file.schema_arrow.names]
+            for batch in file.iter_batches(batch_size=64, columns=wanted):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"{path.name}:{number}", _plain(row)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DatasetError("Cannot read interleaved documents", where=path, rule=str(error)) from error
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Read the columns that some files hold as JSON text."""
+    plain = dict(row)
+    for name in ("general_metadata", "metadata"):
+        if isinstance(plain[name], str):
+            try:
+                plain[name] = json.loads(plain[name])
+            except ValueError:
+                plain[name] = None
+    return plain

@@ -1,0 +1,188 @@
+"""How much of each source a run sees in an epoch, and which samples those are: drawn by seed, never a file's head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from domainvl.errors import InputNotFoundError, RecipeError, UsageError
+from domainvl.training.recipe import Mixture
+from domainvl.training.sources import DatasetSource, Role, Source
+
+
+class SourceSpec(BaseModel):
+    """One source of a mixture.
+
+    Attributes:
+        path: Folder of a data set, or of interleaved documents.
+        kind: Which of the two.
+        role: What the model is adapted to, or what is mixed in so that it does not forget.
+        repeat: How often its samples are seen in an epoch; 0.5 is half of them, others in each epoch.
+        weight: Its share of an epoch instead, relative to the weights of all others.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path
+    kind: Literal["dataset", "interleaved"] = "dataset"
+    role: Role = "domain"
+    repeat: Annotated[float, Field(gt=0)] | None = None
+    weight: Annotated[float, Field(gt=0)] | None = None
+
+
+class MixtureSpec(BaseModel):
+    """All sources of a run, by the names that the log calls them.
+
+    Attributes:
+        sources: The sources.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sources: Annotated[dict[str, SourceSpec], Field(min_length=1)]
+
+
+def mixture_of(data: Sequence[Path], general: Sequence[Path] = ()) -> MixtureSpec:
+    """Make a mixture of folders, each named as its last part.
+
+    Args:
+        data: Data sets of the domain.
+        general: General data sets.
+
+    Raises:
+        UsageError: If a folder is named twice.
+    """
+    sources: dict[str, SourceSpec] = {}
+    roles: list[tuple[Path, Role]] = [*((path, "domain") for path in data), *((path, "general") for path in general)]
+    for path, role in roles:
+        if any(path.resolve() == other.path.resolve() for other in sources.values()):
+            raise UsageError(
+                "Cannot mix data sets", where=path, rule="it is named twice", action="Use repeat in a mixture file"
+            )
+        name = path.resolve().name
+        number = 2
+        while name in sources:
+            name, number = f"{path.resolve().name}-{number}", number + 1
+        sources[name] = SourceSpec(path=path, role=role)
+    return MixtureSpec(sources=sources)
+
+
+def load_mixture(path: Path) -> MixtureSpec:
+    """Read a mixture from YAML; paths are relative to the file.
+
+    Raises:
+        InputNotFoundError: If there is no such file.
+        RecipeError: If it breaks a rule.
+    """
+    if not path.is_file():
+        raise InputNotFoundError("Cannot read a mixture", where=path, rule="there is no such file")
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError("Cannot read a mixture", where=path, rule=f"it is not YAML: {error}") from error
+    try:
+        spec = MixtureSpec.model_validate(content)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise RecipeError("Invalid mixture", where=path, rule=problems, action="Correct it and try again") from error
+    return MixtureSpec(
+        sources={
+            name: source.model_copy(update={"path": path.parent / source.path}) for name, source in spec.sources.items()
+        }
+    )
+
+
+def open_sources(spec: MixtureSpec) -> list[Source]:
+    """Open the sources of a mixture.
+
+    Raises:
+        InputNotFoundError: If one is missing.
+        DatasetError: If one breaks a rule.
+        NothingToDoError: If one is empty.
+    """
+    return [DatasetSource(source.path, name, source.role) for name, source in spec.sources.items()]
+
+
+def samples_per_epoch(spec: MixtureSpec, sizes: Sequence[int], settings: Mixture) -> list[int]:
+    """Say how many samples of each source an epoch has.
+
+    Args:
+        spec: The sources.
+        sizes: Their numbers of samples.
+        settings: The recipe's.
+
+    Raises:
+        UsageError: If weights and repeats contradict each other, or the recipe wants general data and there is none.
+    """
+    specs = list(spec.sources.values())
+    general = [index for index, source in enumerate(specs) if source.role == "general"]
+    wanted = settings.general_ratio or settings.general_repeat
+    if wanted and not general:
+        key = "general_ratio" if settings.general_ratio else "general_repeat"
+        raise UsageError(
+            "Cannot mix",
+            rule=f"mixture.{key} is {wanted}, but no source is general data",
+            action=f"Name general data sets with --general, or go without: --set mixture.{key}=null",
+        )
+    if general and len(general) == len(specs) and settings.general_ratio is not None:
+        raise UsageError("Cannot mix", rule="mixture.general_ratio is set, but all sources are general data")
+    counts = _own_counts(specs, sizes)
+    if settings.general_repeat is not None:
+        for index in general:
+            counts[index] = round(sizes[index] * settings.general_repeat)
+    if settings.general_ratio is not None and general:
+        domain = sum(count for index, count in enumerate(counts) if index not in general)
+        shares = _divide(round(settings.general_ratio * domain), [counts[index] for index in general])
+        for index, share in zip(general, shares, strict=True):
+            counts[index] = share
+    return counts
+
+
+def _own_counts(specs: Sequence[SourceSpec], sizes: Sequence[int]) -> list[int]:
+    weights = [source.weight for source in specs]
+    if all(weight is None for weight in weights):
+        return [
+            max(1, round(size * (1.0 if source.repeat is None else source.repeat)))
+            for source, size in zip(specs, sizes, strict=True)
+        ]
+    if any(weight is None for weight in weights) or any(source.repeat is not None for source in specs):
+        raise UsageError("Cannot mix", rule="either each source has a weight and none a repeat, or none has a weight")
+    return _divide(sum(sizes), [weight or 0.0 for weight in weights])
+
+
+def _divide(total: int, shares: Sequence[float]) -> list[int]:
+    """Divide a number in proportion, by largest remainders."""
+    exact = [total * share / sum(shares) for share in shares]
+    counts = [int(value) for value in exact]
+    by_remainder = sorted(range(len(exact)), key=lambda index: (counts[index] - exact[index], index))
+    for index in by_remainder[: total - sum(counts)]:
+        counts[index] += 1
+    return counts
+
+
+def draw(passes: Sequence[range], count: int, random: np.random.Generator) -> list[range]:
+    """Draw samples: each as often as ``count`` has room for all of them, and a random rest.
+
+    Args:
+        passes: The samples, those about the same images together.
+        count: How many samples.
+        random: Decides which make the rest.
+
+    Returns:
+        Passes with ``count`` samples in all; at most one is cut short.
+    """
+    size = sum(len(one) for one in passes)
+    drawn = list(passes) * (count // size)
+    rest = count % size
+    for index in random.permutation(len(passes)) if rest else ():
+        one = passes[index][:rest]
+        drawn.append(one)
+        rest -= len(one)
+        if not rest:
+            break
+    return drawn
