@@ -81,8 +81,8 @@ def flops(plan: TrainingPlan, config: InternVLConfig, implementation: str) -> fl
     (scores, and the weighted values).
     """
     text = config.text_config
-    heads = text.num_attention_heads
-    head = getattr(text, "head_dim", None) or text.hidden_size // heads
+    heads: int = text.num_attention_heads
+    head: int = getattr(text, "head_dim", None) or text.hidden_size // heads
     keys = getattr(text, "num_key_value_heads", None) or heads
     attention_weights = text.hidden_size * head * (2 * heads + 2 * keys)
     layer_weights = attention_weights + 3 * text.hidden_size * text.intermediate_size
@@ -91,7 +91,8 @@ def flops(plan: TrainingPlan, config: InternVLConfig, implementation: str) -> fl
         tokens += plan.row_tokens(micro)
         pairs += attention_pairs(layout_of(plan, micro), implementation)
     layers: int = text.num_hidden_layers
-    return layers * (2.0 * layer_weights * tokens + 4.0 * heads * head * pairs)
+    operations: float = layers * (2.0 * layer_weights * tokens + 4.0 * heads * head * pairs)
+    return operations
 
 
 def layout_of(plan: TrainingPlan, micro: Sequence[int]) -> PackLayout:

@@ -247,7 +247,8 @@ def make_plan(
     steps: list[list[Micro]] = []
     epoch_steps: list[int] = []
     settings = recipe.optimisation
-    while len(epoch_steps) < settings.epochs and len(steps) < (settings.max_steps or math.inf):
+    epochs = math.inf if settings.epochs is None else settings.epochs
+    while len(epoch_steps) < epochs and len(steps) < (settings.max_steps or math.inf):
         random = np.random.default_rng([recipe.seed, len(epoch_steps)])
         units = [
             unit
@@ -261,10 +262,10 @@ def make_plan(
         planned = _arrange(recipe, measurer.units, random.permutation(units), random, model.rope_border, arrangement)
         steps += planned
         epoch_steps.append(len(planned))
-    whole = math.floor(settings.epochs)
-    last = 0 if len(epoch_steps) <= whole else math.ceil((settings.epochs - whole) * epoch_steps[-1])
-    planned_count = sum(epoch_steps[:whole]) + last
-    del steps[min(planned_count, settings.max_steps or planned_count) :]
+    if len(epoch_steps) > epochs:  # the last one in part
+        share = epochs - len(epoch_steps) + 1
+        del steps[sum(epoch_steps[:-1]) + math.ceil(share * epoch_steps[-1]) :]
+    del steps[settings.max_steps or len(steps) :]
     return TrainingPlan(
         tuple(source.name for source in sources),
         measurer.units,

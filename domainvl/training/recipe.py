@@ -95,7 +95,7 @@ class Optimisation(_Section):
     """How the weights move.
 
     Attributes:
-        epochs: Passes over the training samples.
+        epochs: Passes over the training samples; None: as many as ``max_steps`` takes.
         max_steps: Stop after so many steps, whatever ``epochs`` says.
         batch_size: Samples a step, on average; samples that share one pass are never divided over steps.
         packs_per_step: Packs a step, over all processes, instead of ``batch_size`` samples.
@@ -114,7 +114,7 @@ class Optimisation(_Section):
         max_grad_norm: Gradients are scaled down to this norm.
     """
 
-    epochs: float = Field(default=1.0, gt=0)
+    epochs: float | None = Field(default=1.0, gt=0)
     max_steps: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=16, ge=1)
     packs_per_step: int | None = Field(default=None, ge=1)
@@ -258,6 +258,8 @@ class Recipe(_Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.optimisation.epochs is None and self.optimisation.max_steps is None:
+            raise ValueError("optimisation.epochs and optimisation.max_steps must not both be null")
         if self.quantisation != "none" and self.method != "lora":
             raise ValueError(f"quantisation must be 'none' with method: {self.method}, got {self.quantisation!r}")
         for part in self.optimisation.learning_rates.named():

@@ -255,6 +255,14 @@ def test_a_document_of_nothing_and_one_whose_images_are_missing(encoder: Convers
         encoder.encode_document(["a", Mark.IMAGE], [])
 
 
+def test_phi3_ends_texts_with_its_own_token() -> None:
+    """Its tokenizer has Llama's ``</s>`` too, which it never says."""
+    made = character_tokenizer("phi3-chat")
+    made.add_special_tokens([AddedToken("</s>", special=True, normalized=False, rstrip=True)])
+    encoded = ConversationEncoder(made, Chat(format="phi3-chat"), 2).encode_document(["a"], [])
+    assert encoded.input_ids[-1] == made.token_to_id("<|endoftext|>")
+
+
 def test_a_tokenizer_without_an_end_of_text_is_refused() -> None:
     made = character_tokenizer("internlm2-chat")
     other = Tokenizer.from_str(made.to_str().replace("</s>", "</other>"))

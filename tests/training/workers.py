@@ -198,7 +198,7 @@ def train(parallel: Any, optimizer: Any, processes: Any, first: int, last: int) 
         own += [no_pack()] * (-(-len(made) // processes.world_size) - len(own))
         total = 0.0
         for index, batch in enumerate(own):
-            # Adapters have dropout: what is random in a pack must not depend on who computes it, nor a blank tile count.
+            # Of dropout: it must not depend on who computes a pack, and a blank tile must not count.
             torch.manual_seed(10 * step + index * processes.world_size + processes.rank)
             with parallel.accumulating(last=index == len(own) - 1):
                 with arithmetic(parallel):

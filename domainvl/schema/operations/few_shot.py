@@ -298,6 +298,7 @@ class _Pool:
         self._kinds = {kind: _arranged(pictures.values()) for kind, pictures in found.items()}
         self._vectors: dict[str, Vector] = {}
         self._matrices: dict[tuple[str, str], Vector] = {}
+        self._last: tuple[tuple[tuple[str, str], tuple[str, ...]], Vector] | None = None
 
     def look(self, features: ImageFeatures) -> None:
         """Take the features of all images, in the order of their pixels."""
@@ -350,10 +351,16 @@ class _Pool:
         draw = np.random.default_rng([self._settings.seed, digest_text(sample.id)])
         order = allowed[draw.permutation(len(allowed))]
         if self._settings.by == "similar":
-            likeness = self._matrices[self._kind_of(sample)] @ self._mean(sample.images)
-            order = order[np.argsort(-likeness[order], kind="stable")]
+            order = order[np.argsort(-self._likeness(sample)[order], kind="stable")]
         ranked: list[int] = order.tolist()
         return ranked
+
+    def _likeness(self, sample: Sample) -> Vector:
+        """Return the cosine with each picture of the sample's kind; neighbouring lines often ask for the same."""
+        key = (self._kind_of(sample), tuple(image.pixel_sha256 for image in sample.images))
+        if self._last is None or self._last[0] != key:
+            self._last = (key, self._matrices[key[0]] @ self._mean(sample.images))
+        return self._last[1]
 
     def _mean(self, images: Sequence[Image]) -> Vector:
         vectors = np.stack([self._vectors[image.pixel_sha256] for image in images])

@@ -6,7 +6,6 @@ layers, tiles of 448 px. Every default here that goes beyond that is this projec
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -19,6 +18,7 @@ from domainvl.errors import RecipeError
 from domainvl.model.device import Precision
 from domainvl.model.sizes import SIZE_NAMES
 from domainvl.training.recipe import PreprocessingSettings
+from domainvl.training.recipe_files import _nearest, _parse
 
 if TYPE_CHECKING:
     from typing import Self
@@ -195,7 +195,7 @@ def load_distillation_recipe(
     content = _read(reference)
     content.setdefault("name", reference)
     if student is not None:
-        content["student"] = {**content["student"], **student.model_dump(exclude_none=True)}
+        content["student"] = student.model_dump(exclude_none=True)
     for override in overrides:
         _apply(content, override)
     try:
@@ -219,10 +219,7 @@ def _read(reference: str) -> dict[str, Any]:
         raise RecipeError(
             f"There is no distillation recipe {reference!r}", action=f"Recipes are: {names}; or name a .yaml file"
         )
-    try:
-        content = yaml.safe_load(source.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise RecipeError("Cannot load a recipe", where=reference, rule=f"it is not YAML: {error}") from error
+    content = _parse(source.read_text(encoding="utf-8"), reference)
     if not isinstance(content, dict):
         raise RecipeError("Cannot load a recipe", where=reference, rule="it must be a mapping of keys to values")
     return content
@@ -240,25 +237,23 @@ def _apply(content: dict[str, Any], override: str) -> None:
         target = target.setdefault(section, {})
         if not isinstance(target, dict):
             raise RecipeError(f"Cannot apply {override!r}", rule=f"{section} is a value, not a section")
-    target[last] = yaml.safe_load(value)
+    target[last] = _parse(value, f"--set {override}")
 
 
 def explain_problem(problem: Any) -> str:
     """Say what pydantic found, one rule with the value seen; ``problem`` is one of its errors."""
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return f"unknown key {key} ({_nearest(problem['loc'])})"
+        return f"unknown key {key} ({_nearest(str(problem['loc'][-1]), _fields_beside(problem['loc']))})"
     if problem["type"] == "value_error":  # of a rule over several keys, which names them
         return str(problem["ctx"]["error"])
     return f"{key}: {problem['msg']}, got {problem['input']!r}"
 
 
-def _nearest(location: Sequence[str | int]) -> str:
+def _fields_beside(location: Sequence[str | int]) -> list[str]:
     section: type[BaseModel] = DistillationRecipe
     for part in location[:-1]:
         annotation = section.model_fields[str(part)].annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             section = annotation
-    known = list(section.model_fields)
-    matches = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
-    return f"did you mean {matches[0]}?" if matches else f"known are {', '.join(sorted(known))}"
+    return list(section.model_fields)

@@ -444,13 +444,11 @@ class _Run:
         return []
 
     def _leave_out(self, image: FoundImage, why: str) -> None:
-        """Count and list an unusable image once.
+        """Count and list an unusable image, once however often it is met.
 
         Raises:
             DatasetError: If there are too many.
         """
-        if image.path in self.unusable:
-            return
         self.unusable[image.path] = why
         rows = [json.dumps({"path": path, "why": reason}) for path, reason in self.unusable.items()]
         write_atomically(self._out / REJECTS_NAME, ("\n".join(rows) + "\n").encode())

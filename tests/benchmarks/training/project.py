@@ -39,7 +39,12 @@ def recipe_of(job: Job, arrangement: str, max_tokens: int, levers: tuple[str, ..
         "method": "full",
         "full": {"vision": not job.freeze_vision},
         "preprocessing": {"max_tiles": job.max_tiles},
-        "packing": {"arrangement": arrangement, "max_tokens": max_tokens, "max_tiles": 1000, "max_sample_tokens": 4096},
+        "packing": {
+            "arrangement": arrangement,
+            "max_tokens": max_tokens,
+            "max_tiles": 1000,
+            "max_sample_tokens": max_tokens,
+        },
         "optimisation": {
             **step,
             "epochs": job.epochs,

@@ -73,3 +73,6 @@ def test_an_unknown_name_lists_the_known(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("a: [1\n")
     with pytest.raises(RecipeError, match="it is not YAML"):
         load_distillation_recipe(str(tmp_path / "bad.yaml"))
+    (tmp_path / "bad.yaml").write_text("seed: 1\nseed: 2\n")
+    with pytest.raises(RecipeError, match="the key 'seed' stands twice"):
+        load_distillation_recipe(str(tmp_path / "bad.yaml"))

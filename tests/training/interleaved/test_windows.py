@@ -70,6 +70,11 @@ def test_an_image_at_the_end_goes_with_the_paragraph_before_it(encoder):
     assert len(windows) > 1
 
 
+def test_images_at_the_end_and_the_paragraph_before_them_are_not_divided(encoder):
+    assert list(cutter(encoder)._atoms(["One.", "Two.", A, B])) == [("One.",), ("Two.", A, B)]
+    assert list(cutter(encoder, max_images=2)._atoms([A, "One.", B, C])) == [(A, "One.", B), (C,)]
+
+
 def test_a_row_of_images_belongs_to_the_paragraph_behind_it(encoder):
     windows = cutter(encoder, max_images=2).cut([A, "One.", B, C, "Two.", D, "Three."])
     assert [window.images for window in windows] == [(A,), (B, C), (D,)]
