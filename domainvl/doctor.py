@@ -28,8 +28,8 @@ EXTRA_USES = {
     "liger": "fused kernels for training on a GPU, domainvl finetune with compute.liger: true",
     "ocr": "looking for text in the pixels of DICOM images, which may be a name",
     "parquet": "domainvl pack and unpack with Parquet files",
-    "quant": "fine-tuning a base of 4 bits a weight (QLoRA), quantisation: nf4; optimizer state in 8 bits, optimisation.optimizer: "
-    "adamw-8bit",
+    "quant": "fine-tuning a base of 4 bits a weight (QLoRA) with quantisation: nf4, and an optimizer whose state has 8 "
+    "bits with optimisation.optimizer: adamw-8bit",
     "tensorboard": "watching a run of domainvl finetune while it trains",
     "video": "clips out of video files, and clips of nuScenes as MP4",
     "ray": "conversions spread over the machines of a Ray cluster",

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 EPILOG = "Example: domainvl finetune --recipe medical --data chest --model mini-internvl-1b --out chest-lora"
 
+_SAID_BY_THE_PLAN = frozenset({"data", "packing.over_long"})
+"""Keys of findings that the plan of a run refuses too: sample by sample, or with an exit code of its own."""
+
 
 def finetune(
     recipe: Annotated[str, typer.Option(help="Name of a recipe, or a .yaml file.")],
@@ -52,8 +55,10 @@ def finetune(
     from domainvl.training.recipe_files import load_recipe
 
     quiet_transformers()
+    _refuse_options(sweep or [], further or [], dry_run=dry_run, vision_cache=vision_cache)
     spec = _mixture(data or [], general or [], mixture)
     loaded = load_recipe(recipe, method=_method(method), overrides=changes or [], model=model)
+    _refuse_contradictions(loaded, spec)
     if dry_run:
         from domainvl.planning.dry_run import describe_run
 
@@ -63,9 +68,39 @@ def finetune(
     if sweep:
         _sweep(loaded, spec, out, [*sweep, *(further or [])])
         return
-    if further:
-        raise UsageError("Cannot train", rule=f"{further[0]!r} stands alone", action="Values to try go with --sweep")
     _show_summary(_run(loaded, spec, out, resume, vision_cache))
+
+
+def _refuse_options(sweep: list[str], further: list[str], *, dry_run: bool, vision_cache: Path | None) -> None:
+    if further and not sweep:
+        raise UsageError("Cannot train", rule=f"{further[0]!r} stands alone", action="Values to try go with --sweep")
+    others = {"--dry-run": dry_run, "--vision-cache": vision_cache is not None}
+    ignored = [name for name, given in others.items() if given]
+    if sweep and ignored:
+        raise UsageError("Cannot sweep", rule=f"--sweep does not go with {ignored[0]}", action="Leave one of them out")
+
+
+def _refuse_contradictions(recipe: Recipe, spec: MixtureSpec) -> None:
+    """Refuse what the records of the data sets contradict, before anything heavy is read."""
+    from domainvl.training.recipe_check import check_against_dataset
+
+    found = [
+        (source.path, finding)
+        for source in spec.sources.values()
+        if source.kind == "dataset"
+        for finding in check_against_dataset(recipe, source.path)
+        if finding.severity == "contradiction" and finding.key not in _SAID_BY_THE_PLAN
+    ]
+    looks = sum(finding.key.startswith("validation.") for _, finding in found)
+    for path, finding in found:
+        # Held-out samples of one source are enough.
+        if not finding.key.startswith("validation.") or looks == len(spec.sources):
+            raise UsageError(
+                "The recipe contradicts the data set",
+                where=path,
+                rule=f"{finding.key}: {finding.said}",
+                action=finding.action,
+            )
 
 
 def _run(recipe: Recipe, spec: MixtureSpec, out: Path, resume: bool, vision_cache: Path | None) -> FinetuneSummary:

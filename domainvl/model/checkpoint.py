@@ -218,20 +218,36 @@ def load_model(
     return LoadedModel(model, tokenizer, spec, _published_files(folder, spec))
 
 
-def _load_native(folder: Path, options: Mapping[str, Any]) -> InternVLForConditionalGeneration:
-    from transformers import InternVLForConditionalGeneration
+def read_config(folder: Path) -> InternVLConfig:
+    """Read the dimensions of a model in transformers' native layout.
 
-    config_path = folder / "config.json"
-    if not config_path.is_file():
+    Raises:
+        CheckpointError: If the file is missing, unreadable or of another layout.
+    """
+    from transformers import InternVLConfig
+
+    path = folder / "config.json"
+    if not path.is_file():
         raise CheckpointError("Cannot load a model", where=folder, rule="config.json is missing")
-    model_type = json.loads(config_path.read_text(encoding="utf-8")).get("model_type")
+    try:
+        model_type = json.loads(path.read_bytes()).get("model_type")
+    except (ValueError, AttributeError) as error:
+        raise CheckpointError("Cannot load a model", where=path, rule=f"it must be a JSON object: {error}") from error
     if model_type != "internvl":
         raise CheckpointError(
             "Cannot load a model",
-            where=config_path,
+            where=path,
             rule=f"model_type must be 'internvl', the native layout of transformers, got {model_type!r}",
-            action="Convert it to the native layout first",
+            action="Convert it with domainvl model import first",
         )
+    config: InternVLConfig = InternVLConfig.from_pretrained(folder, local_files_only=True)
+    return config
+
+
+def _load_native(folder: Path, options: Mapping[str, Any]) -> InternVLForConditionalGeneration:
+    from transformers import InternVLForConditionalGeneration
+
+    read_config(folder)
     if not list(folder.glob("*.safetensors")):
         raise CheckpointError("Cannot load a model", where=folder, rule="there is no .safetensors file")
     model, report = InternVLForConditionalGeneration.from_pretrained(

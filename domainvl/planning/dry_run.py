@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from domainvl.model.attention import choose_attention
-from domainvl.model.checkpoint import rope_border_of
+from domainvl.model.checkpoint import find_checkpoint, read_config
 from domainvl.model.device import choose_device, choose_precision
+from domainvl.model.liger import require_liger
+from domainvl.planning.duration import USED_SHARE, format_duration, matrix_flops_per_second, training_flops
 from domainvl.planning.rehearsal import TrainingRehearsal
 from domainvl.planning.samples import largest_shape
-from domainvl.planning.subject import Subject, find_subject
-from domainvl.training.arrangement import choose_plan, flops
+from domainvl.training.arrangement import choose_plan
 from domainvl.training.mixture import MixtureSpec, open_sources
 from domainvl.training.plan import SHOWN, TrainingPlan, measure_fill
+from domainvl.training.preparation import read_model_input, text_attention
 from domainvl.training.recipe import Recipe
-from domainvl.training.sources import ModelInput, Source
+from domainvl.training.recipe_check import check_against_dataset
+from domainvl.training.sources import Source
+from domainvl.training.trackers import check_trackers
 
 if TYPE_CHECKING:
     import torch
+    from transformers import InternVLConfig
 
 _GB = 1e9
-_BACKWARD = 2.0
-"""A backward pass is two products of matrices for each one of the forward pass."""
-
-_USED_SHARE = 0.5
-"""Share of the speed of one large product of matrices that a step is taken to reach; ours, and rough."""
-
-_MATRIX_SIDE = 1024
 
 
 def describe_run(recipe: Recipe, spec: MixtureSpec) -> Iterator[str]:
@@ -40,31 +36,30 @@ def describe_run(recipe: Recipe, spec: MixtureSpec) -> Iterator[str]:
         spec: What would be trained on.
 
     Raises:
-        CheckpointError: If there is no such model.
+        CheckpointError: If there is no such model, or it cannot be read.
+        InputNotFoundError: If a source is missing.
         DatasetError: If a sample breaks a rule, or is too long and the recipe refuses that.
         NothingToDoError: If a source has no training samples.
-        UsageError: If recipe and data contradict each other.
+        UsageError: If recipe and data contradict each other, or the machine lacks what the recipe asks for.
     """
-    subject = find_subject(recipe.model)
-    sources = open_sources(spec)
     device = choose_device(recipe.compute.device)
-    arithmetic = choose_precision(recipe.compute.precision, device)
-    wanted = None if recipe.compute.attention == "auto" else recipe.compute.attention
-    attention = choose_attention(device, arithmetic, dense_mask=True, requested=wanted)
-    subject.config.text_config._attn_implementation = attention["text_config"]
-    encoder = subject.encoder()
-    if encoder is None:
-        raise ValueError("a checkpoint that can be trained has a tokenizer")
-    preprocessing = recipe.preprocessing.applied_to(subject.preprocessing)
-    model = ModelInput(encoder, preprocessing, rope_border_of(subject.config))
-    chosen = choose_plan(recipe, spec, sources, model, subject.config)
+    check_trackers(recipe.tracking)
+    if recipe.compute.liger:
+        require_liger(device)
+    config = read_config(find_checkpoint(recipe.model))
+    model = read_model_input(recipe)
+    sources = open_sources(spec, model, recipe.packing.max_sample_tokens)
+    attention = text_attention(recipe, device)
+    chosen = choose_plan(recipe, spec, sources, model, config, attention)
     yield f"recipe     {recipe.name}: {recipe.method}, model {recipe.model}"
     yield from _source_lines(chosen.plan, sources)
+    yield from _finding_lines(recipe, spec)
     yield f"plan       {chosen.said}"
     yield from _step_lines(recipe, chosen.plan)
     yield from _over_long_lines(chosen.plan)
-    yield from _memory_lines(recipe, subject, chosen.plan, device)
-    yield from _time_lines(subject, chosen.plan, attention["text_config"], device, arithmetic)
+    yield from _memory_lines(recipe, config, chosen.plan, device)
+    speed = matrix_flops_per_second(device, choose_precision(recipe.compute.precision, device))
+    yield _time_line(training_flops(recipe, chosen.plan, config, attention), speed)
 
 
 def _source_lines(plan: TrainingPlan, sources: Sequence[Source]) -> Iterator[str]:
@@ -80,6 +75,18 @@ def _source_lines(plan: TrainingPlan, sources: Sequence[Source]) -> Iterator[str
             f"source     {source.name} ({source.role}): {len(source):,} samples, seen {samples[index]:,} times in all, "
             f"{tokens[index]:,} tokens, {share:.0%}"
         )
+        for reason, count in source.left_out.items():
+            yield f"           left out {count:,}, {reason}"
+
+
+def _finding_lines(recipe: Recipe, spec: MixtureSpec) -> Iterator[str]:
+    """Say what is found of recipe and data sets; that general data is wanted, the plan of packs knows better."""
+    for name, source in spec.sources.items():
+        if source.kind != "dataset":
+            continue
+        for finding in check_against_dataset(recipe, source.path):
+            if not finding.key.startswith("mixture."):
+                yield f"{finding.severity:<14} {name}, {finding.key}: {finding.said}. {finding.action}"
 
 
 def _step_lines(recipe: Recipe, plan: TrainingPlan) -> Iterator[str]:
@@ -105,12 +112,14 @@ def _over_long_lines(plan: TrainingPlan) -> Iterator[str]:
         yield f"           {one.source} {one.sample}: {one.tokens:,} tokens, {one.tiles} tiles; {fits}"
 
 
-def _memory_lines(recipe: Recipe, subject: Subject, plan: TrainingPlan, device: torch.device) -> Iterator[str]:
-    kind = "gpu" if device.type == "cuda" else "cpu"
-    shape = largest_shape(plan, subject.preprocessing.tokens_per_tile).divided(recipe.compute.parts_per_pack)
-    footprint = TrainingRehearsal(subject.config, recipe, "gpu" if kind == "gpu" else "cpu").peak(shape)
-    needed = footprint.needed_bytes(on_gpu=kind == "gpu")
-    yield f"memory     {needed / _GB:.2f} GB at the peak of a step, predicted for the largest pack"
+def _memory_lines(recipe: Recipe, config: InternVLConfig, plan: TrainingPlan, device: torch.device) -> Iterator[str]:
+    on_gpu = device.type == "cuda"
+    parts = recipe.compute.parts_per_pack
+    shape = largest_shape(plan, config.image_seq_length, parts)
+    whole_step = all(len(plan.share(step, 0, 1, parts)) == 1 for step in range(len(plan.steps)))
+    rehearsal = TrainingRehearsal(config, recipe, "gpu" if on_gpu else "cpu")
+    needed = rehearsal.peak(shape, whole_step=whole_step).needed_bytes(on_gpu=on_gpu)
+    yield f"memory     {needed / _GB:.2f} GB at the peak of a step on one process, predicted for the largest pack"
     available = _memory_of(device)
     if available is not None:
         verdict = "fits" if needed <= available else "does not fit: see domainvl plan for what would"
@@ -126,43 +135,9 @@ def _memory_of(device: torch.device) -> int | None:
     return int(psutil.virtual_memory().available) if device.type == "cpu" else None
 
 
-def _time_lines(
-    subject: Subject, plan: TrainingPlan, implementation: str, device: torch.device, arithmetic: torch.dtype
-) -> Iterator[str]:
-    forward = flops(plan, subject.config, implementation) + _vision_flops(plan, subject.config)
-    speed = _matrix_flops_per_second(device, arithmetic)
-    hours = (1 + _BACKWARD) * forward / (_USED_SHARE * speed) / 3600
-    yield (
-        f"time       roughly {_duration(hours)} on this machine, at {_USED_SHARE:.0%} of the {speed / 1e12:.2f} "
-        "TFLOP/s that it was just seen to reach; without looks, and without what checkpointing computes again"
+def _time_line(total_flops: float, flops_per_second: float) -> str:
+    return (
+        f"time       {format_duration(total_flops / (USED_SHARE * flops_per_second))} on one process of this "
+        f"machine, if a step reaches {USED_SHARE:.0%} of the {flops_per_second / 1e12:.2f} TFLOP/s that one product "
+        "of matrices was just seen to reach; without looks at held-out samples, saving and reading"
     )
-
-
-def _vision_flops(plan: TrainingPlan, config: Any) -> float:
-    """Return the forward pass of the vision encoder: two operations a weight and patch, four a pair and width."""
-    vision = config.vision_config
-    patches = (vision.image_size[0] // vision.patch_size[0]) ** 2 + 1
-    layer_weights = 4 * vision.hidden_size**2 + 2 * vision.hidden_size * vision.intermediate_size
-    tiles = sum(plan.units[unit].tiles for micro in plan.packs for unit in micro)
-    layer = 2.0 * layer_weights * patches + 4.0 * vision.hidden_size * patches**2
-    return float(tiles * vision.num_hidden_layers * layer)
-
-
-def _matrix_flops_per_second(device: torch.device, arithmetic: torch.dtype) -> float:
-    import torch
-
-    matrix = torch.ones(_MATRIX_SIDE, _MATRIX_SIDE, device=device, dtype=arithmetic)
-
-    def seconds() -> float:
-        started = time.perf_counter()
-        product = matrix @ matrix
-        float(product[0, 0])  # waits for the device
-        return time.perf_counter() - started
-
-    return 2.0 * _MATRIX_SIDE**3 / min(seconds() for _ in range(5))
-
-
-def _duration(hours: float) -> str:
-    if hours >= 1:
-        return f"{hours:.1f} hours"
-    return f"{hours * 60:.0f} minutes" if hours * 60 >= 1 else "less than a minute"

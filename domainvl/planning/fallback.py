@@ -7,6 +7,7 @@ import shutil
 from itertools import islice
 from pathlib import Path
 
+from domainvl.model.device import choose_device
 from domainvl.planning.proposals import Choice, free_changes
 from domainvl.training.mixture import MixtureSpec
 from domainvl.training.recipe import Recipe
@@ -57,7 +58,8 @@ def finetune_within_memory(
 
 def _next(recipe: Recipe) -> Choice | None:
     given = Choice(None, recipe.method)
-    return next(islice(free_changes(given, recipe, on_gpu=recipe.compute.device != "cpu"), 1, None), None)
+    on_gpu = choose_device(recipe.compute.device).type == "cuda"
+    return next(islice(free_changes(given, recipe, on_gpu=on_gpu), 1, None), None)
 
 
 def _as_changes(choice: Choice) -> str:

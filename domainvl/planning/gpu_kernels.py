@@ -13,23 +13,26 @@ import torch
 from torch.nn import functional
 from torch.utils._pytree import tree_map_only
 
+from domainvl.model import packed_attention
+
 _MASK_ALIGNMENT = 8
 """Elements (pytorch/pytorch, aten/src/ATen/native/transformers/attention.cpp, mem_eff_alignment)."""
 
 
 @contextmanager
 def gpu_kernels() -> Iterator[None]:
-    """Let three functions of torch do on the CPU what they do on a GPU.
+    """Let three functions of torch, and attention over packs, do on the CPU what they do on a GPU.
 
     Attention calls the operators that CUDA would take; their shapes, and what they keep for the backward pass, are
     known to torch without a GPU: flash attention where there is no mask, memory-efficient attention where there is
-    one. Neither holds scores of tokens by tokens. Layer norm is done in float32 under autocast. Dropout keeps a byte an
+    one. Neither holds scores of tokens by tokens. Packs of plain samples go to flash attention of several lengths, as
+    on a card of compute capability 8.0 or more. Layer norm is done in float32 under autocast. Dropout keeps a byte an
     element, the CPU's a number of the input's type.
 
     The functions are exchanged, because a TorchFunctionMode is not there when checkpointing computes a layer again.
     """
     attention, norm = functional.scaled_dot_product_attention, functional.layer_norm
-    dropout = functional.dropout
+    dropout, has_flash = functional.dropout, packed_attention._has_flash
 
     def norm_in_float32(*args: Any, **kwargs: Any) -> torch.Tensor:
         # On the list of what CUDA's autocast does in float32; not on that of the CPU.
@@ -49,12 +52,25 @@ def gpu_kernels() -> Iterator[None]:
     functional.scaled_dot_product_attention = fused_attention
     functional.layer_norm = norm_in_float32
     functional.dropout = fused_dropout
+    packed_attention._has_flash = _would_have_flash
     try:
         yield
     finally:
         functional.scaled_dot_product_attention = attention
         functional.layer_norm = norm
         functional.dropout = dropout
+        packed_attention._has_flash = has_flash
+
+
+def _would_have_flash(query: torch.Tensor) -> bool:
+    """Stand for the question whether flash attention of several lengths takes these queries, on a GPU that has it."""
+    width = query.shape[-1]
+    return (
+        query.dtype in (torch.float16, torch.bfloat16)
+        and packed_attention._knows_windows()
+        and width % 8 == 0
+        and width <= packed_attention._LARGEST_FLASH_HEAD
+    )
 
 
 def fused_attention(

@@ -274,8 +274,9 @@ class _Planner:
         }
         if not only_the_batch:
             rehearsal = self._rehearsal(choice, recipe)
-        shape = self._samples(recipe).shape
-        whole_step = shape.rows * shape.units >= recipe.optimisation.batch_size
+        samples = self._samples(recipe)
+        shape = samples.shape(recipe.compute.parts_per_pack)
+        whole_step = samples.packs_per_step == 1 and shape == samples.pack
         return self._judge(choice, rehearsal.peak(shape, whole_step=whole_step), at_least=False)
 
     def _judge(self, choice: Choice, footprint: Footprint, *, at_least: bool) -> Trial:
@@ -294,8 +295,11 @@ class _Planner:
         row = Row(tiles, settings.text_tokens, answer)
         if settings.dataset is None:
             return assume_samples(row, preprocessing.tokens_per_tile, settings.sample_count, recipe)
-        parts = recipe.compute.parts_per_pack
-        key = f"{recipe.preprocessing} {recipe.packing} {recipe.optimisation.micro_batch_size} {parts}"
+        # An optimizer or rates that change make no other packs.
+        steps = recipe.optimisation.model_dump(
+            include={"batch_size", "packs_per_step", "micro_batch_size", "questions_per_pass"}
+        )
+        key = f"{recipe.preprocessing} {recipe.packing} {steps}"
         if key not in self._counted:
             self._counted[key] = count_samples(
                 settings.dataset, preprocessing, self._encoder, row, recipe, rope_border_of(self._subject.config)

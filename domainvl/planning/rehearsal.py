@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from domainvl.model.attention import choose_attention
 from domainvl.model.chat import Chat
 from domainvl.model.checkpoint import CheckpointSpec, LoadedModel
 from domainvl.model.device import choose_frozen_weights
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import InternVLConfig, PreTrainedTokenizerFast
 
+    from domainvl.model.vision_cache import VisionCache
     from domainvl.training.recipe import Recipe
 
 DeviceKind = Literal["gpu", "cpu"]
@@ -67,10 +69,11 @@ class BatchShape:
 
     Attributes:
         rows: Rows that are padded to one length; 1 where samples are packed.
-        units: Samples in a row.
+        units: Samples in a row, or units of several samples that share their images.
         tiles: Tiles of a row, of all its samples.
         text_tokens: Its tokens that are not visual.
         answer_tokens: Those of them that the loss counts.
+        questions: Samples about the same images that share one pass; each of the units has so many.
     """
 
     rows: int
@@ -78,6 +81,7 @@ class BatchShape:
     tiles: int
     text_tokens: int
     answer_tokens: int
+    questions: int = 1
 
     @classmethod
     def of(cls, row: Row, *, rows: int = 1, units: int = 1) -> BatchShape:
@@ -94,6 +98,7 @@ class BatchShape:
             math.ceil(self.tiles * share),
             math.ceil(self.text_tokens * share),
             math.ceil(self.answer_tokens * share),
+            self.questions,
         )
 
 
@@ -111,15 +116,18 @@ class TrainingRehearsal:
         self._stage = _Stage(config, device)
         arithmetic = arithmetic_type(recipe, device)
         model = _prepared_on_meta(config, recipe, arithmetic)
+        # That of bitsandbytes calls kernels on memory that is not there.
+        as_adamw = recipe.optimisation.model_copy(update={"optimizer": "adamw"})
         with self._stage.entered():
             self._loaded = self._stage.raise_model(model)
-            self._optimizer = build_optimizer(self._loaded.model, recipe.optimisation)
+            self._optimizer = build_optimizer(self._loaded.model, as_adamw)
             if device == "gpu":
                 for group in self._optimizer.param_groups:
                     group["foreach"] = True  # what AdamW chooses by itself on a GPU
             self._trained = [value for value in self._loaded.model.parameters() if value.requires_grad]
             self._fill_optimizer()
-        self._loss = AnswerLoss(self._loaded)
+        cache = cast("VisionCache", _EmptyCache()) if recipe.compute.cache_vision else None
+        self._loss = AnswerLoss(self._loaded, cache=cache)
         self._autocast = arithmetic_is_mixed(arithmetic)
         self._arithmetic = arithmetic
         self._watch_gradients()
@@ -129,16 +137,32 @@ class TrainingRehearsal:
         """Let the optimizer make its state, which it has from the second step on."""
         import torch
 
-        for value in self._trained:
-            value.grad = torch.zeros_like(value)
+        from domainvl.planning.eight_bit import hold_state_in_eight_bits
+
         tracker = self._stage.tracker
-        tracker.claim((value.grad for value in self._trained if value.grad is not None), Kind.GRADIENTS)
+        self._add_missing_gradients()
         self._optimizer.step()
+        if self._in_eight_bits:
+            for state in self._optimizer.state.values():
+                hold_state_in_eight_bits(state)
         states = (part for state in self._optimizer.state.values() for part in state.values())
         tracker.claim((part for part in states if isinstance(part, torch.Tensor)), Kind.OPTIMIZER)
         self.floor = tracker.live
         """Weights, gradients and optimizer state: what no batch is too small for."""
         self._optimizer.zero_grad(set_to_none=True)
+
+    def _add_missing_gradients(self) -> None:
+        """Give zeros to weights that have no gradient, as training does before the optimizer moves."""
+        import torch
+
+        for value in self._trained:
+            if value.grad is None:
+                value.grad = torch.zeros_like(value)
+                self._stage.tracker.claim([value.grad], Kind.GRADIENTS)
+
+    @property
+    def _in_eight_bits(self) -> bool:
+        return self._recipe.optimisation.optimizer == "adamw-8bit"
 
     def _watch_gradients(self) -> None:
         def claim(value: torch.Tensor) -> None:
@@ -161,9 +185,7 @@ class TrainingRehearsal:
         with self._stage.entered():
             batch = self._stage.batch(shape)
             if not whole_step:
-                for value in self._trained:
-                    value.grad = torch.zeros_like(value)
-                tracker.claim((value.grad for value in self._trained if value.grad is not None), Kind.GRADIENTS)
+                self._add_missing_gradients()
             self._loaded.model.train()
             tracker.phase = Kind.ACTIVATIONS
             tracker.restart()
@@ -172,8 +194,11 @@ class TrainingRehearsal:
                 loss = self._loss(batch).sum()
             tracker.phase = Kind.WORKING
             loss.backward()
+            del loss
+            self._add_missing_gradients()
             torch.nn.utils.clip_grad_norm_(self._trained, self._recipe.optimisation.max_grad_norm)
-            self._optimizer.step()
+            if not self._in_eight_bits:  # which works in place, tensor by tensor
+                self._optimizer.step()
             self._optimizer.zero_grad(set_to_none=True)
             return tracker.peak
 
@@ -262,11 +287,30 @@ def _prepared_on_meta(config: InternVLConfig, recipe: Recipe, arithmetic: torch.
 
     weights = choose_frozen_weights(recipe.compute.weights, arithmetic, adapters=recipe.method == "lora")
     internvl = build_on_meta(config).to(weights)
-    internvl.set_attn_implementation("eager" if recipe.compute.attention == "eager" else "sdpa")
+    internvl.set_attn_implementation(_attention(recipe, arithmetic))
     model = adapt(internvl, recipe)
     if recipe.quantisation != "none":
         hold_in_four_bits(internvl.model.language_model.layers, recipe.quantisation, arithmetic)
     return model
+
+
+def _attention(recipe: Recipe, arithmetic: torch.dtype) -> dict[str, str]:
+    """Choose as training does; flash-attn and flex attention hold as little as torch's own, which stand for them."""
+    import torch
+
+    wanted = recipe.compute.attention
+    requested = wanted if wanted in ("eager", "sdpa") else None
+    return choose_attention(torch.device("cpu"), arithmetic, dense_mask=True, requested=requested)
+
+
+class _EmptyCache:
+    """Stands for a cache that has nothing yet, as in a run's first epoch: what is encoded is held while it is used."""
+
+    def read(self, _key: str) -> None:
+        """Find nothing."""
+
+    def write(self, _key: str, _features: torch.Tensor) -> None:
+        """Keep nothing: it would go to the disk."""
 
 
 class _Stage:
@@ -371,28 +415,31 @@ class _Stage:
             )
             weights = (labels != IGNORED).float()
         fakes = [self._integers.fake(tensor) for tensor in integers]
-        image = VisualInput(tiles=np.zeros((shape.tiles, side_px, side_px, 3), np.uint8))
+        tiles = np.zeros((shape.tiles, side_px, side_px, 3), np.uint8)
+        images = [VisualInput(tiles=tiles, key=str(row)) for row in range(shape.rows if shape.tiles else 0)]
         return Batch(
             fakes[0],
             fakes[1],
             fakes[2],
             self._integers.fake(weights),
             fakes[3],
-            _layout(shape, tokens),
-            (image,) * (shape.rows if shape.tiles else 0),
+            _layout(shape, visual, tokens),
+            tuple(images),
         )
 
 
-def _layout(shape: BatchShape, tokens: int) -> PackLayout:
-    """Let the samples of a row be about equally long."""
-    ends = [tokens * number // shape.units for number in range(shape.units + 1)]
-    return PackLayout(
-        tuple(
-            UnitPlace(row, start, 0, (end - start,))
-            for row in range(shape.rows)
-            for start, end in pairwise(ends)
-            if end > start
-        ),
-        shape.rows,
-        tokens,
-    )
+def _layout(shape: BatchShape, visual: int, tokens: int) -> PackLayout:
+    """Let the units of a row be about equally long, and share their visual tokens where they have several questions."""
+    places = []
+    for row in range(shape.rows):
+        for start, end in pairwise(_cuts(tokens, shape.units)):
+            shared = max(1, visual // shape.units) if shape.questions > 1 else 0
+            own = end - start - shared
+            lengths = [after - before for before, after in pairwise(_cuts(own, shape.questions))]
+            if min(lengths) > 0:
+                places.append(UnitPlace(row, start, shared, tuple(lengths)))
+    return PackLayout(tuple(places), shape.rows, tokens)
+
+
+def _cuts(tokens: int, parts: int) -> list[int]:
+    return [tokens * number // parts for number in range(parts + 1)]

@@ -104,10 +104,17 @@ def _step(plan: Plan) -> str:
 
 
 def _at_once(plan: Plan) -> str:
-    shape = plan.samples.shape
+    shape = plan.samples.shape(plan.recipe.compute.parts_per_pack)
     if shape.rows > 1:
         return f"{shape.rows} rows"
-    return f"a pack of {shape.units} {'sample' if shape.units == 1 else 'samples'} and {shape.tiles} tiles"
+    whole = "a pack" if plan.recipe.compute.parts_per_pack == 1 else "a part of a pack"
+    samples, tiles = shape.units * shape.questions, shape.tiles
+    most = "up to " if plan.samples.count is not None and plan.samples.text_counted else ""
+    return f"{whole} of {most}{_count(samples, 'sample')} and {_count(tiles, 'tile')}"
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
 
 
 def _kept(plan: Plan) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from domainvl.errors import CheckpointError
-from domainvl.model.checkpoint import find_checkpoint, load_tokenizer, read_spec
+from domainvl.model.checkpoint import find_checkpoint, load_tokenizer, read_config, read_spec
 from domainvl.model.encoding import ConversationEncoder
 from domainvl.model.preprocessing import Preprocessing
 from domainvl.model.sizes import SIZE_NAMES, recognise_size, size_config
@@ -77,28 +76,5 @@ def find_subject(reference: str) -> Subject:
             rule=f"it must be a whole model, got an {spec.kind}",
             action="Name the model that the adapter was trained on, or merge them",
         )
-    config = _read_config(folder)
+    config = read_config(folder)
     return Subject(reference, recognise_size(config), config, spec.preprocessing, folder)
-
-
-def _read_config(folder: Path) -> InternVLConfig:
-    from transformers import InternVLConfig
-
-    path = folder / "config.json"
-    if not path.is_file():
-        raise CheckpointError("Cannot plan for a model", where=folder, rule="config.json is missing")
-    try:
-        model_type = json.loads(path.read_bytes()).get("model_type")
-    except (ValueError, AttributeError) as error:
-        raise CheckpointError(
-            "Cannot plan for a model", where=path, rule=f"it must be a JSON object: {error}"
-        ) from error
-    if model_type != "internvl":
-        raise CheckpointError(
-            "Cannot plan for a model",
-            where=path,
-            rule=f"model_type must be 'internvl', the native layout of transformers, got {model_type!r}",
-            action="Convert it with domainvl model import first",
-        )
-    config: InternVLConfig = InternVLConfig.from_pretrained(folder, local_files_only=True)
-    return config

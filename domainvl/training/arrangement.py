@@ -33,7 +33,12 @@ class ChosenPlan:
 
 
 def choose_plan(
-    recipe: Recipe, spec: MixtureSpec, sources: Sequence[Source], model: ModelInput, config: InternVLConfig
+    recipe: Recipe,
+    spec: MixtureSpec,
+    sources: Sequence[Source],
+    model: ModelInput,
+    config: InternVLConfig,
+    implementation: str,
 ) -> ChosenPlan:
     """Plan a run, packed or grouped as the recipe says, or as costs less.
 
@@ -45,7 +50,8 @@ def choose_plan(
         spec: The sources as they were named.
         sources: The sources.
         model: What they are encoded for.
-        config: Of the model; says which attention it has and what a token costs beside it.
+        config: Of the model; says what a token costs.
+        implementation: Of the language model's attention.
 
     Raises:
         DatasetError: If a sample is too long and the recipe refuses that.
@@ -53,7 +59,6 @@ def choose_plan(
         UsageError: If the mixture contradicts itself.
     """
     wanted = recipe.packing.arrangement
-    implementation = config.text_config._attn_implementation
 
     def plan(arrangement: Arrangement) -> TrainingPlan:
         return make_plan(recipe, spec, sources, model, arrangement)

@@ -10,10 +10,10 @@ from domainvl.model.generation import generate_answers
 from domainvl.model.preprocessing import TileReader
 from domainvl.schema import Sample, Split
 from domainvl.training.loading import ImageLoader, LoadedPack, PackLoader
-from domainvl.training.mixture import MixtureSpec
+from domainvl.training.mixture import MixtureSpec, open_sources
 from domainvl.training.plan import Arrangement, plan_all
 from domainvl.training.recipe import Recipe
-from domainvl.training.sources import DatasetSource, ModelInput, Source
+from domainvl.training.sources import DatasetSource, ModelInput
 
 if TYPE_CHECKING:
     from domainvl.model.checkpoint import LoadedModel
@@ -47,7 +47,6 @@ class HeldOut:
         recipe: How many samples, and how they are put together.
         model: What they are encoded for.
         arrangement: As in training.
-        padding_id: Token to pad with.
         cache: Of a frozen vision encoder's features.
     """
 
@@ -57,25 +56,28 @@ class HeldOut:
         recipe: Recipe,
         model: ModelInput,
         arrangement: Arrangement,
-        padding_id: int,
         cache: VisionCache | None = None,
     ) -> None:
         self._settings = recipe.validation
         self._readers = recipe.compute.readers
         self._preprocessing = model.preprocessing
-        self._sources = [
-            DatasetSource(source.path, name, source.role, Split.VAL, recipe.validation.max_samples)
-            for name, source in spec.sources.items()
-            if source.kind == "dataset" and (source.path / f"{Split.VAL.value}.jsonl").is_file()
-        ]
-        sources: list[Source] = list(self._sources)
+        held_out = MixtureSpec.model_construct(
+            sources={
+                name: source
+                for name, source in spec.sources.items()
+                if source.kind != "dataset" or (source.path / f"{Split.VAL.value}.jsonl").is_file()
+            }
+        )
+        sources = open_sources(
+            held_out, model, recipe.packing.max_sample_tokens, Split.VAL, recipe.validation.max_samples
+        )
+        self._sources = sources
         self._plan = plan_all(recipe, sources, model, arrangement)
         self._loader = PackLoader(
             self._plan,
             sources,
             [ImageLoader(source.folder, model.preprocessing, cache=cache) for source in sources],
             model,
-            padding_id,
             recipe.optimisation.loss_weighting,
         )
 
@@ -94,7 +96,11 @@ class HeldOut:
 
     def answers(self, loaded: LoadedModel) -> list[AnsweredSample]:
         """Answer some of the domain's questions, evenly spread over the sources."""
-        asked = [source for source in self._sources if source.role == "domain" and len(source)]
+        asked = [
+            source
+            for source in self._sources
+            if isinstance(source, DatasetSource) and source.role == "domain" and len(source)
+        ]
         answered = []
         for number, source in enumerate(asked):
             share = len(range(number, self._settings.answers, len(asked)))

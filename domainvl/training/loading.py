@@ -108,7 +108,6 @@ class PackLoader:
         sources: Where they come from.
         loaders: Of the images of each source.
         model: What they are encoded for.
-        padding_id: Token to pad with.
         weighting: What each token counts in the loss.
     """
 
@@ -118,14 +117,12 @@ class PackLoader:
         sources: Sequence[Source],
         loaders: Sequence[ImageLoader],
         model: ModelInput,
-        padding_id: int,
         weighting: LossWeighting,
     ) -> None:
         self._plan = plan
         self._sources = sources
         self._loaders = loaders
         self._model = model
-        self._padding_id = padding_id
         self._weighting = weighting
 
     def read(self, micro: Micro) -> LoadedPack:
@@ -142,7 +139,7 @@ class PackLoader:
             samples[one.source] += len(one.unit.names)
             tokens[one.source] += len(one.unit.input_ids)
         return LoadedPack(
-            collate(units, self._padding_id, self._plan.arrangement, self._weighting),
+            collate(units, self._model.padding_id, self._plan.arrangement, self._weighting),
             tuple(samples[index] for index in range(len(self._sources))),
             tuple(tokens[index] for index in range(len(self._sources))),
             sum(sum(one.unit.tile_counts) for one in units),

@@ -11,8 +11,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from domainvl.errors import InputNotFoundError, RecipeError, UsageError
+from domainvl.schema import Split
 from domainvl.training.recipe import Mixture
-from domainvl.training.sources import DatasetSource, Role, Source
+from domainvl.training.sources import DatasetSource, InterleavedSource, ModelInput, Role, Source
 
 
 class SourceSpec(BaseModel):
@@ -97,15 +98,34 @@ def load_mixture(path: Path) -> MixtureSpec:
     )
 
 
-def open_sources(spec: MixtureSpec) -> list[Source]:
+def open_sources(
+    spec: MixtureSpec,
+    model: ModelInput,
+    max_tokens: int,
+    split: Split = Split.TRAIN,
+    at_most: int | None = None,
+) -> list[Source]:
     """Open the sources of a mixture.
+
+    Args:
+        spec: The sources.
+        model: What they are encoded for.
+        max_tokens: Longest window of interleaved documents.
+        split: Which split.
+        at_most: Take so many samples of each, evenly spread; all where None.
 
     Raises:
         InputNotFoundError: If one is missing.
         DatasetError: If one breaks a rule.
-        NothingToDoError: If one is empty.
+        NothingToDoError: If one has no training samples.
     """
-    return [DatasetSource(source.path, name, source.role) for name, source in spec.sources.items()]
+
+    def opened(name: str, source: SourceSpec) -> Source:
+        if source.kind == "interleaved":
+            return InterleavedSource(source.path, name, source.role, model, max_tokens, split, at_most)
+        return DatasetSource(source.path, name, source.role, split, at_most)
+
+    return [opened(name, source) for name, source in spec.sources.items()]
 
 
 def samples_per_epoch(spec: MixtureSpec, sizes: Sequence[int], settings: Mixture) -> list[int]:

@@ -15,13 +15,19 @@ from domainvl.model.checkpoint import (
     find_checkpoint,
     hash_weights,
     load_model,
+    load_tokenizer,
+    read_config,
+    read_spec,
+    rope_border_of,
 )
 from domainvl.model.checkpointing import checkpoint_layers
 from domainvl.model.compilation import compile_layers
 from domainvl.model.device import choose_frozen_weights, choose_precision
 from domainvl.model.drop_path import add_drop_path
+from domainvl.model.encoding import ConversationEncoder
 from domainvl.model.liger import require_liger, use_liger
 from domainvl.model.parts import train_in_full
+from domainvl.training.sources import ModelInput
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +35,30 @@ if TYPE_CHECKING:
     from transformers import InternVLForConditionalGeneration
 
     from domainvl.training.recipe import Recipe
+
+
+def read_model_input(recipe: Recipe) -> ModelInput:
+    """Read how a recipe's model takes samples in; its weights are not read.
+
+    Raises:
+        CheckpointError: If there is no such model, or it cannot be read.
+        UsageError: If it is an adapter.
+    """
+    folder = find_checkpoint(recipe.model)
+    spec = read_spec(folder)
+    _refuse_adapter(spec, recipe)
+    tokenizer = load_tokenizer(folder)
+    preprocessing = recipe.preprocessing.applied_to(spec.preprocessing)
+    encoder = ConversationEncoder(tokenizer.backend_tokenizer, spec.chat, preprocessing.tokens_per_tile)
+    padding_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+    return ModelInput(encoder, preprocessing, rope_border_of(read_config(folder)), padding_id)
+
+
+def text_attention(recipe: Recipe, device: torch.device) -> str:
+    """Return the implementation of attention that the language model will have."""
+    arithmetic = choose_precision(recipe.compute.precision, device)
+    wanted = None if recipe.compute.attention == "auto" else recipe.compute.attention
+    return choose_attention(device, arithmetic, dense_mask=True, requested=wanted)["text_config"]
 
 
 def prepare_model(
@@ -113,14 +143,18 @@ def _load(recipe: Recipe, device: torch.device) -> LoadedModel:
         ),
         quantisation=recipe.quantisation,
     )
-    if loaded.spec.kind != "model":
+    _refuse_adapter(loaded.spec, recipe)
+    return loaded
+
+
+def _refuse_adapter(spec: CheckpointSpec, recipe: Recipe) -> None:
+    if spec.kind != "model":
         raise UsageError(
             "Cannot start from an adapter",
             where=recipe.model,
             rule="model must be a whole model",
             action="Merge it first",
         )
-    return loaded
 
 
 def _hold_trained_in_fp32(model: nn.Module) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from domainvl.errors import UsageError
 from domainvl.files import complete_folder, write_atomically
-from domainvl.model.checkpoint import find_checkpoint, hash_weights, save_checkpoint
+from domainvl.model.checkpoint import find_checkpoint, hash_weights, read_config, save_checkpoint
 from domainvl.model.device import choose_device, choose_precision
 from domainvl.model.parts import layers_of
 from domainvl.training.arrangement import choose_plan
@@ -32,12 +32,12 @@ from domainvl.training.mixture import MixtureSpec, mixture_of, open_sources
 from domainvl.training.optimiser import build_optimizer, learning_rate, rates_by_part, set_learning_rates
 from domainvl.training.parallel import check_parallel, needs_blank, parallelise
 from domainvl.training.plan import TrainingPlan, measure_fill
-from domainvl.training.preparation import prepare_model
+from domainvl.training.preparation import prepare_model, read_model_input, text_attention
 from domainvl.training.processes import Processes, join_processes
 from domainvl.training.rates import Rates, peak_memory
 from domainvl.training.recipe import Recipe
 from domainvl.training.recipe_files import save_recipe
-from domainvl.training.sources import ModelInput, Source
+from domainvl.training.sources import Source
 from domainvl.training.state import STATES_FOLDER, newest_state, restore_state, save_state
 from domainvl.training.stepping import Seen, Stepper, seed_randomness
 from domainvl.training.stopping import StopRequest, not_finite, stopped
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 CURVE_NAME = "loss.png"
 RECIPE_NAME = "recipe.yaml"
 OVER_LONG_NAME = "over-long.jsonl"
+LEFT_OUT_NAME = "left-out.jsonl"
 CHECKPOINT, BEST = "checkpoint", "best"
 VISION_CACHE = "vision-cache"
 
@@ -87,11 +88,13 @@ class Reporting:
     Attributes:
         on_row: Called with each row of the log.
         say: Called with a line of text.
+        on_start: Called when all is loaded and the first step begins.
         score: Scores answers to held-out questions.
     """
 
     on_row: Callable[[LogRow], None] | None = None
     say: Callable[[str], None] = lambda line: None
+    on_start: Callable[[], None] = lambda: None
     score: Scorer | None = None
 
 
@@ -156,21 +159,23 @@ class _Run:
         self._recipe, self._spec, self._out = recipe, spec, out
         self._processes, self._reporting = processes, reporting
         self._arithmetic = choose_precision(recipe.compute.precision, processes.device)
-        self._sources = open_sources(spec)
-        weights_sha256 = hash_weights(find_checkpoint(recipe.model))
-        seed_randomness(recipe.seed)
-        self.loaded = prepare_model(recipe, processes.device, {}, weights_sha256)
-        self._model_input = ModelInput(self.loaded.encoder(), self.loaded.spec.preprocessing, self.loaded.rope_border)
-        chosen = choose_plan(recipe, spec, self._sources, self._model_input, self.loaded.internvl.config)
+        # What takes long, the model, comes after what can be wrong: the data.
+        folder = find_checkpoint(recipe.model)
+        self._model_input = read_model_input(recipe)
+        self._sources = open_sources(spec, self._model_input, recipe.packing.max_sample_tokens)
+        attention = text_attention(recipe, processes.device)
+        chosen = choose_plan(recipe, spec, self._sources, self._model_input, read_config(folder), attention)
         self._plan, self.step_count = chosen.plan, len(chosen.plan.steps)
         self._say(chosen.said)
+        weights_sha256 = hash_weights(folder)
+        seed_randomness(recipe.seed)
+        self.loaded = prepare_model(recipe, processes.device, {}, weights_sha256)
         self._identity = _identity(recipe, self._sources, self._plan, weights_sha256)
         record = _training_record(recipe, self._sources, self._identity)
         self.loaded.spec = self.loaded.spec.model_copy(update={"training": record})
-        self._padding_id = self.loaded.tokenizer.pad_token_id or 0
         self._prepare_module(out / VISION_CACHE if vision_cache is None else vision_cache)
         self._optimizer = build_optimizer(self.loaded.model, recipe.optimisation)
-        self._held_out = HeldOut(spec, recipe, self._model_input, self._plan.arrangement, self._padding_id, self._cache)
+        self._held_out = HeldOut(spec, recipe, self._model_input, self._plan.arrangement, self._cache)
         self._best = BestLook(recipe.validation.best_by, recipe.validation.patience)
         self._budget = ErrorBudget(recipe.mixture.error_budget, measure_fill(self._plan).samples)
 
@@ -188,7 +193,6 @@ class _Run:
             self._sources,
             [self._image_loader(source, cache) for source in self._sources],
             self._model_input,
-            self._padding_id,
             recipe.optimisation.loss_weighting,
         )
         module = AnswerLoss(
@@ -217,7 +221,7 @@ class _Run:
         if writes:
             out.mkdir(parents=True, exist_ok=True)
             save_recipe(self._recipe, out / RECIPE_NAME)
-            self._write_over_long()
+            self._write_left_out()
         with ExitStack() as stack:
             log = stack.enter_context(self._open_log(first_step))
             skipped = stack.enter_context(Log(out / SKIPPED_NAME if writes else None, first_step))
@@ -267,6 +271,7 @@ class _Run:
         self, first_step: int, stop_after_step: int | None, log: Log, skipped: Log, request: StopRequest
     ) -> tuple[int, str | None]:
         """Do the steps after ``first_step``; return the last one, and why it is the last if there are more."""
+        self._reporting.on_start()
         rates = Rates(first_step, self.step_count, time.perf_counter)
         step = first_step
         with closing(self._loader.read_all(self._own_packs(first_step), self._recipe.compute.readers)) as packs:
@@ -392,11 +397,23 @@ class _Run:
         if self._processes.is_first:
             shutil.rmtree(self._out / STATES_FOLDER, ignore_errors=True)
 
-    def _write_over_long(self) -> None:
-        found = self._plan.over_long
-        if found:
-            lines = "".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in found)
-            write_atomically(self._out / OVER_LONG_NAME, lines.encode())
+    def _write_left_out(self) -> None:
+        """List what is too long, and what of the sources cannot be used."""
+        over_long = [asdict(one) for one in self._plan.over_long]
+        left_out = [{"source": source.name, **one} for source in self._sources for one in source.listed]
+        for name, rows in ((OVER_LONG_NAME, over_long), (LEFT_OUT_NAME, left_out)):
+            if rows:
+                lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+                write_atomically(self._out / name, lines.encode())
+        for source in self._sources:
+            for reason, count in source.left_out.items():
+                self._say(f"{source.name}: left out {count:,}, {reason}; see {LEFT_OUT_NAME}")
+        shorter = sum(one.max_tiles is not None for one in self._plan.over_long)
+        if over_long:
+            self._say(
+                f"too long: {shorter:,} samples get fewer tiles, {len(over_long) - shorter:,} are left out; "
+                f"see {OVER_LONG_NAME}"
+            )
 
     def _autocast(self) -> AbstractContextManager[Any]:
         import torch

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from domainvl.errors import NothingToDoError
@@ -14,6 +16,7 @@ from domainvl.files import hash_file
 from domainvl.model.encoding import ConversationEncoder
 from domainvl.model.preprocessing import Preprocessing
 from domainvl.schema import Sample, SampleFile, Split, read_manifest
+from domainvl.training.interleaved import InterleavedFile, WindowLimits
 from domainvl.training.units import EncodedUnit, join
 
 Role = Literal["domain", "general"]
@@ -28,11 +31,13 @@ class ModelInput:
         encoder: Of conversations.
         preprocessing: How images become tiles.
         rope_border: See ``LoadedModel.rope_border``.
+        padding_id: Token to pad with; it is never seen.
     """
 
     encoder: ConversationEncoder
     preprocessing: Preprocessing
-    rope_border: int | None
+    rope_border: int | None = None
+    padding_id: int = 0
 
 
 class Source(ABC):
@@ -44,6 +49,8 @@ class Source(ABC):
         folder: That image paths start from.
         digest: Hash of the content.
         record: What a checkpoint says of it.
+        left_out: How much of it cannot be trained on, by reason; empty where converting has seen to that.
+        listed: Some of that one by one.
     """
 
     name: str
@@ -51,6 +58,8 @@ class Source(ABC):
     folder: Path
     digest: str
     record: dict[str, Any]
+    left_out: Mapping[str, int] = MappingProxyType({})
+    listed: Sequence[Mapping[str, str]] = ()
 
     @abstractmethod
     def __len__(self) -> int:
@@ -153,6 +162,79 @@ class DatasetSource(Source):
             max_tiles=max_tiles,
             rope_border=model.rope_border,
         )
+
+
+class InterleavedSource(Source):
+    """Windows of interleaved documents of one split, in OmniCorpus' format.
+
+    Args:
+        path: File or folder of records.
+        name: How the log calls it.
+        role: Domain or general.
+        model: Decides how long a window is.
+        max_tokens: Longest window.
+        split: Which documents.
+        at_most: Take so many windows, evenly spread; all where None.
+
+    Raises:
+        InputNotFoundError: If there is no such file or folder.
+        DatasetError: If a file cannot be read.
+        NothingToDoError: If it is the training split and has no windows.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        role: Role,
+        model: ModelInput,
+        max_tokens: int,
+        split: Split = Split.TRAIN,
+        at_most: int | None = None,
+    ) -> None:
+        self._file = InterleavedFile(
+            path, model.encoder, model.preprocessing, split=split, limits=WindowLimits(max_tokens=max_tokens)
+        )
+        self.name, self.role, self.folder = name, role, self._file.root
+        if split is Split.TRAIN and not len(self._file):
+            raise NothingToDoError(
+                "Cannot train", where=path, rule="no window of its documents can be used", action="Leave it out"
+            )
+        self._picked = spread(len(self._file), at_most)
+        self.digest = hashlib.sha256(" ".join(hash_file(one) for one in self._file.paths).encode()).hexdigest()
+        self.left_out = self._file.skipped
+        self.listed = [asdict(one) for one in self._file.listed]
+        self.record = {
+            "interleaved": path.name,
+            "role": role,
+            "documents": self._file.document_count,
+            "windows": len(self._file),
+            "left_out": dict(self.left_out),
+            "sha256": self.digest,
+        }
+
+    def __len__(self) -> int:
+        return len(self._picked)
+
+    def image_key(self, index: int) -> int:
+        """Return another number for each window: nothing of a document is asked twice."""
+        return index
+
+    def encode(self, indices: Sequence[int], model: ModelInput, max_tiles: int) -> list[EncodedUnit]:
+        """Encode windows, each for itself."""
+        preprocessing = model.preprocessing.limited_to(max_tiles)
+        units = []
+        for index in indices:
+            window = self._file.window(self._picked[index])
+            units += join(
+                [window.encode(model.encoder, preprocessing)],
+                [f"{window.document}#{self._picked[index]}"],
+                model.encoder,
+                images=window.images,
+                tile_counts=[grid.tile_count for grid in preprocessing.grids(window.images)],
+                max_tiles=max_tiles,
+            )
+        return units
 
 
 def spread(size: int, count: int | None) -> range:

@@ -37,8 +37,9 @@ def main() -> None:
     parser.add_argument("--cpu", action="store_true", help="Without GPUs.")
     settings = vars(parser.parse_args())
     workers, on_cpu = settings.pop("workers"), settings.pop("cpu")
-    for name in ("data", "out"):  # each worker has a working folder of its own
-        settings[name] = str(Path(settings[name]).resolve())
+    for name in ("data", "out", "model", "recipe"):  # each worker has a working folder of its own
+        if name == "out" or (settings[name] and Path(settings[name]).exists()):
+            settings[name] = str(Path(settings[name]).resolve())
 
     from ray.train import ScalingConfig
     from ray.train.torch import TorchTrainer

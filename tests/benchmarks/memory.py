@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +28,15 @@ from domainvl.model.checkpoint import CheckpointSpec, LoadedModel, find_checkpoi
 from domainvl.model.preprocessing import Preprocessing
 from domainvl.model.quiet import quiet_transformers
 from domainvl.model.sizes import size_config
-from domainvl.planning.rehearsal import Row, TrainingRehearsal, rehearse_answering
-from domainvl.training.batches import IGNORED, Batch
-from domainvl.training.loss import answer_loss
+from domainvl.model.vision_cache import VisionCache
+from domainvl.model.visual import VisualInput
+from domainvl.planning.rehearsal import BatchShape, Row, TrainingRehearsal, rehearse_answering
+from domainvl.training.batches import Batch, ReadUnit, collate
+from domainvl.training.loss import AnswerLoss
 from domainvl.training.optimiser import build_optimizer
 from domainvl.training.preparation import prepare_model
 from domainvl.training.recipe_files import load_recipe
+from domainvl.training.units import EncodedUnit
 
 MIB = 1 << 20
 FAMILIES = {"qwen2": "1b", "llama": "2b", "phi3": "4b"}
@@ -48,11 +51,14 @@ class Case:
         family: Architecture of the language model.
         method: lora or full.
         checkpointing: Whether activations are computed again.
-        batch: Samples at a time.
+        batch: Samples at a time: rows where they are grouped, one behind the other where they are packed.
         row: Tiles, text and answer of each, in tokens of 16 a tile.
         hidden: Width of the language model.
         layers: Of the language model and of the vision encoder.
         overrides: Further changes of the recipe.
+        packed: Whether the samples stand in one row.
+        questions: Samples about the same images that share one pass; ``row`` is then what they have together.
+        parts: What is computed at a time is so often in a step.
     """
 
     family: str
@@ -63,6 +69,13 @@ class Case:
     hidden: int = 256
     layers: int = 4
     overrides: tuple[str, ...] = ()
+    packed: bool = False
+    questions: int = 1
+    parts: int = 1
+
+    def shape(self) -> BatchShape:
+        of = BatchShape.of(Row(*self.row), **{"units" if self.packed else "rows": self.batch})
+        return replace(of, questions=self.questions)
 
     def recipe(self, model: str = "none"):
         return load_recipe(
@@ -71,8 +84,7 @@ class Case:
             overrides=[
                 "compute.device=cpu",
                 f"compute.gradient_checkpointing={str(self.checkpointing).lower()}",
-                f"optimisation.batch_size={self.batch}",
-                f"optimisation.micro_batch_size={self.batch}",
+                f"packing.arrangement={'packed' if self.packed else 'grouped'}",
                 *self.overrides,
             ],
         )
@@ -98,21 +110,26 @@ class Case:
 
 
 def real_batch(case: Case, config) -> Batch:
+    """Collate as training does: units of equal length, their visual tokens first, their answers last."""
     tiles, text, answer = case.row
     visual = tiles * config.image_seq_length
-    ids = torch.full((case.batch, visual + text), WORD_ID)
-    ids[:, :visual] = config.image_token_id
-    labels = torch.full_like(ids, IGNORED)
-    labels[:, -answer:] = WORD_ID
-    pixels = np.zeros((tiles, *config.vision_config.image_size, 3), np.uint8)
-    return Batch(
-        input_ids=ids,
-        position_ids=torch.arange(ids.shape[1]).repeat(case.batch, 1),
-        segments=torch.ones_like(ids),
-        labels=labels,
-        weights=(labels != IGNORED).float(),
-        tiles=(pixels,) * case.batch,
+    shared = visual if case.questions > 1 else 0
+    ids = (config.image_token_id,) * visual + (WORD_ID,) * text
+    own = (text + visual - shared) // case.questions
+    flags = ((False,) * (own - answer // case.questions) + (True,) * (answer // case.questions)) * case.questions
+    unit = EncodedUnit(
+        ids, (False,) * shared + flags, shared, (own,) * case.questions, (), (tiles,), tiles, ("sample",)
     )
+    pixels = np.zeros((tiles, *config.vision_config.image_size, 3), np.uint8)
+    units = [ReadUnit(unit, 0, (VisualInput(tiles=pixels, key=str(number)),)) for number in range(case.batch)]
+    return collate(units, 0, "packed" if case.packed else "grouped")
+
+
+class AlwaysEmpty(VisionCache):
+    """A cache as a run's first epoch finds it."""
+
+    def read(self, key: str) -> None:
+        return None
 
 
 class RealStep:
@@ -125,17 +142,22 @@ class RealStep:
             self.recipe = case.recipe(folder)
             self.loaded = prepare_model(self.recipe, torch.device("cpu"), {})
         self.batch = real_batch(case, config)
+        cached = self.recipe.compute.cache_vision
+        self._cache_folder = tempfile.TemporaryDirectory()
+        cache = AlwaysEmpty(Path(self._cache_folder.name), self.loaded) if cached else None
+        self.loss = AnswerLoss(self.loaded, cache=cache)
+        self.parts = case.parts
         self.optimizer = build_optimizer(self.loaded.model, self.recipe.optimisation)
         self.trained = [value for value in self.loaded.model.parameters() if value.requires_grad]
-        self.parts = -(-self.recipe.optimisation.batch_size // case.batch)
 
     def __call__(self) -> None:
         self.loaded.model.train()
         bf16 = self.recipe.compute.precision == "bf16"
         for _ in range(self.parts):
             with torch.autocast("cpu", dtype=torch.bfloat16) if bf16 else nullcontext():
-                loss = answer_loss(self.loaded, self.batch)
-            (loss / 64).backward()
+                loss = self.loss(self.batch).sum()
+            loss.backward()
+            del loss
         torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -143,8 +165,8 @@ class RealStep:
     def staying_bytes(self) -> int:
         """Weights and optimizer state, each storage once."""
         tensors = [*self.loaded.model.parameters(), *self.loaded.model.buffers()]
-        tensors += [part for state in self.optimizer.state.values() for part in state.values()]
-        return storage_bytes(tensors)
+        states = [part for state in self.optimizer.state.values() for part in state.values()]
+        return storage_bytes([*tensors, *(part for part in states if isinstance(part, torch.Tensor))])
 
 
 def save_random(config, folder: Path) -> None:
@@ -181,7 +203,7 @@ def measured_training_bytes(case: Case) -> int:
 
 def predicted_training_bytes(case: Case) -> int:
     rehearsal = TrainingRehearsal(case.config(), case.recipe(), "cpu")
-    return rehearsal.peak(Row(*case.row), case.batch).total_bytes
+    return rehearsal.peak(case.shape(), whole_step=case.parts == 1).total_bytes
 
 
 NEW_TOKENS = 24
@@ -228,7 +250,7 @@ def training_cases() -> list[Case]:
         for checkpointing in (False, True)
         for batch in (1, 4)
     ] + [
-        Case("qwen2", "full", False, 2, overrides=("optimisation.batch_size=4",)),
+        Case("qwen2", "full", False, 2, parts=2),
         Case("qwen2", "full", False, 1, overrides=("full.vision=false",)),
         Case("llama", "lora", False, 1, overrides=("lora.vision=frozen", "lora.projector=frozen")),
         Case("qwen2", "lora", True, 2, overrides=("lora.dora=true",)),
@@ -236,6 +258,13 @@ def training_cases() -> list[Case]:
         Case("llama", "full", True, 2, overrides=("compute.precision=bf16",)),
         Case("phi3", "full", False, 1, overrides=("compute.attention=eager",)),
         Case("llama", "lora", False, 2, row=(40, 700, 128), hidden=512, layers=6),
+        *(Case(family, "lora", again, 4, packed=True) for family in FAMILIES for again in (False, True)),
+        Case("qwen2", "full", False, 4, packed=True, parts=2),
+        Case("qwen2", "lora", False, 4, packed=True, overrides=("compute.attention=sdpa",)),
+        Case("qwen2", "lora", False, 4, packed=True, overrides=("compute.attention=eager",)),
+        Case("qwen2", "lora", False, 2, packed=True, questions=4),
+        Case("llama", "lora", False, 4, packed=True, overrides=("lora.vision=frozen", "compute.cache_vision=true")),
+        Case("qwen2", "full", True, 4, packed=True, overrides=("optimisation.optimizer=adamw-8bit",)),
     ]
 
 
@@ -283,7 +312,9 @@ def describe(case: Case) -> str:
     again = "again" if case.checkpointing else "kept"
     changes = f" {','.join(case.overrides)}" if case.overrides else ""
     tokens = case.row[0] * 16 + case.row[1]
-    return f"{case.family:6}{case.method:5}{again:6}{case.batch} x {tokens} h{case.hidden}{changes}"
+    how = (" packed" if case.packed else "") + (f" {case.questions} questions" if case.questions > 1 else "")
+    how += f" {case.parts} parts" if case.parts > 1 else ""
+    return f"{case.family:6}{case.method:5}{again:6}{case.batch} x {tokens} h{case.hidden}{how}{changes}"
 
 
 def main() -> None:

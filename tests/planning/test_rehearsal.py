@@ -9,11 +9,13 @@ from benchmarks import memory
 from domainvl.model.quiet import quiet_transformers
 from domainvl.model.sizes import size_config
 from domainvl.planning.footprint import Kind
-from domainvl.planning.rehearsal import Row, TrainingRehearsal, rehearse_answering
+from domainvl.planning.rehearsal import BatchShape, Row, TrainingRehearsal, rehearse_answering
 from domainvl.training.recipe_files import load_recipe
 
 TINY_PARAMETERS = 1_019_968
 ROW = Row(tiles=4, text_tokens=60, answer_tokens=12)
+ONE, THREE = BatchShape.of(ROW), BatchShape.of(ROW, rows=3)
+FROZEN_VISION_IN_A_CACHE = ("lora.vision=frozen", "compute.cache_vision=true")
 SMALL = {"row": (6, 160, 32), "hidden": 128, "layers": 2}
 
 
@@ -23,7 +25,7 @@ def quiet():
 
 
 def rehearse(method: str = "full", *changes: str, device: str = "cpu", size: str = "tiny") -> TrainingRehearsal:
-    recipe = load_recipe(f"_shared/{method}", overrides=["optimisation.batch_size=1", *changes])
+    recipe = load_recipe(f"_shared/{method}", overrides=list(changes))
     return TrainingRehearsal(size_config(size), recipe, device)
 
 
@@ -37,7 +39,13 @@ def rehearse(method: str = "full", *changes: str, device: str = "cpu", size: str
         memory.Case("phi3", "full", False, 1, **SMALL),
         memory.Case("llama", "lora", False, 1, **SMALL, overrides=("lora.dora=true", "lora.vision=frozen")),
         memory.Case("qwen2", "full", True, 2, **SMALL, overrides=("compute.precision=bf16",)),
-        memory.Case("qwen2", "full", False, 1, **SMALL, overrides=("optimisation.batch_size=4",)),
+        memory.Case("qwen2", "full", False, 1, **SMALL, parts=3),
+        memory.Case("phi3", "lora", True, 4, **SMALL, packed=True),
+        memory.Case("llama", "full", False, 3, **SMALL, packed=True, parts=2),
+        memory.Case("qwen2", "lora", False, 4, **SMALL, packed=True, overrides=("compute.attention=sdpa",)),
+        memory.Case("qwen2", "lora", False, 4, **SMALL, packed=True, overrides=("compute.attention=eager",)),
+        memory.Case("qwen2", "lora", False, 2, **SMALL, packed=True, questions=4),
+        memory.Case("llama", "lora", False, 4, **SMALL, packed=True, overrides=FROZEN_VISION_IN_A_CACHE),
     ],
     ids=memory.describe,
 )
@@ -70,15 +78,16 @@ def test_a_frozen_part_has_neither_gradients_nor_state():
 
 
 def test_gradients_of_earlier_parts_of_a_step_are_there():
-    alone = rehearse("full", "optimisation.batch_size=2").peak(ROW, 2).bytes_by_kind
-    parts = rehearse("full", "optimisation.batch_size=4").peak(ROW, 2).bytes_by_kind
+    rehearsal = rehearse("full")
+    alone = rehearsal.peak(ONE, whole_step=True).bytes_by_kind
+    parts = rehearsal.peak(ONE).bytes_by_kind
 
     assert alone.get(Kind.GRADIENTS, 0) < parts[Kind.GRADIENTS] == 4 * TINY_PARAMETERS
 
 
 def test_checkpointing_keeps_less():
-    kept = rehearse("full", "compute.gradient_checkpointing=false").peak(ROW, 1)
-    again = rehearse("full", "compute.gradient_checkpointing=true").peak(ROW, 1)
+    kept = rehearse("full", "compute.gradient_checkpointing=false").peak(ONE)
+    again = rehearse("full", "compute.gradient_checkpointing=true").peak(ONE)
 
     assert again.total_bytes < kept.total_bytes
     assert again.bytes_by_kind[Kind.ACTIVATIONS] < 0.5 * kept.bytes_by_kind[Kind.ACTIVATIONS]
@@ -86,10 +95,10 @@ def test_checkpointing_keeps_less():
 
 def test_a_rehearsal_can_be_asked_again():
     rehearsal = rehearse("lora")
-    first = rehearsal.peak(ROW, 1)
-    more = rehearsal.peak(ROW, 3)
+    first = rehearsal.peak(ONE)
+    more = rehearsal.peak(THREE)
 
-    assert rehearsal.peak(ROW, 1).total_bytes == pytest.approx(first.total_bytes, rel=1e-4)
+    assert rehearsal.peak(ONE).total_bytes == pytest.approx(first.total_bytes, rel=1e-4)
     assert more.total_bytes > first.total_bytes
 
 
@@ -104,7 +113,7 @@ def test_on_a_gpu_the_base_of_an_adapter_is_bf16_and_full_weights_are_fp32():
 
 def test_adamw_on_a_gpu_works_on_all_weights_of_a_group_at_once():
     rehearsal = rehearse("full", "compute.gradient_checkpointing=true", device="gpu")
-    peak = rehearsal.peak(Row(1, 20, 5), 1)
+    peak = rehearsal.peak(BatchShape.of(Row(1, 20, 5)), whole_step=True)
 
     # A temporary as large as the matrices of the language model; nothing else is near that with one short row.
     assert peak.bytes_by_kind[Kind.WORKING] == pytest.approx(4 * 753_024, rel=0.01)
@@ -122,7 +131,7 @@ def test_four_bits_hold_the_layers_of_the_language_model():
 def test_four_bits_train_with_dora_too():
     rehearsal = rehearse("lora", "quantisation=nf4-double", "lora.dora=true", device="gpu")
 
-    assert rehearsal.peak(ROW, 1).total_bytes > rehearsal.floor.total_bytes
+    assert rehearsal.peak(ONE).total_bytes > rehearsal.floor.total_bytes
 
 
 def test_answering_holds_keys_and_values_of_every_layer():
@@ -143,7 +152,7 @@ def test_a_row_s_length_is_visual_and_text():
 
 
 def test_text_alone_can_be_rehearsed():
-    assert rehearse("lora").peak(Row(0, 50, 10), 2).total_bytes > 0
+    assert rehearse("lora").peak(BatchShape.of(Row(0, 50, 10), rows=2)).total_bytes > 0
 
 
 def test_a_matrix_that_two_layers_share_counts_once():

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from training.inputs import model_input
+from training.inputs import model_input, sources_of
 
 from domainvl.errors import StoppedError
 from domainvl.model.checkpoint import LoadedModel, load_model
 from domainvl.schema import Split, read_samples
 from domainvl.training.loading import UNREADABLE, ErrorBudget, ImageLoader, PackLoader, Skipped
-from domainvl.training.mixture import mixture_of, open_sources
+from domainvl.training.mixture import mixture_of
 from domainvl.training.plan import TrainingPlan, make_plan
 from domainvl.training.recipe_files import load_recipe
 
@@ -26,11 +26,11 @@ def loaded(untrained: Path) -> LoadedModel:
 def loader(loaded: LoadedModel, *folders: Path) -> tuple[PackLoader, TrainingPlan]:
     recipe = load_recipe("quickstart/medical", overrides=["optimisation.batch_size=6", "optimisation.epochs=1"])
     spec = mixture_of(folders)
-    sources = open_sources(spec)
+    sources = sources_of(loaded, spec)
     model = model_input(loaded)
     plan = make_plan(recipe, spec, sources, model, "packed")
     images = [ImageLoader(source.folder, loaded.spec.preprocessing) for source in sources]
-    return PackLoader(plan, sources, images, model, 0, "token"), plan
+    return PackLoader(plan, sources, images, model, "token"), plan
 
 
 def test_reading_ahead_changes_nothing(loaded: LoadedModel, squares: Path) -> None:

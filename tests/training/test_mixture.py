@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from domainvl.training.mixture import (
     samples_per_epoch,
 )
 from domainvl.training.recipe import Mixture
+from domainvl.training.sources import ModelInput
 
 
 def spec(**sources: dict) -> MixtureSpec:
@@ -28,6 +30,7 @@ def spec(**sources: dict) -> MixtureSpec:
 
 
 GENERAL = {"role": "general"}
+MODEL = cast("ModelInput", None)  # data sets are opened without
 
 
 @pytest.mark.parametrize(
@@ -122,8 +125,8 @@ def test_missing_and_empty_sources_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputNotFoundError, match="no such file"):
         load_mixture(tmp_path / "none.yaml")
     with pytest.raises(InputNotFoundError, match="no such folder"):
-        open_sources(mixture_of([tmp_path / "none"]))
+        open_sources(mixture_of([tmp_path / "none"]), MODEL, 4096)
     with DatasetWriter(tmp_path / "empty", name="empty") as writer:
         writer.finish(command="none", settings={}, sources=[], versions={})
     with pytest.raises(NothingToDoError, match=r"train\.jsonl is empty"):
-        open_sources(mixture_of([tmp_path / "empty"]))
+        open_sources(mixture_of([tmp_path / "empty"]), MODEL, 4096)

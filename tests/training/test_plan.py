@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training.inputs import model_input
+from training.inputs import model_input, sources_of
 
 from domainvl.errors import DatasetError, NothingToDoError
 from domainvl.model.checkpoint import LoadedModel, load_model
-from domainvl.training.mixture import MixtureSpec, mixture_of, open_sources
+from domainvl.training.mixture import MixtureSpec, mixture_of
 from domainvl.training.plan import Arrangement, TrainingPlan, make_plan, measure_fill, plan_all
 from domainvl.training.recipe import Recipe
 from domainvl.training.recipe_files import load_recipe
@@ -37,7 +37,7 @@ def plan(
     rope_border: int | None = None,
 ) -> TrainingPlan:
     spec = spec or mixture_of([folder])
-    return make_plan(recipe(*changes), spec, open_sources(spec), model_input(loaded, rope_border), arrangement)
+    return make_plan(recipe(*changes), spec, sources_of(loaded, spec), model_input(loaded, rope_border), arrangement)
 
 
 def samples_of(made: TrainingPlan, micros: Any = None) -> list[tuple[int, int]]:
@@ -64,7 +64,7 @@ def test_packs_keep_the_limits(loaded: LoadedModel, squares: Path) -> None:
 
 def test_sizes_are_those_of_the_encoded_samples(loaded: LoadedModel, squares: Path) -> None:
     made = plan(loaded, squares, "optimisation.questions_per_pass=1")
-    (source,) = open_sources(mixture_of([squares]))
+    (source,) = sources_of(loaded, mixture_of([squares]))
     for unit in made.units:
         (encoded,) = source.encode(unit.indices, model_input(loaded), unit.max_tiles)
         assert unit.tokens == unit.longest == len(encoded.input_ids)
@@ -233,14 +233,14 @@ def test_fewer_tiles_come_first(loaded: LoadedModel, squares: Path, tmp_path: Pa
     many = type(loose)(loose.encoder, loose.preprocessing.limited_to(6), None)
     spec = mixture_of([wide])
     changes = ["packing.max_sample_tokens=120", "optimisation.questions_per_pass=1"]
-    made = make_plan(recipe(*changes), spec, open_sources(spec), many, "packed")
+    made = make_plan(recipe(*changes), spec, sources_of(loaded, spec), many, "packed")
     cut = [found for found in made.over_long if found.tiles == 7]
     assert cut
     assert {found.max_tiles for found in cut} == {3}
     unit = next(unit for unit in made.units if unit.max_tiles == 3)
     assert unit.tiles == 4
     with pytest.raises(DatasetError, match="7 tiles"):
-        make_plan(recipe(*changes, "packing.over_long=refuse"), spec, open_sources(spec), many, "packed")
+        make_plan(recipe(*changes, "packing.over_long=refuse"), spec, sources_of(loaded, spec), many, "packed")
 
 
 def _widened(folder: Path, target: Path) -> Path:
@@ -262,7 +262,7 @@ def _widened(folder: Path, target: Path) -> Path:
 
 @pytest.mark.parametrize("arrangement", ["packed", "grouped"])
 def test_held_out_samples_are_each_once(loaded: LoadedModel, squares: Path, arrangement: Arrangement) -> None:
-    sources = open_sources(mixture_of([squares]))
+    sources = sources_of(loaded, mixture_of([squares]))
     made = plan_all(recipe(), sources, model_input(loaded), arrangement)
     assert len(made.steps) == 1
     assert Counter(samples_of(made)) == {(0, index): 1 for index in range(36)}

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from interleaved_documents import record_of, write_documents
 from safetensors.torch import load_file
 
 from domainvl.errors import DatasetError, StoppedError, UsageError
 from domainvl.model.checkpoint import load_model
 from domainvl.training.log import read_log
-from domainvl.training.mixture import mixture_of
+from domainvl.training.mixture import MixtureSpec, SourceSpec, mixture_of
 from domainvl.training.rates import without_measured
 from domainvl.training.recipe import Recipe
 from domainvl.training.recipe_files import load_recipe
@@ -305,7 +306,7 @@ def test_answers_are_scored_by_who_is_asked_to(untrained: Path, squares: Path, t
 
 
 def test_features_of_a_frozen_vision_encoder_are_kept(untrained: Path, squares: Path, tmp_path: Path) -> None:
-    changes = ["lora.vision=frozen", "optimisation.max_steps=null", "optimisation.epochs=2"]
+    changes = ["lora.vision=frozen", "optimisation.max_steps=null", "optimisation.epochs=2", "validation.max_samples=0"]
     finetune(recipe(untrained, *changes), squares, tmp_path / "plain")
     cache = tmp_path / "cache"
     cached = recipe(untrained, *changes, "compute.cache_vision=true")
@@ -317,3 +318,47 @@ def test_features_of_a_frozen_vision_encoder_are_kept(untrained: Path, squares: 
     finetune(cached, squares, tmp_path / "again", vision_cache=cache)
     assert times == {path: path.stat().st_mtime_ns for path in cache.rglob("*.safetensors")}
     assert log_of(tmp_path / "plain") == log_of(tmp_path / "again")
+
+
+def test_all_kinds_of_samples_in_one_run(untrained: Path, squares: Path, tmp_path: Path) -> None:
+    """One image, several images, no image, interleaved documents; a window with a missing image goes on without it."""
+    shown, gone = ("a", 64, 64), ("gone", 8, 8)
+    documents = [record_of(f"d{n}", "Red squares.", shown, "Blue squares.", gone, "More red.") for n in range(12)]
+    web = write_documents(tmp_path / "web", documents, [shown])
+    text = _without_images(squares, tmp_path / "text")
+    spec = MixtureSpec(
+        sources={
+            "squares": SourceSpec(path=squares),
+            "text": SourceSpec(path=text, role="general"),
+            "web": SourceSpec(path=web, kind="interleaved", role="general", repeat=2),
+        }
+    )
+    changes = ["optimisation.max_steps=null", "optimisation.epochs=1", "optimisation.batch_size=16"]
+    settings = recipe(untrained, *changes, "validation.max_samples=4")
+    said: list[str] = []
+    finetune(settings, spec, tmp_path / "run", reporting=Reporting(say=said.append))
+    logged = rows(tmp_path / "run", "train")
+    totals = {name: sum(row["source_samples"][name] for row in logged) for name in spec.sources}
+    assert totals["squares"] == totals["text"] == 36
+    assert totals["web"] in (22, 24)  # each window twice; a document or two may be held out
+    assert any(row["source_samples"]["text"] and row["source_samples"]["web"] for row in logged)
+    assert any("web: left out" in line for line in said)
+    assert len((tmp_path / "run" / "left-out.jsonl").read_text().splitlines()) >= 11
+
+
+def _without_images(folder: Path, target: Path) -> Path:
+    copy = shutil.copytree(folder, target)
+    for path in copy.glob("*.jsonl"):
+        lines = []
+        for line in path.read_text().splitlines():
+            record = json.loads(line)
+            if "conversations" in record:
+                for key in ("image", "width", "height", "width_list", "height_list"):
+                    record.pop(key, None)
+                for turn in record["conversations"]:
+                    turn["value"] = turn["value"].replace("Image-1: <image>\n", "").replace("Image-2: <image>\n", "")
+                    turn["value"] = turn["value"].replace("<image>\n", "").replace("<image>", "")
+                record["domainvl"] |= {"images": [], "objects": [], "answer": {"kind": "text", "text": "red"}}
+            lines.append(json.dumps(record))
+        path.write_text("".join(f"{line}\n" for line in lines))
+    return copy

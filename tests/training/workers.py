@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 HERE = Path(__file__).resolve()
-END_TIMEOUT_S = 400
+END_TIMEOUT_S = 300
 
 STEPS = 4
 SAVED_STEP = 2

@@ -13,6 +13,7 @@ import weakref
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ class InterleavedFile:
     """The windows of the documents of one split; which split a document is in, its id alone decides.
 
     Args:
-        path: ``.jsonl`` or ``.parquet`` with a record of OmniCorpus' format a line or row.
+        path: ``.jsonl`` or ``.parquet`` with a record of OmniCorpus' format a line or row, or a folder of such files.
         encoder: Counts tokens.
         preprocessing: Counts tiles.
         split: Which documents.
@@ -81,9 +82,10 @@ class InterleavedFile:
         val_fraction: Share of the documents that are held out for validation.
         test_fraction: Share that is held out for testing.
         split_seed: Another seed holds out others.
-        images: Folder of the images; ``images`` beside the file where None.
+        images: Folder of the images; ``images`` beside the files where None.
 
     Attributes:
+        paths: The files, in order.
         root: Folder that the paths of the images start from.
         image_keys: For each window a number that is equal for equal images in equal order.
         token_counts: Tokens of each window.
@@ -112,9 +114,8 @@ class InterleavedFile:
         split_seed: int = 0,
         images: Path | None = None,
     ) -> None:
-        if not path.is_file():
-            raise InputNotFoundError("Cannot read interleaved documents", where=path, rule="there is no such file")
-        folder = path.parent / "images" if images is None else images
+        self.paths = _files(path)
+        folder = self.paths[0].parent / "images" if images is None else images
         self.root = folder.parent
         self.image_keys: list[int] = []
         self.token_counts: list[int] = []
@@ -130,7 +131,7 @@ class InterleavedFile:
         self._spool = tempfile.TemporaryFile()
         weakref.finalize(self, self._spool.close)
         cutter = WindowCutter(encoder, preprocessing, limits or WindowLimits())
-        for where, record in _records(path):
+        for where, record in chain.from_iterable(map(_records, self.paths)):
             self._add(where, record, cutter)
         self.skipped.update(cutter.dropped)
         with output_errors(Path(tempfile.gettempdir())):
@@ -204,6 +205,18 @@ class InterleavedFile:
         self.skipped[reason] += 1
         if self.skipped[reason] <= LISTED_PER_REASON:
             self.listed.append(Skipped(where, reason, error.rule or error.what))
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = sorted(file for file in path.iterdir() if file.suffix in (".jsonl", ".parquet"))
+        if not found:
+            rule = "there is no .jsonl and no .parquet in it"
+            raise InputNotFoundError("Cannot read interleaved documents", where=path, rule=rule)
+        return found
+    if not path.is_file():
+        raise InputNotFoundError("Cannot read interleaved documents", where=path, rule="there is no such file")
+    return [path]
 
 
 def _records(path: Path) -> Iterator[tuple[str, object]]:

@@ -112,6 +112,10 @@ def test_a_document_is_never_divided_over_splits(tmp_path, encoder):
     assert documents[Split.TRAIN] == {f"d{n}" for n in range(120)} - documents[Split.VAL]
     assert 20 < len(documents[Split.VAL]) < 52
     assert len(found[Split.VAL]) > len(documents[Split.VAL])  # several windows each
+    held_out = found[Split.VAL]
+    windows = all_windows(held_out)
+    assert sum(window.ends for window in windows) == len(documents[Split.VAL])
+    assert [len(window.encode(encoder, PREPROCESSING).input_ids) for window in windows] == held_out.token_counts
 
 
 def test_two_percent_are_held_out_by_default(tmp_path, encoder):
@@ -156,6 +160,17 @@ def test_a_parquet_file_without_the_columns_is_refused(tmp_path, encoder):
     written.write_bytes(b"no parquet")
     with pytest.raises(DatasetError, match="Cannot read interleaved documents"):
         opened(written, encoder)
+
+
+def test_a_folder_is_all_its_files_in_order(tmp_path, encoder):
+    path = write_documents(tmp_path / "d", [record_of("d1", A, "One.")], [A])
+    (path.parent / "after.jsonl").write_bytes(path.read_bytes().replace(b"d1", b"d0"))
+    file = opened(tmp_path / "d", encoder)
+    assert [one.name for one in file.paths] == ["after.jsonl", "documents.jsonl"]
+    assert [window.document for window in all_windows(file)] == ["d0", "d1"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputNotFoundError, match=r"there is no .jsonl and no .parquet in it"):
+        opened(tmp_path / "empty", encoder)
 
 
 def test_what_is_not_there_is_named(tmp_path, encoder):
