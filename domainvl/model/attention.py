@@ -17,7 +17,7 @@ AttentionByPart = dict[str, str]
 
 
 def choose_attention(
-    device: torch.device, dtype: torch.dtype, *, dense_mask: bool, requested: Attention | None = None
+    device: torch.device, dtype: torch.dtype, *, packs: bool, requested: Attention | None = None
 ) -> AttentionByPart:
     """Choose an implementation for each part: flash-attn where it can be used, else torch's own, else plain.
 
@@ -28,7 +28,7 @@ def choose_attention(
     Args:
         device: Where the model runs.
         dtype: Of the arithmetic.
-        dense_mask: Whether the language model will be given packs, or a mask of shape (rows, 1, tokens, tokens).
+        packs: Whether the language model will be given packs.
         requested: Take this one instead. Those for packs are for the language model, the vision encoder has torch's
             own then. Where there are packs, flash-attn is for the vision encoder.
 
@@ -41,7 +41,7 @@ def choose_attention(
     flash: Attention | None = "flash_attention_2" if obstacle is None else None
     if requested is None or requested == "flash_attention_2":
         vision = flash or _own()
-        text = _for_packs() if dense_mask else vision
+        text = _for_packs() if packs else vision
     elif requested in ("packed_sdpa", "flex_attention"):
         vision, text = _own(), requested
     else:

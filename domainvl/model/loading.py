@@ -33,7 +33,7 @@ def loading_options(
     device = torch.device(device)
     options: dict[str, Any] = {
         "dtype": dtype,
-        "attn_implementation": attention or choose_attention(device, dtype, dense_mask=False),
+        "attn_implementation": attention or choose_attention(device, dtype, packs=False),
     }
     if quantisation is not None:
         options["quantization_config"] = quantisation_config(quantisation, dtype)

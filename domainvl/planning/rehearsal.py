@@ -300,7 +300,7 @@ def _attention(recipe: Recipe, arithmetic: torch.dtype) -> dict[str, str]:
 
     wanted = recipe.compute.attention
     requested = wanted if wanted in ("eager", "sdpa") else None
-    return choose_attention(torch.device("cpu"), arithmetic, dense_mask=True, requested=requested)
+    return choose_attention(torch.device("cpu"), arithmetic, packs=True, requested=requested)
 
 
 class _EmptyCache:

@@ -45,7 +45,8 @@ class SampleFile(Sequence[Sample]):
         split: Which split.
 
     Attributes:
-        image_keys: For each sample a number that is equal for equal images in equal order.
+        image_keys: For each sample a number that is equal for equal images in equal order; a sample without images
+            has one of its own.
 
     Raises:
         InputNotFoundError: If the folder or the split's file is not there.
@@ -62,7 +63,8 @@ class SampleFile(Sequence[Sample]):
             for number, line in enumerate(lines, start=1):
                 sample = _parse(line, f"{self._path}:{number}")
                 self._offsets.append(offset)
-                self.image_keys.append(keys.setdefault(tuple(image.path for image in sample.images), len(keys)))
+                paths = tuple(image.path for image in sample.images)
+                self.image_keys.append(keys.setdefault(paths, len(keys)) if paths else -number)
                 offset += len(line)
 
     def __len__(self) -> int:

@@ -117,7 +117,7 @@ def _fill_said(plan: TrainingPlan) -> str:
     padding = 1 - fill.tokens / fill.computed_tokens
     if plan.arrangement == "grouped":
         return f"{fill.packs:,} batches, {padding:.1%} padding"
-    limits = ", ".join(
-        f"{limit:,} {name}" for limit, name in zip(plan.limits, ("tokens", "tiles", "samples"), strict=False)
+    return (
+        f"{fill.packs:,} packs, {fill.packs / fill.fewest_packs:.2f} times the fewest that {plan.limits[0]:,} tokens "
+        f"and {plan.limits[1]} tiles a pack allow"
     )
-    return f"{fill.packs:,} packs, {fill.packs / fill.fewest_packs:.2f} times the fewest that {limits} a pack allow"

@@ -161,7 +161,7 @@ class TrainingPlan:
         steps: Of each step what is computed at a time.
         arrangement: Packed or grouped.
         over_long: Samples that are longer than the recipe allows.
-        limits: Tokens, tiles and, where a step has a number of samples, samples of a pack.
+        limits: Tokens and tiles of a pack.
     """
 
     source_names: tuple[str, ...]
@@ -169,7 +169,7 @@ class TrainingPlan:
     steps: list[list[Micro]]
     arrangement: Arrangement
     over_long: list[OverLong]
-    limits: tuple[int, ...]
+    limits: tuple[int, int]
 
     @property
     def packs(self) -> Iterator[Micro]:
@@ -189,7 +189,7 @@ class TrainingPlan:
 
     @cached_property
     def sizes(self) -> npt.NDArray[np.int64]:
-        """Tokens, tiles and samples of each unit, shape (units, 3)."""
+        """Tokens and tiles of each unit, shape (units, 2)."""
         return sizes_of(self.units)
 
     def row_tokens(self, micro: Micro) -> int:
@@ -272,7 +272,7 @@ def make_plan(
         steps,
         arrangement,
         [measurer.over_long[key] for key in sorted(measurer.over_long)],
-        _pack_limits(recipe),
+        (recipe.packing.max_tokens, recipe.packing.max_tiles),
     )
 
 
@@ -293,9 +293,7 @@ def plan_all(recipe: Recipe, sources: Sequence[Source], model: ModelInput, arran
     order = np.arange(len(measurer.units))
     micros: list[Micro] = []
     if arrangement == "packed":
-        sizes = sizes_of(measurer.units)[:, :2]
-        sides = [order] if model.rope_border is None else _sides(measurer.units, order, model.rope_border)
-        micros = [one for side in sides for one in pack(sizes, (limits.max_tokens, limits.max_tiles), side)]
+        micros = _packs(recipe, measurer.units, order, model.rope_border)
     elif measurer.units:
         size = recipe.optimisation.micro_batch_size
         micros = _micro_batches(order.tolist(), measurer.units, size, model.rope_border)
@@ -334,51 +332,49 @@ def _arrange(
     rope_border: int | None,
     arrangement: Arrangement,
 ) -> list[list[Micro]]:
-    if arrangement == "grouped":
-        return _grouped_steps(recipe, units, order, rope_border)
     settings = recipe.optimisation
-    samples = sum(len(units[unit].indices) for unit in order)
-    most_samples = samples if settings.packs_per_step is not None else settings.batch_size
-    sizes = sizes_of(units)
-    limits = (recipe.packing.max_tokens, recipe.packing.max_tiles, max(most_samples, int(sizes[:, 2].max())))
+    if settings.packs_per_step is not None:
+        packs = _packs(recipe, units, order, rope_border)
+        shuffled = [packs[index] for index in random.permutation(len(packs))]
+        size = settings.packs_per_step
+        return [shuffled[start : start + size] for start in range(0, len(shuffled), size)]
+    steps = _random_steps(units, order, settings.batch_size)
+    if arrangement == "packed":
+        return [_packs(recipe, units, step, rope_border) for step in steps]
+    return [_micro_batches(step.tolist(), units, settings.micro_batch_size, rope_border) for step in steps]
+
+
+def _random_steps(
+    units: Sequence[PlannedUnit], order: npt.NDArray[np.int64], batch_size: int
+) -> list[npt.NDArray[np.int64]]:
+    """Cut the units in their random order into steps of about so many samples.
+
+    What is in a step has nothing to do with lengths. Steps of similar lengths would leave less room in packs, but
+    length goes with the task: each step would then follow the gradient of one task alone, and a small model does not
+    learn to look.
+    """
+    samples = np.array([len(units[unit].indices) for unit in order], np.int64)
+    middles = np.cumsum(samples) - samples / 2
+    starts = np.flatnonzero(np.diff(middles // batch_size, prepend=-1.0))
+    return np.split(order, starts[1:])
+
+
+def _packs(
+    recipe: Recipe, units: Sequence[PlannedUnit], order: npt.NDArray[np.int64], rope_border: int | None
+) -> list[Micro]:
     sides = [order] if rope_border is None else _sides(units, order, rope_border)
-    packs = [one for side in sides for one in pack(sizes, limits, side)]
-    shuffled = [packs[index] for index in random.permutation(len(packs))]
-    size = settings.packs_per_step or max(1, round(settings.batch_size * len(packs) / samples))
-    return [shuffled[start : start + size] for start in range(0, len(shuffled), size)]
+    limits = (recipe.packing.max_tokens, recipe.packing.max_tiles)
+    return [one for side in sides for one in pack(sizes_of(units), limits, side)]
 
 
 def sizes_of(units: Sequence[PlannedUnit]) -> npt.NDArray[np.int64]:
-    """Return tokens, tiles and samples of each unit, shape (units, 3)."""
-    return np.array([(unit.tokens, unit.tiles, len(unit.indices)) for unit in units], np.int64).reshape(-1, 3)
-
-
-def _pack_limits(recipe: Recipe) -> tuple[int, ...]:
-    limits = (recipe.packing.max_tokens, recipe.packing.max_tiles)
-    settings = recipe.optimisation
-    return limits if settings.packs_per_step is not None else (*limits, settings.batch_size)
+    """Return tokens and tiles of each unit, shape (units, 2)."""
+    return np.array([(unit.tokens, unit.tiles) for unit in units], np.int64).reshape(-1, 2)
 
 
 def _sides(units: Sequence[PlannedUnit], order: npt.NDArray[np.int64], rope_border: int) -> list[npt.NDArray[np.int64]]:
     beyond = np.array([units[unit].longest > rope_border for unit in order], bool)
     return [order[~beyond], order[beyond]]
-
-
-def _grouped_steps(
-    recipe: Recipe, units: Sequence[PlannedUnit], order: npt.NDArray[np.int64], rope_border: int | None
-) -> list[list[Micro]]:
-    """Draw the units of a step at random, and pad those of similar length together.
-
-    Steps of similar length would need less padding still, but length goes with the task: each step would then follow
-    the gradient of one task alone, and a small model does not learn to look.
-    """
-    settings = recipe.optimisation
-    samples = sum(len(units[unit].indices) for unit in order)
-    size = max(1, round(settings.batch_size * len(order) / samples))
-    return [
-        _micro_batches(order[start : start + size].tolist(), units, settings.micro_batch_size, rope_border)
-        for start in range(0, len(order), size)
-    ]
 
 
 def _micro_batches(
@@ -431,7 +427,7 @@ def measure_fill(plan: TrainingPlan) -> Fill:
         tokens=int(sizes[:, 0].sum()),
         computed_tokens=sum(plan.row_tokens(micro) for micro in micros),
         packs=len(micros),
-        fewest_packs=fewest_packs(sizes[:, : len(plan.limits)], plan.limits),
+        fewest_packs=fewest_packs(sizes, plan.limits),
         tiles=int(sizes[:, 1].sum()),
         samples=sum(len(plan.units[unit].indices) for unit in used),
     )

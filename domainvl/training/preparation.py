@@ -58,7 +58,7 @@ def text_attention(recipe: Recipe, device: torch.device) -> str:
     """Return the implementation of attention that the language model will have."""
     arithmetic = choose_precision(recipe.compute.precision, device)
     wanted = None if recipe.compute.attention == "auto" else recipe.compute.attention
-    return choose_attention(device, arithmetic, dense_mask=True, requested=wanted)["text_config"]
+    return choose_attention(device, arithmetic, packs=True, requested=wanted)["text_config"]
 
 
 def prepare_model(
@@ -139,7 +139,7 @@ def _load(recipe: Recipe, device: torch.device) -> LoadedModel:
         device=device,
         dtype=choose_frozen_weights(compute.weights, arithmetic, adapters=recipe.method == "lora"),
         attention=choose_attention(
-            device, arithmetic, dense_mask=True, requested=None if compute.attention == "auto" else compute.attention
+            device, arithmetic, packs=True, requested=None if compute.attention == "auto" else compute.attention
         ),
         quantisation=recipe.quantisation,
     )

@@ -129,7 +129,7 @@ def random_model(size: str, recipe: Recipe, device: torch.device) -> LoadedModel
     torch.manual_seed(0)
     with device:
         internvl = InternVLForConditionalGeneration._from_config(config, dtype=weights)
-    internvl.set_attn_implementation(choose_attention(device, arithmetic, dense_mask=True, requested=requested))
+    internvl.set_attn_implementation(choose_attention(device, arithmetic, packs=True, requested=requested))
     preprocessing = Preprocessing(
         tile_side_px=config.vision_config.image_size[0], tokens_per_tile=config.image_seq_length
     )

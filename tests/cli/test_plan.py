@@ -31,9 +31,11 @@ def test_as_json_with_options_that_reach_the_recipe(capsys):
     content = json.loads(capsys.readouterr().out)
     assert (content["method"], content["quantisation"]) == ("lora", "nf4-double")
     assert content["sample"]["tokens_max"] == 6 * 16 + 40
-    assert content["training"]["options"][-6:] == [
+    assert content["training"]["options"][-8:] == [
         "--set",
         "preprocessing.max_tiles=5",
+        "--set",
+        "packing.arrangement=grouped",
         "--set",
         "optimisation.micro_batch_size=2",
         "--set",

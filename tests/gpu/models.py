@@ -57,7 +57,7 @@ def check_logits(device: torch.device) -> str:
     require(off < 1e-4, f"logits differ by {off:.2g} of the largest")
     half = float((here - tiny_logits(device, torch.bfloat16)).abs().max() / here.abs().max())
     require(half < 0.05, f"logits in bf16 differ by {half:.2g} of the largest")
-    chosen = choose_attention(device, torch.bfloat16, dense_mask=False)
+    chosen = choose_attention(device, torch.bfloat16, packs=False)
     return f"float32 differs by {off:.2g}, bf16 by {half:.2g} of the largest; attention {chosen}"
 
 

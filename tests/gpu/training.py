@@ -136,8 +136,8 @@ def measure_row(
         torch.cuda.reset_peak_memory_stats(device)
     try:
         found = take_steps(trainer, plan, source, device, seconds)
-    except MemoryExhaustedError as error:
-        return f"  {error.what}: {error.rule}", True
+    except (MemoryExhaustedError, torch.OutOfMemoryError):
+        return "  memory ran out", True
     peak = reserved = float("nan")
     if device.type == "cuda":
         peak = torch.cuda.max_memory_allocated(device) / 1e9
@@ -152,8 +152,12 @@ def measure_row(
 def measure_model(
     size: str, method: str, device: torch.device, rows: Sequence[tuple[int, tuple[str, str]]], seconds: float
 ) -> Iterator[tuple[str, bool]]:
-    loaded = random_model(size, recipe_of(size, method), device)
-    trainer = Trainer(loaded, recipe_of(size, method))
+    try:
+        loaded = random_model(size, recipe_of(size, method), device)
+        trainer = Trainer(loaded, recipe_of(size, method))
+    except torch.OutOfMemoryError:
+        yield from (("  the model alone does not fit", True) for _ in rows)
+        return
     sources: dict[int, Noise] = {}
     for tiles, way in rows:
         if tiles not in sources:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from domainvl.errors import DatasetError
 from domainvl.model.checkpoint import load_model
 from domainvl.model.image_features import mean_image_features
 from domainvl.model.preprocessing import TileReader, normalise
-from domainvl.schema import Split, read_samples
+from domainvl.schema import ImageStore, Source, Split, read_samples
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +40,15 @@ def test_it_is_the_mean_over_the_patches_of_one_tile(loaded, squares, images):
     assert found.dtype == np.float32
 
 
-def test_more_tiles_change_nothing(loaded, squares, images):
-    before = mean_image_features(loaded, squares, images)
+def test_more_tiles_change_nothing(loaded, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 640, 3), np.uint8)
+    wide = [ImageStore(tmp_path).put_pixels(pixels).to_image(Source(uri="wide"))]
     spec = loaded.spec
-    loaded.spec = spec.model_copy(update={"preprocessing": spec.preprocessing.model_copy(update={"max_tiles": 12})})
-    np.testing.assert_array_equal(mean_image_features(loaded, squares, images), before)
-    loaded.spec = spec
+    many = spec.preprocessing.model_copy(update={"max_tiles": 12})
+    assert many.grids(wide)[0].tile_count > 1
+    before = mean_image_features(loaded, tmp_path, wide)
+    other = dataclasses.replace(loaded, spec=spec.model_copy(update={"preprocessing": many}))
+    np.testing.assert_array_equal(mean_image_features(other, tmp_path, wide), before)
 
 
 def test_no_images_and_a_missing_one(loaded, squares, images):

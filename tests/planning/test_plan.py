@@ -78,6 +78,8 @@ def test_half_of_the_text_is_the_answer_unless_said_otherwise():
 def test_options_reach_the_recipe():
     plan = make_plan(tiny(method="qlora", micro_batch_size=2, overrides=("lora.rank=4",), sample_count=33))
 
+    assert plan.recipe.packing.arrangement == "grouped"
+    assert plan.samples.pack.rows == 2
     assert plan.recipe.quantisation == "nf4-double"
     assert plan.recipe.method == "lora"
     assert plan.recipe.optimisation.micro_batch_size == 2
@@ -114,7 +116,8 @@ def test_trials_end_with_one_that_fits_and_its_settings_make_it_so():
     assert fitting.fits is True
     assert failed
     assert all(trial.fits is False for trial in failed)
-    assert failed[0].choice.said == "freeze the vision encoder"
+    assert failed[0].choice.said == "each pack in 2 parts"
+    assert "freeze the vision encoder" in [trial.choice.said for trial in plan.trials]
     changes = [f"{key}={value}" for key, value in fitting.choice.changes]
     again = make_plan(
         PlanSettings(
@@ -135,6 +138,7 @@ def test_where_nothing_fits_there_is_no_solution_and_no_step_is_rehearsed_in_vai
     assert all(trial.at_least for trial in plan.trials)
     # Fewer tiles do not make weights smaller.
     assert [trial.choice.said for trial in plan.trials] == [
+        "hold the optimizer's state in 8 bits",
         "hold the language model in 4 bits (QLoRA)",
         "leave the vision encoder as it is",
     ]
@@ -154,7 +158,10 @@ def test_a_proposal_that_contradicts_the_recipe_is_passed_over():
             overrides=["optimisation.learning_rates.vision=1e-5", "lora.vision=frozen"],
         )
 
-    assert [trial.choice.said for trial in plan.trials] == ["hold the language model in 4 bits (QLoRA)"]
+    assert [trial.choice.said for trial in plan.trials] == [
+        "hold the optimizer's state in 8 bits",
+        "hold the language model in 4 bits (QLoRA)",
+    ]
 
 
 def test_a_cpu_needs_no_allowance():
@@ -170,6 +177,12 @@ def test_a_data_set_says_how_long_samples_are(squares, untrained):
     assert plan.samples.count == 36
     assert plan.samples.text_counted is True
     assert plan.samples.row.tiles == 2
+
+
+def test_a_recipe_that_mixes_general_data_in_is_planned_for_the_data_set_alone(squares, untrained):
+    settings = tiny(model=str(untrained), dataset=squares, overrides=("mixture.general_ratio=0.5",))
+
+    assert make_plan(settings).samples.count == 36
 
 
 @pytest.mark.parametrize(

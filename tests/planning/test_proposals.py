@@ -25,6 +25,7 @@ def test_of_full_fine_tuning_the_least_harmful_goes_first():
     choices = applied(Choice("4b", "full"), recipe("full", "preprocessing.max_tiles=12"))
 
     assert [choice.said for choice in choices] == [
+        "hold the optimizer's state in 8 bits",
         "freeze the vision encoder",
         "LoRA instead of all weights",
         "hold the language model in 4 bits (QLoRA)",
@@ -40,9 +41,11 @@ def test_of_full_fine_tuning_the_least_harmful_goes_first():
 def test_changes_add_up_and_those_of_full_go_with_it():
     choices = applied(Choice("2b", "full", (("full.projector", "false"),)), recipe("full"))
 
-    assert dict(choices[0].changes) == {"full.projector": "false", "full.vision": "false"}
-    assert choices[1].method == "lora"
-    assert not any(key.startswith("full.") for key, _ in choices[1].changes)
+    eight_bits, frozen, lora = choices[:3]
+    assert dict(eight_bits.changes) == {"full.projector": "false", "optimisation.optimizer": "adamw-8bit"}
+    assert dict(frozen.changes) == {**dict(eight_bits.changes), "full.vision": "false"}
+    assert lora.method == "lora"
+    assert not any(key.startswith("full.") for key, _ in lora.changes)
     assert dict(choices[-1].changes)["quantisation"] == "nf4-double"
     assert dict(choices[-1].changes)["preprocessing.max_tiles"] == "1"
     assert choices[-1].size == "1b"
@@ -64,7 +67,13 @@ def test_what_is_done_already_is_not_proposed():
         choice.said
         for choice in applied(
             Choice(None, "lora"),
-            recipe("lora", "quantisation=nf4", "lora.vision=frozen", "preprocessing.max_tiles=1"),
+            recipe(
+                "lora",
+                "quantisation=nf4",
+                "lora.vision=frozen",
+                "preprocessing.max_tiles=1",
+                "optimisation.optimizer=adamw-8bit",
+            ),
         )
     ]
 
@@ -74,7 +83,7 @@ def test_what_is_done_already_is_not_proposed():
 def test_tiles_alone_do_not_make_weights_smaller():
     steps = harmful_steps(Choice("1b", "lora"), recipe("lora", "preprocessing.max_tiles=4"))
 
-    assert [step.spares_what_stays for step in steps] == [True, False, False, True]
+    assert [step.spares_what_stays for step in steps] == [True, True, False, False, True]
 
 
 def test_every_proposal_is_a_recipe():
@@ -83,8 +92,13 @@ def test_every_proposal_is_a_recipe():
             recipe(choice.method, *(f"{key}={value}" for key, value in choice.changes))
 
 
-def test_free_changes_add_up():
-    start = recipe("lora", "compute.gradient_checkpointing=false", "optimisation.micro_batch_size=4")
+def test_free_changes_of_rows_that_are_padded():
+    start = recipe(
+        "lora",
+        "packing.arrangement=grouped",
+        "compute.gradient_checkpointing=false",
+        "optimisation.micro_batch_size=4",
+    )
     choices = list(free_changes(Choice("1b", "lora"), start, on_gpu=True))
 
     assert [choice.said for choice in choices] == [
@@ -99,6 +113,31 @@ def test_free_changes_add_up():
     }
 
 
+@pytest.mark.parametrize("arrangement", ["packed", "auto"])
+def test_packs_are_computed_in_more_and_more_parts(arrangement):
+    start = recipe("lora", f"packing.arrangement={arrangement}", "compute.parts_per_pack=2")
+    choices = list(free_changes(Choice("1b", "lora"), start, on_gpu=True))
+
+    assert [choice.said for choice in choices] == [
+        "as given",
+        "each pack in 4 parts",
+        "each pack in 8 parts",
+        "each pack in 16 parts",
+    ]
+    assert dict(choices[-1].changes) == {"compute.parts_per_pack": "16"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "proposed"),
+    [("false", True), ("{vision: true}", True), ("{vision: true, language_model: true}", False), ("true", False)],
+)
+def test_checkpointing_is_proposed_unless_both_parts_have_it(setting, proposed):
+    start = recipe("lora", f"compute.gradient_checkpointing={setting}")
+    said = [choice.said for choice in free_changes(Choice("1b", "lora"), start, on_gpu=True)]
+
+    assert ("compute activations again" in said) is proposed
+
+
 @pytest.mark.parametrize(
     ("changes", "on_gpu", "said"),
     [
@@ -111,6 +150,6 @@ def test_free_changes_add_up():
     ],
 )
 def test_types_are_proposed_where_they_are_wider_than_need_be(changes, on_gpu, said):
-    start = recipe("lora", "optimisation.micro_batch_size=1", *changes)
+    start = recipe("lora", "compute.parts_per_pack=16", *changes)
 
     assert [choice.said for choice in free_changes(Choice("1b", "lora"), start, on_gpu=on_gpu)][1:] == said

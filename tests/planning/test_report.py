@@ -9,13 +9,14 @@ import pytest
 from domainvl.planning.footprint import Footprint, Kind
 from domainvl.planning.plan import Plan, Trial
 from domainvl.planning.proposals import Choice
-from domainvl.planning.rehearsal import Row
+from domainvl.planning.rehearsal import BatchShape, Row
 from domainvl.planning.report import format_plan, plan_to_json
 from domainvl.planning.samples import Samples
 from domainvl.planning.subject import find_subject
 from domainvl.training.recipe_files import load_recipe
 
 GB = 10**9
+PACK = BatchShape.of(Row(13, 256, 128), units=3)
 ANSWERING = Footprint({Kind.WEIGHTS: 2 * GB, Kind.CACHE: 4 * GB})
 
 
@@ -24,9 +25,11 @@ def trial(said: str, needed_gb: float, *, fits: bool | None, at_least: bool = Fa
     return Trial(Choice("1b", "lora", changes, said), footprint, round(needed_gb * GB), at_least, fits)
 
 
-def plan(training: Trial, *trials: Trial, memory_bytes: int | None = None, device="gpu", samples=None) -> Plan:
-    samples = samples or Samples(Row(13, 256, 128), [3584], None, None, text_counted=False)
-    recipe = load_recipe("_shared/lora", overrides=["quantisation=nf4"])
+def plan(
+    training: Trial, *trials: Trial, memory_bytes: int | None = None, device="gpu", samples=None, changes=()
+) -> Plan:
+    samples = samples or Samples(Row(13, 256, 128), [3584], None, None, False, PACK, 6, 256)
+    recipe = load_recipe("_shared/lora", overrides=["quantisation=nf4", *changes])
     return Plan(find_subject("1b"), recipe, device, samples, memory_bytes, training, trials, 8, {"bf16": ANSWERING})
 
 
@@ -36,7 +39,8 @@ def test_what_is_needed_is_said_by_kind_and_the_allowance_apart():
     assert lines == [
         "model      1b: 938,158,976 parameters",
         "           vision 304,012,288, projector 4,482,816, language model 629,663,872",
-        "training   QLoRA (nf4); steps of 16 samples, 4 at a time; activations computed again in the backward pass",
+        "training   QLoRA (nf4); steps of 16 samples, a pack of 3 samples and 39 tiles at a time; "
+        "activations computed again in the backward pass",
         "sample     3,584 tokens: 13 tiles are 3,328, text 256 (assumed)",
         "epoch      unknown: give --data or --samples",
         "memory       9.80 GB at the peak of a training step",
@@ -50,11 +54,42 @@ def test_what_is_needed_is_said_by_kind_and_the_allowance_apart():
 
 
 def test_a_data_set_is_said_by_its_percentiles():
-    samples = Samples(Row(2, 40, 9), list(range(1, 1201)), 1200, 75, text_counted=True)
+    pack = BatchShape(1, 5, 1, 900, 90, questions=2)
+    samples = Samples(Row(2, 40, 9), list(range(1, 1201)), 1200, 75, True, pack, 2, 256)
     text = format_plan(plan(trial("as given", 9, fits=None), samples=samples))
 
+    assert "; steps of 16 samples, a pack of up to 10 samples and 1 tile at a time; " in text
     assert "sample     median 600 tokens, p95 1,140, longest 1,200; at most 2 tiles; text counted\n" in text
     assert "epoch      1,200 samples, 75 steps\n" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "pack", "said"),
+    [
+        (("optimisation.packs_per_step=4",), PACK, "steps of 4 packs, a pack of 3 samples and 39 tiles at a time"),
+        (("compute.parts_per_pack=2",), PACK, "a part of a pack of 2 samples and 26 tiles at a time"),
+        ((), BatchShape.of(Row(13, 256, 128), rows=4), "steps of 16 samples, 4 rows at a time"),
+    ],
+)
+def test_what_is_computed_at_a_time_is_said(changes, pack, said):
+    samples = Samples(Row(13, 256, 128), [3584], None, None, False, pack, 4, 256)
+    text = format_plan(plan(trial("as given", 9, fits=None), samples=samples, changes=changes))
+
+    assert said in text
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("false", "activations kept"),
+        ("{vision: true}", "activations computed again in the backward pass in the vision"),
+        ("{language_model: true}", "activations computed again in the backward pass in the language model"),
+    ],
+)
+def test_parts_whose_activations_are_kept_are_said(setting, said):
+    made = plan(trial("as given", 9, fits=None), changes=[f"compute.gradient_checkpointing={setting}"])
+
+    assert format_plan(made).splitlines()[2].endswith(said)
 
 
 def test_what_fits_has_room_to_spare():

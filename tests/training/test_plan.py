@@ -54,12 +54,12 @@ def test_each_epoch_is_each_sample_once(loaded: LoadedModel, squares: Path, arra
 
 
 def test_packs_keep_the_limits(loaded: LoadedModel, squares: Path) -> None:
-    made = plan(loaded, squares, "packing.max_tiles=3", "optimisation.batch_size=6")
-    for micro in made.packs:
-        tokens, tiles, samples = made.sizes[micro].sum(axis=0)
-        assert tokens <= 200
-        assert tiles <= 3
-        assert samples <= 6
+    for changes in (["optimisation.batch_size=6"], ["optimisation.packs_per_step=2"]):
+        made = plan(loaded, squares, "packing.max_tiles=3", *changes)
+        for micro in made.packs:
+            tokens, tiles = made.sizes[micro].sum(axis=0)
+            assert tokens <= 200
+            assert tiles <= 3
 
 
 def test_sizes_are_those_of_the_encoded_samples(loaded: LoadedModel, squares: Path) -> None:
@@ -77,7 +77,15 @@ def test_a_step_has_as_many_samples_as_asked_on_average(loaded: LoadedModel, squ
     assert len(made.steps) == 4
     counts = [len(samples_of(made, step)) for step in made.steps]
     assert sum(counts) == 36
-    assert all(5 <= count <= 13 for count in counts)
+    assert all(7 <= count <= 11 for count in counts)  # units have two questions or one
+
+
+def test_steps_are_the_same_whatever_the_arrangement(loaded: LoadedModel, squares: Path) -> None:
+    packed, grouped = (
+        plan(loaded, squares, "optimisation.batch_size=9", arrangement=arrangement)
+        for arrangement in ("packed", "grouped")
+    )
+    assert packed.digest() == grouped.digest()
 
 
 def test_a_step_has_as_many_packs_as_asked(loaded: LoadedModel, squares: Path) -> None:

@@ -177,7 +177,7 @@ class _Run:
         self._preprocessing = recipe.preprocessing.applied_to(read_spec(find_checkpoint(teacher)).preprocessing)
         self._teacher = load_vision_tower(teacher, self._arithmetic).requires_grad_(False).eval()
         check_place(self._into, self._teacher.config, self._preprocessing)
-        attention = choose_attention(self._device, self._arithmetic, dense_mask=False)["vision_config"]
+        attention = choose_attention(self._device, self._arithmetic, packs=False)["vision_config"]
         torch.manual_seed(recipe.seed)
         tower = build_student(recipe.student, self._teacher, attention=attention).train()
         self._check_layers(tower.config.num_hidden_layers, self._teacher.config.num_hidden_layers)
