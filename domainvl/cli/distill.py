@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from domainvl.cli.options import Changes
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -38,9 +40,7 @@ def distill(
     into: Annotated[
         str | None, typer.Option(help="Checkpoint that the student is put into, instead of the teacher's.")
     ] = None,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="Change the recipe, as in optimisation.epochs=2; repeatable.")
-    ] = None,
+    changes: Changes = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
 ) -> None:
     """Distil a vision encoder from images without labels, and put it into a model.
@@ -81,20 +81,21 @@ def _student(name: str | None, shape: dict[str, int | None]) -> StudentSettings 
     Raises:
         RecipeError: If they contradict each other.
     """
-    from pydantic import ValidationError
-
-    from domainvl.errors import RecipeError
-    from domainvl.training.distillation.recipe import STUDENT_SIZES, StudentSettings, explain_problem
+    from domainvl.training.distillation.recipe import STUDENT_SIZES, StudentSettings
+    from domainvl.training.recipe_yaml import Layer, validate
 
     given = {key: value for key, value in shape.items() if value is not None}
     if name is None and not given:
         return None
     start = {} if name is None else {"size": name} if name in STUDENT_SIZES else {"start": name}
-    try:
-        return StudentSettings.model_validate({**start, **given})
-    except ValidationError as error:
-        rule = "; ".join(explain_problem(problem) for problem in error.errors())
-        raise RecipeError("Cannot choose a student", rule=rule, action="See domainvl distill --help") from error
+    return validate(
+        StudentSettings,
+        [Layer("options", {**start, **given})],
+        own="options",
+        what="Cannot choose a student",
+        where=None,
+        action="See domainvl distill --help",
+    )
 
 
 def _announce(text: str) -> None:

@@ -33,7 +33,7 @@ def few_shot(
     ] = False,
     max_images: Annotated[int, typer.Option(help="Most images of a sample with its examples.")] = 6,
     held_out_too: Annotated[
-        bool, typer.Option("--held-out-too", help="Put training examples before val and test samples, too.")
+        bool, typer.Option("--held-out-too", help="Put training examples before val and test samples too, to evaluate.")
     ] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace a data set that is there.")] = False,
 ) -> None:
@@ -60,6 +60,8 @@ def few_shot(
     with Console(stderr=True).status("Choosing examples"):
         summary = few_shot_dataset(dataset, out, settings, features=look, features_of=features, overwrite=overwrite)
     typer.echo(f"{summary.few_shot_count} samples with {shots} examples each in {out}")
+    if summary.held_out_count:
+        typer.echo(f"  {summary.held_out_count} of them are held out, and show images of the training split")
     if summary.unchanged_count:
         typer.echo(f"  {summary.unchanged_count} held-out samples as they were")
     for reason, count in summary.left_out.items():

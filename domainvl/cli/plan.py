@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from domainvl.errors import UsageError
+from domainvl.cli.options import Changes, parse_plan_method
 from domainvl.tiling import MAX_TILES_LIMIT
-
-if TYPE_CHECKING:
-    from domainvl.planning.plan import PlanMethod
 
 EPILOG = "Example: domainvl plan --model 2b --method lora --tiles 12 --gpu 24GB"
 
@@ -22,9 +19,7 @@ def plan(
     recipe: Annotated[
         str | None, typer.Option(help="Name of a recipe, or a .yaml file; else what the shipped ones share.")
     ] = None,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="Change the recipe, as in lora.rank=32; repeatable.")
-    ] = None,
+    changes: Changes = None,
     tiles: Annotated[
         int | None, typer.Option(help="Most tiles a sample, the thumbnail not counted.", min=1, max=MAX_TILES_LIMIT)
     ] = None,
@@ -46,7 +41,7 @@ def plan(
 
     settings = PlanSettings(
         model=model,
-        method=_method(method),
+        method=parse_plan_method(method),
         recipe=recipe,
         overrides=tuple(changes or ()),
         max_tiles=tiles,
@@ -62,10 +57,3 @@ def plan(
     with Console(stderr=True).status("reading") as status:
         made = make_plan(settings, on_trial=lambda said: status.update(f"rehearsing: {said}"))
     typer.echo(plan_to_json(made) if as_json else format_plan(made))
-
-
-def _method(name: str | None) -> PlanMethod | None:
-    match name:
-        case None | "lora" | "full" | "qlora":
-            return name
-    raise UsageError("Cannot choose a method", rule=f"--method must be lora, full or qlora, got {name!r}")

@@ -9,21 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from domainvl.errors import ExitCode, UsageError
+from domainvl.cli.options import Changes, MethodOption, ModelOption, parse_method
+from domainvl.errors import ExitCode
 
 if TYPE_CHECKING:
-    from domainvl.training.recipe import Method
     from domainvl.training.recipe_check import Finding
     from domainvl.training.recipe_files import TracedRecipe
 
 app = typer.Typer(help="Recipes: list, show, check and compare them.", no_args_is_help=True)
 
 Reference = Annotated[str, typer.Argument(help="Name of a recipe, or a .yaml file.")]
-MethodOption = Annotated[str | None, typer.Option("--method", help="lora or full; lora where the recipe has both.")]
-ModelOption = Annotated[str | None, typer.Option("--model", help="Checkpoint to start from, instead of the recipe's.")]
-Changes = Annotated[
-    list[str] | None, typer.Option("--set", help="Change the recipe, as in optimisation.epochs=2; repeatable.")
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -57,7 +52,7 @@ def show(
     """
     from domainvl.training.recipe_files import recipe_header, trace_recipe, values_of
 
-    chosen = _method(method)
+    chosen = parse_method(method)
     traced = trace_recipe(recipe, method=chosen, overrides=changes or [], model=model)
     header = recipe_header(recipe, chosen)
     if as_json:
@@ -84,7 +79,7 @@ def check(
     from domainvl.training.recipe_check import check_against_dataset
     from domainvl.training.recipe_files import trace_recipe
 
-    traced = trace_recipe(recipe, method=_method(method), overrides=changes or [], model=model)
+    traced = trace_recipe(recipe, method=parse_method(method), overrides=changes or [], model=model)
     found = [] if data is None else check_against_dataset(traced.recipe, data)
     contradicted = any(finding.severity == "contradiction" for finding in found)
     if as_json:
@@ -182,10 +177,3 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)
-
-
-def _method(name: str | None) -> Method | None:
-    match name:
-        case None | "lora" | "full":
-            return name
-    raise UsageError("Cannot choose a method", rule=f"--method must be lora or full, got {name!r}")

@@ -5,14 +5,11 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from domainvl.errors import RecipeError
 from domainvl.training.recipe import Recipe
-from domainvl.training.recipe_files import load_recipe, save_recipe
 
 _EXAMPLE = "For example: --sweep optimisation.learning_rate=1e-5,4e-5 --sweep lora.rank=8,16"
 _CLOSED_BY = {"[": "]", "{": "}", "(": ")"}
@@ -76,7 +73,7 @@ def make_trials(recipe: Recipe, dimensions: Sequence[Dimension]) -> list[Trial]:
     trials: list[Trial] = []
     for combination in itertools.product(*(dimension.values for dimension in dimensions)):
         values = {dimension.key: value for dimension, value in zip(dimensions, combination, strict=True)}
-        changed = _changed(recipe, [f"{key}={value}" for key, value in values.items()])
+        changed = _changed(recipe, values)
         same = next((trial for trial in trials if trial.recipe == changed), None)
         if same is not None:
             raise _refuse(_shown(values), f"it is the same as {_shown(same.values)}")
@@ -108,17 +105,12 @@ def _split(text: str, separator: str) -> list[str]:
     return parts
 
 
-def _changed(recipe: Recipe, changes: Sequence[str]) -> Recipe:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "recipe.yaml"
-        save_recipe(recipe, path)
-        try:
-            return load_recipe(str(path), overrides=changes)
-        except RecipeError as error:
-            # The user has never seen the file that it speaks of.
-            raise RecipeError(
-                "Cannot sweep", where=" ".join(changes), rule=error.rule or error.what, action=error.action
-            ) from error
+def _changed(recipe: Recipe, values: dict[str, str]) -> Recipe:
+    try:
+        return recipe.changed(values)
+    except RecipeError as error:
+        rule = error.rule or error.what
+        raise RecipeError("Cannot sweep", where=_shown(values), rule=rule, action=error.action) from error
 
 
 def _name(values: dict[str, str], taken: set[str]) -> str:

@@ -86,7 +86,7 @@ def _finding_lines(recipe: Recipe, spec: MixtureSpec) -> Iterator[str]:
             continue
         for finding in check_against_dataset(recipe, source.path):
             if not finding.key.startswith("mixture."):
-                yield f"{finding.severity:<14} {name}, {finding.key}: {finding.said}. {finding.action}"
+                yield f"{finding.severity:10} {name}, {finding.key}: {finding.said}. {finding.action}"
 
 
 def _step_lines(recipe: Recipe, plan: TrainingPlan) -> Iterator[str]:

@@ -7,6 +7,7 @@ wording layer writes from it.
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
@@ -54,6 +55,9 @@ class _Part(BaseModel):
 
 MADE_OF = "made_of_pixel_sha256"
 """Detail of a source that lists the pixel hashes of the images that an image was made of, such as stitched views."""
+
+EXAMPLE_OF = "few_shot_example"
+"""Detail of an image's source: the id of the training sample that it belongs to, of which a solved example is shown."""
 
 
 class Source(_Part):
@@ -231,8 +235,9 @@ class Sample(_Part):
         task: What kind of question this is.
         question: What is asked, without any formatting: a question, or for grounding the expression to find.
         answer: The true answer.
-        earlier: What was said before the question: rounds of human and assistant, as the prompt has them but for the
-            images, which are named before the first round.
+        earlier: What was said before the question: rounds of human and assistant, as the prompt has them. Images that
+            they hold, as those of solved examples, stand where they are and come first in ``images``; where they hold
+            none, all images are named before the first round, else what is left of them before the question.
         preface: What the prompt says after naming the images, such as the size of a pixel.
         phrasing: Which of the task's phrases is used (:func:`domainvl.schema.phrases.prompts`), counted from the
             published one at 0, for which this is None.
@@ -279,7 +284,7 @@ class Sample(_Part):
         if self.fixed_split not in (None, self.split):
             raise ValueError(f"split must be the fixed split {self.fixed_split}, got {self.split}")
         if self.earlier:
-            check_turns(self.earlier, image_count=0)
+            check_turns(self.earlier, min(placed_count(self.earlier), len(self.images)))
         check_turns(self.turns, len(self.images))
         return self
 
@@ -309,6 +314,11 @@ class Sample(_Part):
 
 IMAGE_PLACEHOLDER = "<image>"
 """Stands for one image in a human turn."""
+
+
+def placed_count(turns: Sequence[Turn]) -> int:
+    """Count the images that stand in the human turns of a conversation."""
+    return sum(turn.text.count(IMAGE_PLACEHOLDER) for turn in turns if turn.role == "human")
 
 
 def check_turns(turns: tuple[Turn, ...], image_count: int) -> None:

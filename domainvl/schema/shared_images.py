@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from domainvl.schema.digests import digest_text
-from domainvl.schema.sample import MADE_OF, Record
+from domainvl.schema.sample import EXAMPLE_OF, MADE_OF, Record
 
 
 class SharedImages:
-    """Watches the records of a data set for equal images of different groups."""
+    """Watches the records of a data set for equal images of different groups.
+
+    An image that stands in a sample as a solved example belongs to the group of another: it is not counted.
+    """
 
     def __init__(self) -> None:
         self._seen: dict[int, tuple[int, str]] = {}
@@ -21,8 +24,11 @@ class SharedImages:
         truth = record["domainvl"]
         group, split = digest_text(truth["group"]), truth["split"]
         for image in truth["images"]:
+            details = image["source"].get("details", {})
+            if EXAMPLE_OF in details:
+                continue
             # Stitched views count as the images that they were made of, too.
-            for sha256 in (image["pixel_sha256"], *image["source"].get("details", {}).get(MADE_OF, ())):
+            for sha256 in (image["pixel_sha256"], *details.get(MADE_OF, ())):
                 pixels = digest_text(sha256)
                 first_group, first_split = self._seen.setdefault(pixels, (group, split))
                 if group != first_group:

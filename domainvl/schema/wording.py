@@ -28,6 +28,7 @@ from domainvl.schema.sample import (
     Task,
     TextAnswer,
     Turn,
+    placed_count,
 )
 
 WORDING_VERSION = "internvl-1"
@@ -55,6 +56,14 @@ def escape_but_marks(text: str) -> str:
     """
     rest, marks = _MARK.split(text), _MARK.findall(text)
     return "".join(escape_special(part) + mark for part, mark in zip(rest, [*marks, ""], strict=True))
+
+
+def escape_earlier(turn: Turn) -> Turn:
+    """Make a turn of an earlier round harmless, in which names, boxes and, if it is human, images are marked."""
+    if turn.role != "human":
+        return Turn(role=turn.role, text=escape_but_marks(turn.text))
+    around_images = turn.text.split(IMAGE_PLACEHOLDER)
+    return Turn(role=turn.role, text=IMAGE_PLACEHOLDER.join(map(escape_but_marks, around_images)))
 
 
 def reference(text: str) -> str:
@@ -94,8 +103,9 @@ def word(
         answer: The true answer.
         images: The sample's images.
         objects: The sample's objects, to which a boxes answer refers by id.
-        earlier: Earlier rounds, in which names and boxes may be marked. The images are named before the first.
-        preface: What is said after naming the images.
+        earlier: Earlier rounds, in which names and boxes may be marked. The images are named before the first, or where
+            these rounds hold placeholders of the first images themselves, the others are named before the question.
+        preface: What is said after naming the images, or those that are left.
         phrasing: Which of the task's prompts; the first where None.
 
     Returns:
@@ -112,9 +122,11 @@ def word(
         slots = (_asked(task, question, answer, images, objects),)
     human = Turn(role="human", text=prompt.format(*slots))
     assistant = Turn(role="assistant", text=_reply(task, question, answer, images, objects))
-    turns = [*(Turn(role=turn.role, text=escape_but_marks(turn.text)) for turn in earlier), human, assistant]
+    turns = [*map(escape_earlier, earlier), human, assistant]
     said_first = f"{escape_special(preface)}\n" if preface else ""
-    turns[0] = Turn(role="human", text=image_prefix(images) + said_first + turns[0].text)
+    placed = placed_count(earlier)
+    first = len(earlier) if placed else 0
+    turns[first] = Turn(role="human", text=image_prefix(images[placed:]) + said_first + turns[first].text)
     return tuple(turns)
 
 

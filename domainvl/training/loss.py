@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from domainvl.model.packed_attention import attention_inputs
-from domainvl.model.visual import embed, image_outputs
+from domainvl.model.visual import blank_contribution, embed, image_outputs
 from domainvl.training.batches import IGNORED, Batch
-from domainvl.training.parallel import blank_contribution
 
 if TYPE_CHECKING:
     import torch

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from domainvl.errors import InputNotFoundError, RecipeError, UsageError
+from domainvl.errors import InputNotFoundError, UsageError
 from domainvl.schema import Split
 from domainvl.training.recipe import Mixture
+from domainvl.training.recipe_yaml import Layer, read_mapping, validate
 from domainvl.training.sources import DatasetSource, InterleavedSource, ModelInput, Role, Source
 
 
@@ -80,17 +80,11 @@ def load_mixture(path: Path) -> MixtureSpec:
         InputNotFoundError: If there is no such file.
         RecipeError: If it breaks a rule.
     """
+    what, where = "Cannot read a mixture", str(path)
     if not path.is_file():
-        raise InputNotFoundError("Cannot read a mixture", where=path, rule="there is no such file")
-    try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError("Cannot read a mixture", where=path, rule=f"it is not YAML: {error}") from error
-    try:
-        spec = MixtureSpec.model_validate(content)
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise RecipeError("Invalid mixture", where=path, rule=problems, action="Correct it and try again") from error
+        raise InputNotFoundError(what, where=path, rule="there is no such file")
+    layer = Layer(where, read_mapping(path, where, what=what))
+    spec = validate(MixtureSpec, [layer], own=where, what="Invalid mixture", where=where)
     return MixtureSpec(
         sources={
             name: source.model_copy(update={"path": path.parent / source.path}) for name, source in spec.sources.items()

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from domainvl.errors import UsageError
 from domainvl.model.parts import part_of
-from domainvl.model.visual import blank_contribution as blank_contribution
 
 if TYPE_CHECKING:
     import torch

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from domainvl.errors import RecipeError
 from domainvl.model.adapters import LoraSettings
@@ -16,11 +15,15 @@ from domainvl.model.parts import LayeredPart, Part, PerPart, TrainedParts
 from domainvl.model.preprocessing import Preprocessing, Resize
 from domainvl.model.quantisation import Quantisation
 from domainvl.tiling import MAX_TILES_LIMIT
+from domainvl.training.recipe_yaml import Layer, merge, parse_yaml, validate, with_changes
 
 if TYPE_CHECKING:
     from typing import Self
 
 Method = Literal["lora", "full"]
+METHODS: tuple[Method, ...] = get_args(Method)
+"""Each has a section of its name, which the others do not read."""
+
 LearningRate = Annotated[float, Field(gt=0)]
 
 
@@ -281,24 +284,40 @@ class Recipe(_Section):
         return self
 
     def changed(self, changes: Mapping[str, Any]) -> Recipe:
-        """Return the recipe with other values, by keys such as ``lora.rank``; text is read as YAML.
+        """Return the recipe with other values, by keys such as ``lora.rank``; text is read as YAML, as of ``--set``.
 
         Raises:
-            RecipeError: If a value breaks a rule.
+            RecipeError: If a key is unknown, a value breaks a rule, or the recipe's method does not read it.
         """
-        content = self.model_dump(mode="json")
-        for key, value in changes.items():
-            *parents, last = key.split(".")
-            section = content
-            for parent in parents:
-                section = section[parent]
-            section[last] = yaml.safe_load(value) if isinstance(value, str) else value
-        try:
-            return Recipe.model_validate(content)
-        except ValidationError as error:
-            rule = "; ".join(str(problem["msg"]) for problem in error.errors())
-            raise RecipeError("Cannot change a recipe", where=self.name, rule=rule) from error
+        what = f"Cannot change the recipe {self.name}"
+        values = [
+            (key, parse_yaml(value, f"{key}={value}", what=what) if isinstance(value, str) else value)
+            for key, value in changes.items()
+        ]
+        layers = with_changes(Recipe, [Layer(self.name, self.model_dump(mode="json"))], values, label=self.name)
+        refuse_unread(changes, merge(layers)["method"])
+        return validate(Recipe, layers, own=self.name, what=what, where=None)
 
     def trained_parts(self) -> frozenset[Part]:
         """Return the parts of which anything is trained."""
         return self.lora.parts() if self.method == "lora" else self.full.parts()
+
+
+def refuse_unread(keys: Iterable[str], method: Any) -> None:
+    """Refuse changes of a section that a recipe's method does not read.
+
+    Args:
+        keys: What is changed.
+        method: The method, as it will be; what is none is left to the schema.
+
+    Raises:
+        RecipeError: Naming the first such key.
+    """
+    for key in keys:
+        section = key.partition(".")[0]
+        if section in METHODS and method in METHODS and section != method:
+            raise RecipeError(
+                f"Cannot set {key}",
+                rule=f"{section}.* does nothing with method: {method}",
+                action=f"Use --method {section}, or change {method}.*",
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -162,3 +163,131 @@ def test_wrong_option(run, tmp_path: Path, squares: Path, untrained: Path, argum
     code, error = run(*arguments, *recipe, "--model", untrained, "--data", squares, "--out", tmp_path / "out")
     assert code == ExitCode.USAGE
     assert message in error
+
+
+def finetune(data: Path, model: Path, out: Path, *changes: str, general: Path | None = None) -> list[object]:
+    settings = [text for change in changes for text in ("--set", change)]
+    more = ["--general", general] if general else []
+    recipe = ["--recipe", "quickstart/medical"]
+    return ["finetune", *recipe, "--data", data, *more, "--model", model, "--out", out, *TINY_STEPS, *settings]
+
+
+def with_preprocessing(model: Path, target: Path, **changes: str) -> Path:
+    copy = shutil.copytree(model, target)
+    spec = json.loads((copy / "domainvl.json").read_text())
+    spec["preprocessing"].update(changes)
+    (copy / "domainvl.json").write_text(json.dumps(spec))
+    return copy
+
+
+def without(dataset: Path, split: str, target: Path) -> Path:
+    copy = shutil.copytree(dataset, target)
+    (copy / f"{split}.jsonl").write_text("")
+    return copy
+
+
+@pytest.fixture
+def never_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no weights be read: what contradicts the data is found before."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("weights were read")
+
+    monkeypatch.setattr("domainvl.model.checkpoint._load_native", refuse)
+
+
+@pytest.mark.usefixtures("never_loaded")
+@pytest.mark.parametrize("dry_run", [False, True], ids=["run", "dry-run"])
+@pytest.mark.parametrize(
+    ("changes", "messages"),
+    [
+        (
+            {"coordinate_space": "0-1"},
+            ["model: the model reads and writes boxes in 0-1, the data set's conversations have them in 0-1000."],
+        ),
+        ({"wording": "another"}, ["model: the model was trained with wording another, the data set has "]),
+    ],
+)
+def test_a_model_that_contradicts_the_data_set(
+    run, squares: Path, untrained: Path, tmp_path: Path, changes: dict[str, str], messages: list[str], dry_run: bool
+) -> None:
+    other = with_preprocessing(untrained, tmp_path / "other", **changes)
+    code, error = run(*finetune(squares, other, tmp_path / "run"), *(["--dry-run"] if dry_run else []))
+    assert code == ExitCode.USAGE
+    assert error.startswith(f"Error: The recipe contradicts the data set in {squares}: ")
+    assert all(message in error for message in messages)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("never_loaded")
+def test_more_tiles_than_a_recipe_allows(run, squares: Path, untrained: Path, tmp_path: Path) -> None:
+    """Two images are two tiles at least; those that ask for more are named with their numbers."""
+    changes = ["packing.max_tiles=1", "preprocessing.max_tiles=1"]
+    code, error = run(*finetune(squares, untrained, tmp_path / "run", *changes))
+    assert code == ExitCode.USAGE
+    assert error.count("Error: ") == 1
+    assert "1 tiles (a pack); 12 are longer: " in error
+    assert re.search(r"\d\d/count of squares: \d+ tokens, 2 tiles; ", error)
+    assert "Raise the limit" in error
+    assert "--set packing.over_long=leave-out" in error
+    code, _ = run(*finetune(squares, untrained, tmp_path / "run", *changes, "packing.over_long=leave-out"), "--dry-run")
+    assert code == ExitCode.DONE
+
+
+@pytest.mark.usefixtures("never_loaded")
+def test_the_best_without_anything_held_out(run, squares: Path, untrained: Path, tmp_path: Path) -> None:
+    data = without(squares, "val", tmp_path / "data")
+    code, error = run(*finetune(data, untrained, tmp_path / "run", "validation.keep_best=true"))
+    assert code == ExitCode.USAGE
+    assert "validation.keep_best: validation.keep_best is set, but val.jsonl is empty." in error
+    assert "domainvl split" in error
+    # Another source that has held-out samples will do.
+    changes = ["validation.keep_best=true", "mixture.general_ratio=1"]
+    code, _ = run(*finetune(data, untrained, tmp_path / "run", *changes, general=squares), "--dry-run")
+    assert code == ExitCode.DONE
+
+
+@pytest.mark.usefixtures("never_loaded")
+def test_a_mixture_with_an_empty_source(run, squares: Path, untrained: Path, tmp_path: Path) -> None:
+    data = without(squares, "train", tmp_path / "empty")
+    code, error = run(*finetune(squares, untrained, tmp_path / "run", general=data))
+    assert code == ExitCode.NOTHING_DONE
+    assert error == f"Error: Cannot train in {data}: train.jsonl is empty. Leave it out, or convert it again."
+
+
+@pytest.mark.usefixtures("never_loaded")
+def test_a_mixture_that_lacks_what_its_recipe_wants(run, squares: Path, untrained: Path, tmp_path: Path) -> None:
+    code, error = run(*finetune(squares, untrained, tmp_path / "run", "mixture.general_ratio=0.5"))
+    assert code == ExitCode.USAGE
+    assert "mixture.general_ratio is 0.5, but no source is general data. Name general data sets with" in error
+    assert "--set mixture.general_ratio=null" in error
+    mixture = tmp_path / "mixture.yaml"
+    mixture.write_text(f"sources: {{a: {{path: {squares}, wheight: 2}}, b: {{path: {squares}, repeat: 0}}}}")
+    given = finetune(squares, untrained, tmp_path / "run")
+    given[given.index("--data") : given.index("--data") + 2] = ["--mixture", mixture]
+    code, error = run(*given)
+    assert code == ExitCode.USAGE
+    assert f"Invalid mixture in {mixture}: sources.a.wheight: " in error
+    assert "sources.b.repeat: Input should be greater than 0" in error
+
+
+def test_an_adapter_is_no_model_to_start_from_and_needs_its_own_base(
+    run, squares: Path, untrained: Path, tmp_path: Path
+) -> None:
+    base, adapter = shutil.copytree(untrained, tmp_path / "base"), tmp_path / "adapter"
+    assert run(*finetune(squares, base, adapter))[0] == ExitCode.DONE
+    code, error = run(*finetune(squares, adapter, tmp_path / "run"))
+    assert code == ExitCode.USAGE
+    rule = f"Error: Cannot start from an adapter in {adapter}: model must be a whole model. Merge it first"
+    assert error.startswith(rule)
+    assert not (tmp_path / "run").exists()
+    weights = base / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\1")
+    commands = (
+        ["eval", "--model", adapter, "--data", squares, "--out", tmp_path / "out"],
+        ["model", "merge", adapter, "--data", squares, "--out", tmp_path / "out"],
+    )
+    for command in commands:
+        code, error = run(*command)
+        assert code == ExitCode.USAGE
+        assert re.search(rf"its base {base} must have weights \w{{12}}, got \w{{12}}\. Restore the model", error)

@@ -47,7 +47,10 @@ def test_examples_that_look_alike(run, untrained):
 
 
 def test_held_out_samples_too(run):
-    assert run("one", "--out", "two", "--held-out-too")[1].splitlines()[0].startswith("9 samples")
+    assert run("one", "--out", "two", "--held-out-too")[1].splitlines()[:2] == [
+        "9 samples with 2 examples each in two",
+        "  2 of them are held out, and show images of the training split",
+    ]
 
 
 @pytest.mark.parametrize(

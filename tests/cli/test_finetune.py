@@ -255,14 +255,12 @@ WITH_FULL_DISK = """
 import json, resource, sys
 from domainvl.cli.main import main
 
-arguments, limits = json.loads(sys.argv[1])
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-for limit in limits:
+for limit, arguments in json.loads(sys.argv[1]):
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    code = main(arguments)
-    sys.stderr.write(f"{limit}: exit code {code}\\n")
+    sys.stderr.write(f"exit code {main(arguments)}\\n")
 """
-"""Runs the command again and again while no file may be longer than a limit, as if a disk filled up there."""
+"""Runs commands one after the other while no file may be longer than a limit, as if a disk filled up there."""
 
 
 @pytest.mark.slow
@@ -272,21 +270,29 @@ def test_a_full_disk_ends_the_run_with_one_message_and_keeps_what_was_saved(
     out = tmp_path / "run"
     stop_after(2, untrained, squares, out)
     saved = {path: path.read_bytes() for path in newest_state(out).rglob("*") if path.is_file()}
-    arguments = command(untrained, out, "--data", squares, "--resume", changes=("saving.every_steps=1",))
-    limits = [10, 1000, 5000, 20_000]
+    resumed = command(untrained, out, "--data", squares, "--resume")
+    best = ["--set", "validation.every_steps=1", "--set", "validation.keep_best=true"]
+    cases = {
+        f"{out}: ": (10, resumed),  # not even the recipe can be written
+        f"{out / 'state' / '.step-000003.partial'}: ": (10_000, [*resumed, "--set", "saving.every_steps=1"]),
+        f"{out / '.best.partial'}: ": (10_000, [*resumed, *best]),
+    }
     done = subprocess.run(
-        [sys.executable, "-c", WITH_FULL_DISK, json.dumps([arguments, limits])],
+        [sys.executable, "-c", WITH_FULL_DISK, json.dumps(list(cases.values()))],
         capture_output=True, text=True, timeout=TIMEOUT_S, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    print(done.stderr)
-    for limit in limits:
-        assert f"{limit}: exit code {ExitCode.STOPPED:d}" in done.stderr
-    assert done.stderr.count("Error: Cannot write in ") == len(limits), done.stderr
-    assert done.stderr.count("Make room or make the folder writable, then give the same command again.") == len(limits)
+    errors = [line for line in done.stderr.splitlines() if line.startswith(("Error: ", "Internal error: ", "exit"))]
+    assert errors[1::2] == [f"exit code {ExitCode.STOPPED:d}"] * len(cases), errors
+    for place, error in zip(cases, errors[::2], strict=True):
+        assert error.startswith(f"Error: Cannot write in {place}")
+        assert error.endswith(
+            "File too large. Make room or make the folder writable, then give the same command again."
+        )
     assert "Traceback" not in done.stderr
     assert {path: path.read_bytes() for path in newest_state(out).rglob("*") if path.is_file()} == saved
-    assert main(command(untrained, out, "--data", squares, "--resume")) == 0
+    assert not (out / "best").exists()
+    assert main(resumed) == 0
     assert losses(out) == losses(untroubled)
 
 

@@ -9,6 +9,7 @@ from domainvl.errors import CheckpointError, NothingToDoError, UsageError
 from domainvl.evaluation.predictions import read_predictions
 from domainvl.evaluation.run import BASE, BLANK, GAIN, MAJORITY, EvaluationSettings, evaluate
 from domainvl.schema import Split, read_samples
+from domainvl.schema.operations.few_shot import FewShotSettings, few_shot_dataset
 from domainvl.training.recipe_files import load_recipe
 from domainvl.training.run import finetune
 
@@ -63,6 +64,22 @@ def test_a_whole_model_has_no_base_unless_named(untrained: Path, squares: Path, 
     assert BASE not in alone.rows
     beside = evaluate(str(untrained), squares, tmp_path / "beside", base=str(untrained), settings=SETTINGS)
     assert [row.mean for row in beside.rows[GAIN]] == [0.0] * 3
+
+
+def test_held_out_samples_with_solved_examples_are_answered(untrained: Path, squares: Path, tmp_path: Path) -> None:
+    """As they are worded, each after two training samples of its task with their answers and images."""
+    data = tmp_path / "two-shot"
+    made = few_shot_dataset(squares, data, FewShotSettings(shots=2, held_out_too=True))
+    assert (made.few_shot_count, made.held_out_count, made.left_out) == (24 * 3, 12 * 3, {})
+    summary = evaluate(str(untrained), data, tmp_path / "scores", settings=SETTINGS)
+    samples = list(read_samples(data, Split.TEST))
+    assert {len(sample.turns) for sample in samples} == {6}
+    predictions = read_predictions(tmp_path / "scores" / "predictions.jsonl")
+    assert {prediction.sample_id for prediction in predictions} == {sample.id for sample in samples}
+    assert {row.task for row in summary.rows["adapted"]} == {"vqa", "grounding", "counting"}
+    # What the majority says comes from the training split's own answers, and they are those of the plain set.
+    plain = evaluate(str(untrained), squares, tmp_path / "plain", settings=SETTINGS)
+    assert summary.rows[MAJORITY] == plain.rows[MAJORITY]
 
 
 def test_limit_spreads_over_the_file(untrained: Path, squares: Path, tmp_path: Path) -> None:

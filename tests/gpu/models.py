@@ -29,13 +29,15 @@ from domainvl.model.checkpoint import LoadedModel, load_model
 from domainvl.model.preprocessing import Preprocessing, normalise
 from domainvl.model.published.importing import import_checkpoint
 from domainvl.model.quiet import quiet_transformers
+from domainvl.model.visual import VisualInput
 from domainvl.planning.plan import PlanSettings, make_plan
-from domainvl.training.batches import IGNORED, Batch
-from domainvl.training.loss import answer_loss
+from domainvl.training.batches import Batch, ReadUnit, collate
+from domainvl.training.loss import AnswerLoss
 from domainvl.training.optimiser import build_optimizer
 from domainvl.training.preparation import prepare_model
 from domainvl.training.recipe_files import load_recipe
 from domainvl.training.run import finetune
+from domainvl.training.units import EncodedUnit
 
 TEXT_TOKENS, ANSWER_TOKENS = 256, 128
 STEPS, BATCHES = 3, 2
@@ -81,14 +83,16 @@ def check_training(device: torch.device, folder: Path, *changes: str) -> str:
     return f"{summary.steps} steps, loss {summary.final_loss:.3f}, {time.perf_counter() - started:.1f} s"
 
 
-def check_memory(device: torch.device, model: str, method: str, batch_size: int) -> str:
+def check_memory(device: torch.device, model: str, method: str, batch_size: int, *changes: str) -> str:
+    """Compare with the prediction; ``batch_size`` rows, or 0 for a pack of as many samples as the recipe has room for."""
     settings = PlanSettings(
         model=model,
         method=method,
+        overrides=changes,
         max_tiles=12,
         text_tokens=TEXT_TOKENS,
         answer_tokens=ANSWER_TOKENS,
-        micro_batch_size=batch_size,
+        micro_batch_size=batch_size or None,
     )
     plan = make_plan(settings)
     footprint = plan.training.footprint
@@ -96,7 +100,7 @@ def check_memory(device: torch.device, model: str, method: str, batch_size: int)
     recipe = plan.recipe.model_copy(update={"model": model})
     loaded = prepare_model(recipe, device, {})
     optimizer = build_optimizer(loaded.model, recipe.optimisation)
-    batch = full_batch(loaded.internvl.config, batch_size)
+    batch = full_batch(loaded.internvl.config, plan.samples.pack.rows, plan.samples.pack.units)
     loaded.model.train()
     take_steps(loaded, optimizer, batch)
     torch.cuda.reset_peak_memory_stats(device)
@@ -123,10 +127,11 @@ def check_memory(device: torch.device, model: str, method: str, batch_size: int)
 
 def take_steps(loaded: LoadedModel, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
     trained = [value for value in loaded.model.parameters() if value.requires_grad]
+    answer_loss = AnswerLoss(loaded)
     for _ in range(STEPS):
         for _ in range(BATCHES):  # where there are several, gradients are there when the second begins
             with torch.autocast(loaded.device.type, dtype=torch.bfloat16):
-                loss = answer_loss(loaded, batch)
+                loss = answer_loss(batch).sum()
             loss.backward()
             del loss
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -135,22 +140,15 @@ def take_steps(loaded: LoadedModel, optimizer: torch.optim.Optimizer, batch: Bat
     torch.cuda.synchronize(loaded.device)
 
 
-def full_batch(config, batch_size: int) -> Batch:
+def full_batch(config, rows: int, units: int) -> Batch:
     tiles = 13
     visual = tiles * config.image_seq_length
-    ids = torch.full((batch_size, visual + TEXT_TOKENS), 600)
-    ids[:, :visual] = config.image_token_id
-    labels = torch.full_like(ids, IGNORED)
-    labels[:, -ANSWER_TOKENS:] = 600
-    pixels = np.zeros((tiles, *config.vision_config.image_size, 3), np.uint8)
-    return Batch(
-        input_ids=ids,
-        position_ids=torch.arange(ids.shape[1]).repeat(batch_size, 1),
-        segments=torch.ones_like(ids),
-        labels=labels,
-        weights=(labels != IGNORED).float(),
-        tiles=(pixels,) * batch_size,
-    )
+    ids = (config.image_token_id,) * visual + (600,) * TEXT_TOKENS
+    flags = (False,) * (len(ids) - ANSWER_TOKENS) + (True,) * ANSWER_TOKENS
+    unit = EncodedUnit(ids, flags, 0, (len(ids),), (), (tiles,), tiles, ("sample",))
+    image = VisualInput(tiles=np.zeros((tiles, *config.vision_config.image_size, 3), np.uint8))
+    samples = [ReadUnit(unit, 0, (image,))] * (rows * units)
+    return collate(samples, 0, "grouped" if units == 1 else "packed")
 
 
 def require(holds: bool, found: str) -> None:
@@ -201,6 +199,10 @@ def main() -> None:
         for method, batch_size in (("lora", 1), ("lora", 2), ("qlora", 1), ("full", 1)):
             checks[f"memory of the 1B, {method}, {batch_size} samples"] = lambda method=method, batch_size=batch_size: (
                 check_memory(device, model, method, batch_size)
+            )
+        for method, changes in (("lora", ()), ("qlora", ()), ("full", ("optimisation.optimizer=adamw-8bit",))):
+            checks[f"memory of the 1B, {method}, a pack{''.join(f', {one}' for one in changes)}"] = (
+                lambda method=method, changes=changes: check_memory(device, model, method, 0, *changes)
             )
     sys.exit(bool(run_checks({name: check for name, check in checks.items() if options.only in name})))
 

@@ -127,7 +127,7 @@ def measure_row(
     arrangement, attention = way
     device = loaded.device
     loaded.internvl.set_attn_implementation({"vision_config": "sdpa", "text_config": attention})
-    model = ModelInput(None, loaded.spec.preprocessing, loaded.rope_border)
+    model = ModelInput(None, recipe.preprocessing.applied_to(loaded.spec.preprocessing), loaded.rope_border)
     spec = MixtureSpec(sources={source.name: SourceSpec(path=Path())})
     plan = make_plan(recipe, spec, [source], model, arrangement)
     fill = measure_fill(plan)

@@ -7,6 +7,8 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
+from domainvl.model import packed_attention
+from domainvl.model.packed_attention import PackLayout, UnitPlace, attention_inputs, packed_sdpa
 from domainvl.planning.footprint import Kind
 from domainvl.planning.gpu_kernels import fused_attention, gpu_kernels
 from domainvl.planning.tracking import MemoryTracker
@@ -115,3 +117,52 @@ def test_functions_are_exchanged_and_put_back():
         raise RuntimeError("stop")
 
     assert before == (functional.scaled_dot_product_attention, functional.layer_norm, functional.dropout)
+
+
+def packed_bytes(layout: PackLayout, dtype: torch.dtype = torch.bfloat16, key_heads: int = HEADS) -> int:
+    """Return what attention over a pack keeps for the backward pass."""
+    query, key, value = (
+        torch.empty(1, heads, TOKENS, WIDTH, dtype=dtype, requires_grad=True) for heads in (HEADS, key_heads, key_heads)
+    )
+    module = torch.nn.Module()
+    module.is_causal = True
+    module.num_key_value_groups = HEADS // key_heads
+    inputs = attention_inputs(layout, "packed_sdpa", dtype, torch.device("cpu"))
+    with gpu_kernels(), MemoryTracker() as tracker:
+        tracker.claim([query, key, value], Kind.WEIGHTS)
+        before = tracker.live.total_bytes
+        attended, _ = packed_sdpa(module, query, key, value, None, pack=inputs["pack"])
+        kept = tracker.live.total_bytes - before
+        attended.float().sum().backward()
+        assert query.grad.shape == query.shape
+    return kept
+
+
+THREE_SAMPLES = PackLayout(tuple(UnitPlace(0, start, 0, (128,)) for start in (0, 128, 256)), 1, TOKENS)
+SHARED_IMAGE = PackLayout((UnitPlace(0, 0, 256, (128, 128)),), 1, TOKENS)
+OF_ONE_ROW = HEADS * TOKENS * WIDTH * 2
+
+
+def test_a_pack_of_plain_samples_is_one_call_without_copies():
+    kept = packed_bytes(THREE_SAMPLES)
+
+    # The result, as float32 the sum of the exponentials, and a random state that no dropout uses.
+    assert OF_ONE_ROW + HEADS * TOKENS * 4 <= kept < OF_ONE_ROW + HEADS * TOKENS * 4 + 1000
+
+
+def test_a_pack_s_grouped_heads_are_repeated():
+    assert packed_bytes(THREE_SAMPLES, key_heads=HEADS // 2) - packed_bytes(THREE_SAMPLES) == 2 * OF_ONE_ROW
+
+
+def test_questions_that_share_an_image_and_float32_copy_what_they_compute():
+    # Queries, keys and values of each call, and the result; keys and values of the second call with what is shared.
+    assert packed_bytes(SHARED_IMAGE) > 4 * OF_ONE_ROW
+    assert packed_bytes(THREE_SAMPLES, torch.float32) > 4 * OF_ONE_ROW
+
+
+def test_attention_over_packs_is_put_back():
+    before = packed_attention._has_flash
+    with gpu_kernels():
+        assert packed_attention._has_flash is not before
+
+    assert packed_attention._has_flash is before

@@ -119,6 +119,47 @@ def test_adamw_on_a_gpu_works_on_all_weights_of_a_group_at_once():
     assert peak.bytes_by_kind[Kind.WORKING] == pytest.approx(4 * 753_024, rel=0.01)
 
 
+def test_a_state_in_eight_bits_is_about_a_quarter():
+    whole = rehearse("full", device="gpu").floor.bytes_by_kind
+    small = rehearse("full", "optimisation.optimizer=adamw-8bit", device="gpu")
+    found = small.floor.bytes_by_kind
+
+    assert found[Kind.WEIGHTS] == whole[Kind.WEIGHTS]
+    assert 0.25 < found[Kind.OPTIMIZER] / whole[Kind.OPTIMIZER] < 0.30  # norms and biases keep 32 bits
+    again = small.peak(ONE).bytes_by_kind
+    assert again[Kind.OPTIMIZER] == found[Kind.OPTIMIZER]
+    assert again[Kind.GRADIENTS] > 3 * TINY_PARAMETERS
+
+
+def test_a_text_alone_leaves_gradients_of_zero_for_the_vision_encoder():
+    rehearsal = rehearse("full", "compute.gradient_checkpointing=true", device="gpu")
+    peak = rehearsal.peak(BatchShape.of(Row(0, 20, 5)), whole_step=True).bytes_by_kind
+
+    assert peak[Kind.GRADIENTS] == rehearsal.floor.bytes_by_kind[Kind.GRADIENTS]
+
+
+def test_packs_cost_their_samples_and_a_dense_mask_the_square_of_the_row():
+    def logged(attention: str, units: int) -> int:
+        rehearsal = rehearse("lora", f"compute.attention={attention}", "compute.gradient_checkpointing=false")
+        shape = BatchShape.of(Row(1, 100, 10), units=units)
+        return rehearsal.peak(shape).total_bytes - rehearsal.floor.total_bytes
+
+    assert logged("auto", 8) < 2.1 * logged("auto", 4)
+    assert logged("eager", 8) > 2.5 * logged("eager", 4)
+    assert logged("packed_sdpa", 8) == logged("auto", 8)
+
+
+def test_what_a_frozen_vision_encoder_gives_is_encoded_once_without_gradients():
+    frozen = ("lora.vision=frozen", "lora.projector=full", "compute.gradient_checkpointing=false")
+    shape = BatchShape.of(ROW, units=3)
+    cached = rehearse("lora", *frozen, "compute.cache_vision=true").peak(shape)
+    kept = rehearse("lora", *frozen).peak(shape)
+    trained = rehearse("lora", "compute.gradient_checkpointing=false").peak(shape)
+
+    assert cached.total_bytes == pytest.approx(kept.total_bytes, rel=0.05)
+    assert cached.total_bytes < 0.8 * trained.total_bytes
+
+
 def test_four_bits_hold_the_layers_of_the_language_model():
     whole = rehearse("lora", device="gpu").floor.bytes_by_kind[Kind.WEIGHTS]
     packed = rehearse("lora", "quantisation=nf4", device="gpu").floor.bytes_by_kind[Kind.WEIGHTS]

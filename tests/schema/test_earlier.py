@@ -14,7 +14,7 @@ from domainvl.schema.exchange.export import express
 from domainvl.schema.exchange.formats import PlacedImage, format_names, load_format
 from domainvl.schema.record import from_record, to_line, to_record
 from domainvl.schema.validation.records import check_record
-from domainvl.schema.wording import WORDING_VERSION, escape_but_marks
+from domainvl.schema.wording import WORDING_VERSION, escape_but_marks, word
 from domainvl.viewing.cards import boxes_in_text, find_disagreements
 
 # In an image of 200 x 100 px: 50, 200, 150, 400 thousandths.
@@ -57,6 +57,55 @@ def test_several_images_are_all_named_before_the_first_round():
     assert "<image>" not in "".join(turn.text for turn in turns[1:])
 
 
+SOLVED = (
+    Turn(role="human", text="Before: <image>\nAfter: <image>\nHow many?"),
+    Turn(role="assistant", text="2"),
+    Turn(role="human", text="<image>\nWhere is the <ref>car</ref>? <img>"),
+    Turn(role="assistant", text="<box>[[50, 200, 150, 400]]</box>"),
+)
+"""Solved examples about two images and about one."""
+
+
+def test_images_of_earlier_rounds_stay_there_and_the_rest_is_named_before_the_question():
+    sample = make_talk(SOLVED, [make_image(f"images/{name}.png") for name in "abcd"])
+    asked = "Is it red?\nAnswer the question using a single word or phrase."
+    assert [turn.text for turn in sample.turns] == [
+        "Before: <image>\nAfter: <image>\nHow many?",
+        "2",
+        "<image>\nWhere is the <ref>car</ref>? &lt;img&gt;",
+        "<box>[[50, 200, 150, 400]]</box>",
+        f"<image>\n{asked}",
+        "yes",
+    ]
+    assert from_record(json.loads(to_line(to_record(sample)))) == sample
+    two = make_talk(SOLVED, [make_image(f"images/{name}.png", view=name) for name in "abcde"])
+    assert two.turns[4].text == f"d: <image>\ne: <image>\n{asked}"  # the views of the last two
+
+
+def test_the_preface_stands_behind_the_images_that_are_left():
+    turns = word(
+        domain="general",
+        task=Task.CAPTION,
+        question="Now?",
+        answer=TextAnswer(text="a"),
+        images=[make_image()] * 4,
+        earlier=SOLVED,
+        preface="0.3 m per pixel.",
+    )
+    assert turns[4].text == "<image>\n0.3 m per pixel.\nNow?"
+    assert "0.3 m" not in "".join(turn.text for turn in turns[:4])
+
+
+def test_a_sample_with_images_in_earlier_rounds_is_valid_and_a_moved_image_is_not():
+    sample = make_talk(SOLVED[2:], [make_image("images/a.png"), make_image("images/b.png")])
+    record = to_record(sample)
+    assert [code for code, _ in check_record(record, Split.TRAIN)[0]] == []
+    for index, prefix in enumerate(("<image>\n<image>\n", "")):
+        utterance = record["conversations"][2 * index]
+        utterance["value"] = prefix + utterance["value"].removeprefix("<image>\n")
+    assert [code for code, _ in check_record(record, Split.TRAIN)[0]] == ["wording-stale"]
+
+
 def test_the_record_keeps_them_and_they_come_back():
     sample = make_talk()
     record = json.loads(to_line(to_record(sample)))
@@ -93,7 +142,8 @@ def test_a_mark_in_the_question_is_still_refused():
         (EARLIER[:1], "pairs of question and answer, got 1 turns"),
         (EARLIER[::-1], "turn 0 must be by human"),
         ((EARLIER[0], Turn(role="assistant", text=" ")), "turn 1 is empty"),
-        ((Turn(role="human", text="<image>\nWhere?"), EARLIER[1]), "1 placeholders, 0 images"),
+        ((Turn(role="human", text="<image>\n<image>\nWhere?"), EARLIER[1]), "2 placeholders, 1 images"),
+        ((EARLIER[0], Turn(role="assistant", text="<image>")), "turn 1 is an answer and must not hold <image>"),
     ],
 )
 def test_what_is_no_conversation_is_refused(earlier, message):
@@ -140,6 +190,22 @@ def test_every_format_expresses_them(name, tmp_path):
     kind = load_format(name)
     row = express(kind, sample, [PlacedImage(path="images/a.png", file=file, mode=kind.image_modes[0])])
     assert "on the left" in json.dumps(row, default=str)  # express itself compares all turns
+
+
+@pytest.mark.parametrize("name", [name for name in format_names() if name != "vlmevalkit"])
+def test_every_format_expresses_images_in_earlier_rounds(name, tmp_path):
+    sample = make_talk(SOLVED[2:], [make_image("images/a.png"), make_image("images/b.png")])
+    for image in sample.images:
+        (tmp_path / image.path).parent.mkdir(exist_ok=True)
+        (tmp_path / image.path).write_bytes(b"")
+    kind = load_format(name)
+    placed = [PlacedImage(image.path, tmp_path / image.path, kind.image_modes[0]) for image in sample.images]
+    row = express(kind, sample, placed)  # express itself compares all turns, and how many images there are
+    text = json.dumps(row, default=str)
+    assert text.index("Where is the") < text.index("Is it red?")
+    if name == "openai":
+        kinds = [[part["type"] for part in message["content"]] for message in row["messages"][::2]]
+        assert kinds == [["image_url", "text"], ["image_url", "text"]]
 
 
 def test_conversation_keeps_marks_and_its_boxes_are_those_of_objects():

@@ -34,5 +34,15 @@ def test_an_image_counts_as_those_that_it_was_made_of():
     assert note.startswith("1 images with the same pixels lie in several groups, 1 of them in several splits")
 
 
+def test_a_solved_example_belongs_to_its_own_group():
+    shared = SharedImages()
+    shown = make_image()
+    source = shown.source.model_copy(update={"details": {"few_shot_example": "s1"}})
+    example = shown.model_copy(update={"source": source})
+    shared.see(to_record(make_sample("s1", images=[shown], group="a", split=Split.TRAIN)))
+    shared.see(to_record(make_sample("s2", images=[example], group="b", split=Split.TEST)))
+    assert list(shared.notes()) == []
+
+
 def test_med_70_equal_images_of_one_patient_are_not():
     assert notes(("a", Split.TRAIN, "1"), ("a", Split.TRAIN, "1"), ("b", Split.TEST, "2")) == []

@@ -38,7 +38,7 @@ from domainvl.schema.exchange.formats import (
     to_messages,
 )
 from domainvl.schema.exchange.rows import JsonLines
-from domainvl.schema.sample import Object, Sample, Turn
+from domainvl.schema.sample import Object, Sample, Turn, placed_count
 from domainvl.schema.wording import box_list, escape_special
 
 _REF = "<ref-object>"
@@ -99,6 +99,7 @@ class _Marks:
         self._sample = sample
         self._by_box = _objects_by_box(sample)
         self._mentioned: set[str] = set()
+        self._shown = range(0)
         self.refs: list[str] = []
         self.boxes_px: list[Box] = []
         self.image_ids: list[int] = []
@@ -110,6 +111,8 @@ class _Marks:
             ItemError: If a mark is not written as InternVL writes it, or it is unknown in which image a box lies.
         """
         self._mentioned = set()
+        if placed := placed_count([turn]):
+            self._shown = range(self._shown.stop, self._shown.stop + placed)
         text = _MARK.sub(self._replace, turn.text)
         left_over = _LEFT_OVER.search(text)
         if left_over is not None:
@@ -137,14 +140,15 @@ class _Marks:
         """Find the object that a box of the text belongs to, and return its box in pixels with its image."""
         found = self._find(box_1000)
         images = self._sample.images
-        if found is None and len(images) != 1:
+        if found is None and len(self._shown) != 1:
             raise ItemError(
                 "Cannot express a box",
                 reason="box-image-unknown",
                 where=self._sample.id,
-                rule=f"box {list(box_1000)} must be that of an object, to tell in which of {len(images)} images it is",
+                rule=f"box {list(box_1000)} must be that of an object, to tell in which of {len(self._shown)} images "
+                "it is",
             )
-        image_id = 0 if found is None else found.image
+        image_id = self._shown.start if found is None else found.image
         width_px, height_px = images[image_id].width_px, images[image_id].height_px
         if found is not None and found.box_px is not None:
             # Plain rounding, as the reader does it, would make the box of a very small thing empty; ours is widened.
@@ -155,8 +159,11 @@ class _Marks:
         return to_box_px(box_1000, width_px, height_px), image_id
 
     def _find(self, box_1000: Box1000) -> Object | None:
-        """Return an object with this box; of the name before it if there is, and one not mentioned in this turn yet."""
-        fitting = self._by_box.get(box_1000, [])
+        """Return an object with this box; of the name before it if there is, and one not mentioned in this turn yet.
+
+        It lies in an image that was shown already: a solved example does not point at what comes after it.
+        """
+        fitting = [thing for thing in self._by_box.get(box_1000, []) if thing.image < self._shown.stop]
         named = [thing for thing in fitting if self.refs and escape_special(thing.label) == self.refs[-1]]
         candidates = named or fitting
         found = next((thing for thing in candidates if thing.id not in self._mentioned), next(iter(candidates), None))

@@ -22,20 +22,13 @@ from domainvl.files import output_errors
 from domainvl.schema.digests import digest_text
 from domainvl.schema.operations.rows import InputSet, Row, check_output, unite_versions
 from domainvl.schema.record import from_record
-from domainvl.schema.sample import IMAGE_PLACEHOLDER, MADE_OF, Image, Sample, Split, Turn
+from domainvl.schema.sample import EXAMPLE_OF, MADE_OF, Image, Sample, Split, placed_count
 from domainvl.schema.splitting import uniform_from_key
-from domainvl.schema.wording import WORDING_VERSION, image_prefix
+from domainvl.schema.wording import escape_earlier
 from domainvl.schema.writer import DatasetWriter, Reject, Severity
-
-FEW_SHOT_WORDING = f"{WORDING_VERSION}/few-shot"
-"""Wording of samples with examples: each image stands in the turn that asks about it, not before the first turn."""
-
-EXAMPLE_OF = "few_shot_example"
-"""Detail of an image's source: the id of the sample that it belongs to as an example."""
 
 ImageFeatures: TypeAlias = Callable[[Sequence[Image]], npt.NDArray[np.float32]]
 """Turns images into one vector each, of shape (images, width)."""
-
 
 Vector: TypeAlias = npt.NDArray[np.float64]
 
@@ -71,6 +64,7 @@ class FewShotSummary:
         out: Folder of the new data set.
         manifest: Its manifest.
         few_shot_count: Samples that have examples now.
+        held_out_count: Those of them that are held out.
         unchanged_count: Held-out samples that stayed as they were.
         left_out: Samples that were left out, by reason.
     """
@@ -78,6 +72,7 @@ class FewShotSummary:
     out: Path
     manifest: dict[str, Any]
     few_shot_count: int
+    held_out_count: int
     unchanged_count: int
     left_out: dict[str, int]
 
@@ -117,7 +112,7 @@ def few_shot_dataset(
     if features is not None:
         pool.look(features)
     left_out: Counter[str] = Counter()
-    few_shot_count = unchanged_count = 0
+    few_shot_count = held_out_count = unchanged_count = 0
     with output_errors(out), DatasetWriter(out, name=out.name, overwrite=overwrite) as writer:
         for reject in given.rejects():
             writer.reject(reject)
@@ -131,6 +126,7 @@ def few_shot_dataset(
                     writer.reject(_reject(row, error))
                     continue
                 few_shot_count += 1
+                held_out_count += row.split is not Split.TRAIN
             else:
                 unchanged_count += 1
             writer.add(sample)
@@ -145,20 +141,22 @@ def few_shot_dataset(
             sources=given.manifest["sources"],
             versions=unite_versions([given]),
             licence=given.manifest["licence"],
-            notes=[
-                f"{few_shot_count} samples show {settings.shots} solved examples of the training split before their "
-                "question, with their images: images therefore lie in several groups. Do not draw its splits anew"
-            ],
+            notes=[_note(settings.shots, few_shot_count, held_out_count)],
         )
-    return FewShotSummary(out, manifest, few_shot_count, unchanged_count, dict(sorted(left_out.items())))
+    return FewShotSummary(
+        out, manifest, few_shot_count, held_out_count, unchanged_count, dict(sorted(left_out.items()))
+    )
 
 
 def with_examples(sample: Sample, examples: Sequence[Sample]) -> Sample:
     """Put solved examples before a sample.
 
+    Earlier rounds of its own stay whole too, with what their first says before the question: the images, which the
+    wording would name after the examples' else, and the preface, which is then part of the text.
+
     Args:
         sample: The sample; its answer is still the last turn, and its objects stay.
-        examples: Whole conversations, first to last. What is known of their objects is not kept.
+        examples: Whole conversations about images, first to last. What is known of their objects is not kept.
 
     Returns:
         The sample with the images of the examples before its own, in the order of the placeholders.
@@ -166,28 +164,35 @@ def with_examples(sample: Sample, examples: Sequence[Sample]) -> Sample:
     if not examples:
         return sample
     shown = [_mark(image, example.id) for example in examples for image in example.images]
-    earlier = [turn for example in examples for turn in without_images(example)]
-    own_earlier = without_images(sample)[: len(sample.earlier)]
+    solved = [turn for example in examples for turn in example.turns]
+    preface_said = bool(sample.earlier) and not placed_count(sample.earlier)
     moved = [thing.model_copy(update={"image": thing.image + len(shown)}) for thing in sample.objects]
     return Sample.model_validate(
         dict(sample)
         | {
-            "earlier": (*earlier, *own_earlier),
+            "earlier": (*solved, *sample.turns[: len(sample.earlier)]),
+            "preface": None if preface_said else sample.preface,
             "images": (*shown, *sample.images),
             "objects": tuple(moved),
-            "turns": (*(turn for example in examples for turn in example.turns), *sample.turns),
-            "provenance": sample.provenance.model_copy(update={"wording": FEW_SHOT_WORDING}),
+            "turns": (*solved, *sample.turns),
         }
     )
 
 
-def without_images(sample: Sample) -> list[Turn]:
-    """Return the turns of a sample without the lines that name its images."""
-    first, *rest = sample.turns
-    texts = [first.text.removeprefix(image_prefix(sample.images)), *(turn.text for turn in rest)]
-    for marker in (f"{IMAGE_PLACEHOLDER}\n", IMAGE_PLACEHOLDER):  # of samples that have examples already
-        texts = [text.replace(marker, "") for text in texts]
-    return [Turn(role=turn.role, text=text) for turn, text in zip(sample.turns, texts, strict=True)]
+def _can_be_example(sample: Sample) -> bool:
+    """Say whether the wording writes its turns before a question as they are.
+
+    It does not where a mark is none of the plain form, such as a name with "<" in it: the mark would be escaped.
+    """
+    return all(escape_earlier(turn) == turn for turn in sample.turns)
+
+
+def _note(shots: int, few_shot_count: int, held_out_count: int) -> str:
+    held_out = f" {held_out_count} of these samples are held out, and show training images." if held_out_count else ""
+    return (
+        f"{few_shot_count} samples show {shots} solved examples of the training split before their question, with "
+        f"their images: images therefore lie in several groups.{held_out} Do not draw its splits anew"
+    )
 
 
 def _mark(image: Image, sample_id: str) -> Image:
@@ -290,7 +295,7 @@ class _Pool:
             if not sample.images or (row.split is not Split.TRAIN and not settings.held_out_too):
                 continue
             self._shown.update((image.pixel_sha256, image) for image in sample.images)
-            if row.split is Split.TRAIN and all(turn.text.strip() for turn in without_images(sample)):
+            if row.split is Split.TRAIN and _can_be_example(sample):
                 name = "/".join([*(image.pixel_sha256 for image in sample.images), sample.group])
                 new = _Picture(name, digest_text(sample.group), _pixels(sample), sample.images)
                 picture = found.setdefault(self._kind_of(sample), {}).setdefault(name, new)

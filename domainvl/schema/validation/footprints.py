@@ -59,7 +59,9 @@ class Footprints:
         """Say that the images that follow are of another split."""
         self._seen.clear()
 
-    def add(self, reference: int, source: object, width_px: int | None, height_px: int | None) -> None:
+    def add(
+        self, reference: int, source: object, width_px: int | None, height_px: int | None, *, example: bool = False
+    ) -> None:
         """Add an image; one that tells no place is counted.
 
         Args:
@@ -67,6 +69,7 @@ class Footprints:
             source: ``source`` of its record.
             width_px: Width of the stored image, where it is known.
             height_px: Height of it.
+            example: Whether it is shown as a solved example, and so belongs to another split perhaps.
         """
         known: dict[str, Any] = source if isinstance(source, dict) else {}
         details = known.get("details")
@@ -82,7 +85,7 @@ class Footprints:
             self.frames.append(frame)
         date = details.get("date")
         day = self._date_numbers.setdefault(date, len(self._date_numbers) + 1) if isinstance(date, str) else 0
-        key = hash((number, day, corners))
+        key = hash((number, day, corners, example))
         if key in self._seen:
             return
         self._seen.add(key)

@@ -68,7 +68,7 @@ def check_ground(index: Index, findings: Findings) -> int:
     footprints = index.footprints
     if not len(footprints.references):
         return 0
-    splits = index.split_numbers(index.image_rows[footprints.references])
+    splits = index.image_splits(footprints.references)
     lost = 0
     for members, outlines in _worlds(footprints):
         known = np.isfinite(outlines).all(axis=(1, 2))

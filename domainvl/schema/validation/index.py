@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domainvl.schema.digests import digest_text
-from domainvl.schema.sample import MADE_OF, Split
+from domainvl.schema.sample import EXAMPLE_OF, MADE_OF, Split
 from domainvl.schema.validation.footprints import Footprints
 
 Hashes: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
@@ -57,6 +57,7 @@ class Index:
         self._widths_px = array("I")
         self._heights_px = array("I")
         self._rows = array("I")
+        self._examples = array("B")
         self._parts = array("Q")
         self._part_references = array("I")
 
@@ -89,8 +90,10 @@ class Index:
         """
         known: dict[str, Any] = details if isinstance(details, dict) else {}
         pixel_sha256 = known.get("pixel_sha256")
-        self.footprints.add(len(self._paths), known.get("source"), width_px, height_px)
-        for part in _parts_of(known.get("source")):
+        told = _details_of(known.get("source"))
+        self.footprints.add(len(self._paths), known.get("source"), width_px, height_px, example=EXAMPLE_OF in told)
+        self._examples.append(EXAMPLE_OF in told)
+        for part in _parts_of(told):
             self._parts.append(hash_text(part))
             self._part_references.append(len(self._paths))
         self._paths.append(hash_path(path))
@@ -139,6 +142,24 @@ class Index:
         """Hash of the pixel hash of each image that another was made of, and the reference to that other."""
         return _view(self._parts), _view(self._part_references)
 
+    @property
+    def held_out_examples(self) -> int:
+        """Number of references to images that samples outside the training split show as solved examples."""
+        rows = self.image_rows[np.flatnonzero(_view(self._examples))]
+        return int(np.count_nonzero(self.split_numbers(rows) != self._training_number()))
+
+    def image_splits(self, references: npt.NDArray[np.integer[Any]]) -> Numbers:
+        """Return for each reference the position of the split that its image belongs to.
+
+        That of its row; but the image of a solved example belongs to the training split, wherever it is shown.
+        """
+        own = self.split_numbers(self.image_rows[references])
+        return np.where(_view(self._examples)[references] != 0, self._training_number(), own)
+
+    def _training_number(self) -> int:
+        # Where the training split could not be read, what belongs to it is still in a split of its own.
+        return self._splits.index(Split.TRAIN) if Split.TRAIN in self._splits else len(self._splits)
+
     def split_numbers(self, rows: npt.NDArray[np.integer[Any]]) -> Numbers:
         """Return for each row the position of its split among the splits."""
         return np.searchsorted(np.array(self._starts), rows, side="right") - 1
@@ -161,10 +182,15 @@ class Index:
         return next(path for path in paths_of(self.record(row)) if hash_path(path) == path_hash)
 
 
-def _parts_of(source: object) -> Iterator[str]:
-    """Yield the pixel hashes of the images that an image was made of, wrong as the record may be."""
+def _details_of(source: object) -> dict[str, Any]:
+    """Return the details of an image's source, wrong as the record may be."""
     details = source.get("details") if isinstance(source, dict) else None
-    parts = details.get(MADE_OF) if isinstance(details, dict) else None
+    return details if isinstance(details, dict) else {}
+
+
+def _parts_of(details: dict[str, Any]) -> Iterator[str]:
+    """Yield the pixel hashes of the images that an image was made of, wrong as the record may be."""
+    parts = details.get(MADE_OF)
     yield from (part for part in (parts if isinstance(parts, list) else ()) if isinstance(part, str))
 
 

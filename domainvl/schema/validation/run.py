@@ -128,6 +128,7 @@ def _unchecked(index: Index, table: ImageTable, lost: int) -> dict[str, int]:
         "flat images, not compared by their look": int(np.count_nonzero(table.flat)),
         # Where no image has a place on the ground, nobody expects one.
         "images without a place on the ground": index.footprints.unplaced if len(index.footprints.references) else 0,
+        "images that held-out samples show as solved examples": index.held_out_examples,
         "places that cannot be compared with others": lost,
     }
     return {what: count for what, count in counts.items() if count}

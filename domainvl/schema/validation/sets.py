@@ -71,7 +71,7 @@ def check_pictures(index: Index, table: ImageTable, findings: Findings) -> None:
     """Find pixels that are in two splits, and pictures that look nearly like one in another split."""
     references = np.flatnonzero(table.pixels[table.members])
     members = table.members[references]
-    splits = index.split_numbers(index.image_rows[references])
+    splits = index.image_splits(references)
     keys, splits, firsts = _by_split(table.pixels[members], splits, references)
     for start, end in _runs(keys):
         for position in range(start + 1, end):
@@ -96,7 +96,7 @@ def check_parts(index: Index, table: ImageTable, findings: Findings) -> None:
     is_part = np.arange(len(pixels)) >= len(references)
     # The last bit says whether it is a part; where a split has the pixels both ways, the image itself comes first.
     items = holders * 2 + is_part
-    keys, _, firsts = _by_split(pixels, index.split_numbers(index.image_rows[holders]), items)
+    keys, _, firsts = _by_split(pixels, index.image_splits(holders), items)
     for start, end in _runs(keys):
         for position in range(start + 1, end):
             later, earlier = int(firsts[position]), int(firsts[start])

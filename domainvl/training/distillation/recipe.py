@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from domainvl.errors import RecipeError
 from domainvl.model.device import Precision
 from domainvl.model.sizes import SIZE_NAMES
 from domainvl.training.recipe import PreprocessingSettings
-from domainvl.training.recipe_files import _nearest, _parse
+from domainvl.training.recipe_yaml import Layer, as_yaml, parse_change, read_mapping, validate, with_changes
 
 if TYPE_CHECKING:
     from typing import Self
@@ -193,24 +192,19 @@ def load_distillation_recipe(
         RecipeError: Naming file, key, rule and the nearest valid name.
     """
     content = _read(reference)
-    content.setdefault("name", reference)
     if student is not None:
         content["student"] = student.model_dump(exclude_none=True)
-    for override in overrides:
-        _apply(content, override)
-    try:
-        return DistillationRecipe.model_validate(content)
-    except ValidationError as error:
-        rule = "; ".join(explain_problem(problem) for problem in error.errors())
-        raise RecipeError("Invalid recipe", where=reference, rule=rule, action="Correct it and try again") from error
+    layers = [Layer(reference, {"name": reference, **content})]
+    layers = with_changes(DistillationRecipe, layers, [parse_change(override) for override in overrides])
+    return validate(DistillationRecipe, layers, own=reference, what="Invalid recipe", where=reference)
 
 
 def save_distillation_recipe(recipe: DistillationRecipe, path: Path) -> None:
     """Write a resolved recipe; loading it gives the same recipe."""
-    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True), "utf-8")
+    path.write_text(as_yaml(recipe), encoding="utf-8")
 
 
-def _read(reference: str) -> dict[str, Any]:
+def _read(reference: str) -> dict[str, object]:
     path = Path(reference)
     packaged = resources.files("domainvl.recipes").joinpath(_FOLDER, f"{reference}.yaml")
     source = path if path.suffix in (".yaml", ".yml") else packaged
@@ -219,41 +213,4 @@ def _read(reference: str) -> dict[str, Any]:
         raise RecipeError(
             f"There is no distillation recipe {reference!r}", action=f"Recipes are: {names}; or name a .yaml file"
         )
-    content = _parse(source.read_text(encoding="utf-8"), reference)
-    if not isinstance(content, dict):
-        raise RecipeError("Cannot load a recipe", where=reference, rule="it must be a mapping of keys to values")
-    return content
-
-
-def _apply(content: dict[str, Any], override: str) -> None:
-    key, separator, value = override.partition("=")
-    if not separator or not key:
-        raise RecipeError(
-            f"Cannot apply {override!r}", rule="a change has the form key=value", action="For example: --set seed=1"
-        )
-    *sections, last = key.split(".")
-    target = content
-    for section in sections:
-        target = target.setdefault(section, {})
-        if not isinstance(target, dict):
-            raise RecipeError(f"Cannot apply {override!r}", rule=f"{section} is a value, not a section")
-    target[last] = _parse(value, f"--set {override}")
-
-
-def explain_problem(problem: Any) -> str:
-    """Say what pydantic found, one rule with the value seen; ``problem`` is one of its errors."""
-    key = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return f"unknown key {key} ({_nearest(str(problem['loc'][-1]), _fields_beside(problem['loc']))})"
-    if problem["type"] == "value_error":  # of a rule over several keys, which names them
-        return str(problem["ctx"]["error"])
-    return f"{key}: {problem['msg']}, got {problem['input']!r}"
-
-
-def _fields_beside(location: Sequence[str | int]) -> list[str]:
-    section: type[BaseModel] = DistillationRecipe
-    for part in location[:-1]:
-        annotation = section.model_fields[str(part)].annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            section = annotation
-    return list(section.model_fields)
+    return read_mapping(source, reference, what="Cannot load a recipe")

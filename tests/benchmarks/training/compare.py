@@ -58,6 +58,7 @@ def contenders(job: Job, sizes: Sizes, arguments: argparse.Namespace, work: Path
     mean_tokens = sum(sizes.tokens) / len(sizes.tokens)
     max_tokens = max(max(sizes.tokens), round(mean_tokens * job.batch_size))
     yield train_padded(job, work)
+    yield train_project(job, work, "padded", max_tokens)
     yield train_project(job, work, "grouped", max_tokens)
     yield train_project(job, work, "packed", max_tokens)
     yield train_project(job, work, "packed", max_tokens, ("shared",))
@@ -94,7 +95,7 @@ def show(result: Result, useful_tokens: int, plain: Result, held_out_loss: float
     return (
         f"{result.contender:32} {len(result.steps):6} {result.cpu_s:8.1f} {rate:9.0f} {rate / plain_rate:6.2f} "
         f"{result.peak_gb:8.2f} {result.grown_gb:8.2f} {'-' if reached is None else format(reached, '.1f'):>8} "
-        f"{lowest:8.3f}"
+        f"{lowest:8.3f} {'-' if result.waiting_share is None else format(result.waiting_share, '.1%'):>8}"
     )
 
 
@@ -120,7 +121,7 @@ def main() -> None:
             print(describe(job.name, sizes, (job.batch_size,)))
             print(
                 f"{'':32} {'steps':>6} {'CPU s':>8} {'useful/s':>9} {'times':>6} {'peak GB':>8} {'grown':>8} "
-                f"{'s to ' + format(arguments.held_out_loss, 'g'):>8} {'least':>8}"
+                f"{'s to ' + format(arguments.held_out_loss, 'g'):>8} {'least':>8} {'waiting':>8}"
             )
             folder = work / f"{job.name}-runs"
             folder.mkdir()

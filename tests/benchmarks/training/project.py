@@ -1,9 +1,11 @@
 """The project's own training on a job, packed or grouped.
 
-    python project.py JOB.json MEASURED.json {packed|grouped} MAX_TOKENS LEVER...
+    python project.py JOB.json MEASURED.json {padded|grouped|packed} MAX_TOKENS LEVER...
 
-Levers: ``shared`` (questions about the same images share one pass), ``cached`` (a frozen vision encoder's features are
-kept on disk). Time counts from the call of ``finetune`` on: loading the model and planning are in it.
+``padded`` pads all samples of a step to one length: what it gains is that logits are computed where there is a label
+alone. ``grouped`` pads those of a step together that are about equally long, a quarter of them at a time. Levers:
+``shared`` (questions about the same images share one pass), ``cached`` (a frozen vision encoder's features are kept on
+disk; filling that cache counts). Time counts from the first step on, for the others too.
 """
 
 from __future__ import annotations
@@ -31,8 +33,9 @@ def recipe_of(job: Job, arrangement: str, max_tokens: int, levers: tuple[str, ..
     from domainvl.training.recipe import Recipe
 
     packed = arrangement == "packed"
+    at_a_time = {"padded": job.batch_size, "grouped": max(1, job.batch_size // 4), "packed": 1}[arrangement]
     # One pack has as many tokens as the samples of a batch on average: about as many steps in either arrangement.
-    step = {"packs_per_step": 1} if packed else {"batch_size": job.batch_size, "micro_batch_size": job.batch_size}
+    step = {"packs_per_step": 1} if packed else {"batch_size": job.batch_size, "micro_batch_size": at_a_time}
     content = {
         "name": "benchmark",
         "model": str(job.model),
@@ -40,7 +43,7 @@ def recipe_of(job: Job, arrangement: str, max_tokens: int, levers: tuple[str, ..
         "full": {"vision": not job.freeze_vision},
         "preprocessing": {"max_tiles": job.max_tiles},
         "packing": {
-            "arrangement": arrangement,
+            "arrangement": "packed" if packed else "grouped",
             "max_tokens": max_tokens,
             "max_tiles": 1000,
             "max_sample_tokens": max_tokens,
@@ -70,17 +73,20 @@ def main() -> None:
     job, measured, arrangement, max_tokens = load_job(Path(sys.argv[1])), *sys.argv[2:5]
     meter = Meter()
 
+    waiting: list[float] = []
+
     def heed(row: dict[str, Any]) -> None:
         if row["kind"] == "train":
+            waiting.append(row["waiting_share"])
             meter.step_done(row["step"])
             meter.loss_known(row["loss"])
         elif row["kind"] == "validation":
             meter.evaluated(row["step"], row["loss"])
 
     recipe = recipe_of(job, arrangement, int(max_tokens), tuple(sys.argv[5:]))
-    meter.begin()
-    finetune(recipe, job.dataset, Path(measured).with_suffix(""), reporting=Reporting(on_row=heed))
-    Path(measured).write_text(json.dumps(meter.measured()))
+    reporting = Reporting(on_row=heed, on_start=meter.begin)
+    finetune(recipe, job.dataset, Path(measured).with_suffix(""), reporting=reporting)
+    Path(measured).write_text(json.dumps({**meter.measured(), "waiting_share": waiting[-1]}))
 
 
 if __name__ == "__main__":

@@ -74,6 +74,8 @@ class Result:
         steps: ``step``, ``cpu_s`` and ``loss`` of each step.
         evaluations: The same of each evaluation.
         failure: Command and message, where it did not run.
+        waiting_share: Share of the time of the last steps that was spent waiting for data, by the clock; None where
+            that is not known.
     """
 
     contender: str
@@ -83,6 +85,7 @@ class Result:
     steps: Sequence[dict[str, float]] = field(default_factory=list)
     evaluations: Sequence[dict[str, float]] = field(default_factory=list)
     failure: str | None = None
+    waiting_share: float | None = None
 
     def seconds_to(self, loss: float) -> float | None:
         """Return the processor seconds after which the held-out loss was first so low, None if it never was."""

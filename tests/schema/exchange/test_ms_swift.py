@@ -19,6 +19,7 @@ from domainvl.schema import BoxesAnswer, Object, Sample, Split, Task
 from domainvl.schema.exchange import ImageMode, load_format
 from domainvl.schema.exchange.export import express
 from domainvl.schema.exchange.formats import PlacedImage
+from domainvl.schema.operations.few_shot import with_examples
 
 SPECIAL = r"(<image>|<video>|<audio>|<bbox>|<ref-object>|<cot-process>|<start-image>)"
 
@@ -245,6 +246,34 @@ def test_what_the_answer_names_comes_before_what_else_is_there():
     )
 
     assert row["objects"]["image_id"] == [1, 1]  # in the question and in the answer
+
+
+def test_a_box_of_a_solved_example_lies_in_the_image_of_the_example():
+    """Where the thing that is asked for has equal coordinates, too: it is in an image that comes later."""
+
+    def ship(name, box_px, size_px):
+        images = [make_image(f"images/{name}.png", size_px=size_px)]
+        thing = Object(id="a", label="ship", box_px=box_px)
+        answer = BoxesAnswer(object_ids=("a",))
+        return make_sample(
+            name, task=Task.GROUNDING, question="ship", answer=answer, images=images, objects=[thing], group=name
+        )
+
+    first, second = ship("0", (1.0, 2.0, 3.0, 4.0), (10, 10)), ship("1", (20.0, 10.0, 60.0, 50.0), (200, 100))
+    asked = ship("2", (10.0, 20.0, 30.0, 40.0), (100, 100))
+
+    row = to_row(with_examples(asked, [first, second]))
+
+    assert row["objects"]["image_id"] == [0, 1, 2]
+    assert row["objects"]["bbox"] == [[1.0, 2.0, 3.0, 4.0], [20.0, 10.0, 60.0, 50.0], [10.0, 20.0, 30.0, 40.0]]
+
+
+def test_a_box_of_a_solved_example_about_two_images_is_refused():
+    example = sample_saying("<box>[[50, 200, 150, 400]]</box>", images=2)
+    asked = make_sample("q", images=[make_image("images/q.png")], objects=[SHIP])
+    with pytest.raises(ItemError) as caught:
+        to_row(with_examples(asked, [example]))
+    assert caught.value.reason == "box-image-unknown"
 
 
 def test_reading_boxes_given_as_fractions_and_without_images_ids():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import random
+import shutil
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import make_sample
+from builders import make_image, make_sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from whole_sets import Given, content_of, edit_lines, images_in, images_of, samples_of, write_set
@@ -21,23 +22,23 @@ from domainvl.schema import (
     CountAnswer,
     DatasetWriter,
     Object,
+    Question,
     Source,
     Split,
     Task,
     TextAnswer,
+    Turn,
     read_manifest,
     read_samples,
+    samples_from_questions,
     word_sample,
 )
 from domainvl.schema.operations.few_shot import (
-    EXAMPLE_OF,
-    FEW_SHOT_WORDING,
     FewShotSettings,
     few_shot_dataset,
     with_examples,
-    without_images,
 )
-from domainvl.schema.sample import MADE_OF
+from domainvl.schema.sample import EXAMPLE_OF, MADE_OF
 from domainvl.schema.validation import ValidationOptions, validate
 
 TRAIN, VAL, TEST = Split
@@ -92,8 +93,9 @@ def test_the_conversation_is_the_examples_and_then_the_sample(scans):
     # What was true of it stays: the question, the answer, the group, the split.
     kept = ("id", "domain", "task", "question", "answer", "split", "group", "objects", "preface")
     assert all(getattr(sample, key) == getattr(before["3.1.0"], key) for key in kept)
-    assert len(sample.earlier) == 4
-    assert sample.provenance.wording == FEW_SHOT_WORDING
+    assert sample.earlier == sample.turns[:4]
+    assert sample.provenance == before["3.1.0"].provenance
+    assert all(word_sample(one) == one.turns for one in after.values())
 
 
 @pytest.mark.parametrize("by", ["random", "similar"])
@@ -246,16 +248,60 @@ def test_objects_earlier_rounds_and_several_images_move_along(tmp_path):
     before, after = samples_of(one)["s0"], samples_of(out)["s0"]
     assert [(part.image, part.box_px) for part in after.objects] == [(3, (10, 20, 30, 40))]
     assert after.turns[2:] == before.turns
-    # The question after the examples is worded as ever, but for the names of the images.
-    assert word_sample(after)[-1] == before.turns[-1]
-    assert after.earlier[0].text.endswith("<ref>car</ref>")
-    assert "<image>" not in after.earlier[0].text
+    assert after.turns[2].text.startswith("Image-1: <image>\nImage-2: <image>\n")
+    assert word_sample(after) == after.turns
 
 
-def test_rounds_without_their_images():
+def test_without_examples_a_sample_stays_as_it_is():
     sample = make_sample(question="What is it?", preface=None)
-    assert without_images(sample)[0].text == "What is it?\nAnswer the question using a single word or phrase."
     assert with_examples(sample, []) == sample
+
+
+TALK = (Turn(role="human", text="Look at the <ref>car</ref>."), Turn(role="assistant", text="I do."))
+
+
+@pytest.mark.parametrize("earlier", [(), TALK])
+@pytest.mark.parametrize("preface", [None, "0.3 m per pixel."])
+@pytest.mark.parametrize("names", [{}, {"view": "CAM_FRONT"}, {"frame": 3}])
+@pytest.mark.parametrize("image_count", [1, 2])
+def test_the_wording_writes_what_stands_there(earlier, preface, names, image_count):
+    """The sample and its examples, each with rounds of its own or not: worded again the turns are the same."""
+
+    def build(name):
+        images = [make_image(f"images/{name}{index}.png", **names) for index in range(image_count)]
+        question = Question("q", Task.VQA, f"What is {name}?", TextAnswer(text=name), earlier=earlier, preface=preface)
+        common = {"domain": "general", "group": name, "provenance": make_sample().provenance}
+        (sample,) = samples_from_questions([question], id_prefix=name, images=images, **common)
+        return sample
+
+    first, second, asked = (build(name) for name in "abc")
+    sample = with_examples(asked, [first, second])
+    assert sample.turns == first.turns + second.turns + asked.turns
+    assert word_sample(sample) == sample.turns
+    further = with_examples(sample, [build("d"), build("e")])
+    assert further.turns[-len(sample.turns) :] == sample.turns
+    assert word_sample(further) == further.turns
+
+
+def test_what_would_be_worded_otherwise_before_a_question_is_no_example(tmp_path):
+    """A name with a "<" in it is marked where it is asked for; in an earlier round the mark would be escaped."""
+
+    def fields(label):
+        thing = Object(id="1", label=label, box_px=(10, 20, 30, 40))
+        return {
+            "task": Task.GROUNDING,
+            "question": label,
+            "answer": BoxesAnswer(object_ids=("1",)),
+            "objects": [thing],
+        }
+
+    labels = ("car", "area < 5 ha", "car")
+    samples = [Given(f"s{n}", f"g{n}", greys=[n], fields=fields(label)) for n, label in enumerate(labels)]
+    out, _ = make(write_set(tmp_path / "one", samples), shots=1)
+    made = samples_of(out)
+    assert (examples_of(made["s0"]), examples_of(made["s2"])) == (["s2"], ["s0"])
+    assert examples_of(made["s1"])[0] in ("s0", "s2")
+    assert all(word_sample(sample) == sample.turns for sample in made.values())
 
 
 def test_all_images_in_use_are_there_and_no_others(scans):
@@ -289,14 +335,44 @@ def write_noise(folder: Path) -> Path:
 
 @pytest.mark.parametrize("held_out_too", [False, True])
 def test_the_result_is_valid(tmp_path, held_out_too):
+    """A held-out sample that shows training images is what was asked for, and validate says how many there are."""
     noise = write_noise(tmp_path / "noise")
-    out, _ = make(noise, held_out_too=held_out_too)
-    before, after = (
-        {finding.rule for finding in validate(folder, ValidationOptions()).findings} for folder in (noise, out)
-    )
-    # A held-out sample that shows training images is what was asked for; validate says that it does.
-    assert after - before == ({"image-in-two-splits"} if held_out_too else set())
-    assert before == set()
+    out, summary = make(noise, held_out_too=held_out_too)
+    assert validate(noise, ValidationOptions()).findings == []
+    report = validate(out, ValidationOptions())
+    assert report.findings == []
+    assert summary.held_out_count == (2 if held_out_too else 0)
+    assert report.unchecked == ({"images that held-out samples show as solved examples": 4} if held_out_too else {})
+
+
+def test_a_held_out_image_as_an_example_is_a_leak(tmp_path):
+    """Whatever shows it: before a training sample it would be trained on, before a test sample it tells its answer."""
+    out, _ = make(write_noise(tmp_path / "noise"), shots=1, held_out_too=True)
+    held_out = read_samples(out, VAL)
+    leaking = next(held_out).images[1].model_dump(mode="json")
+
+    for split in (TRAIN, VAL):
+        folder = Path(shutil.copytree(out, tmp_path / split.value))
+        done = []
+
+        def show(record, done=done):
+            if not done and leaking["path"] not in record["image"]:
+                done.append(record["id"])
+                record["image"][0] = leaking["path"]
+                record["domainvl"]["images"][0]["pixel_sha256"] = leaking["pixel_sha256"]
+            return record
+
+        edit_lines(folder, split, show)
+        assert done
+        assert "image-in-two-splits" in validate(folder, ValidationOptions()).counts
+
+
+def test_the_manifest_says_once_that_images_lie_in_several_groups(scans):
+    for held_out_too in (False, True):
+        out, _ = make(scans, f"out-{held_out_too}", held_out_too=held_out_too)
+        (note,) = read_manifest(out)["notes"]
+        assert "images therefore lie in several groups" in note
+        assert ("16 of these samples are held out, and show training images" in note) is held_out_too
 
 
 def test_examples_can_be_put_before_a_set_that_has_examples(scans):
@@ -305,8 +381,8 @@ def test_examples_can_be_put_before_a_set_that_has_examples(scans):
     for sample in read_samples(again, TRAIN):
         shown = [image.pixel_sha256 for image in sample.images]
         assert len(shown) == len(set(shown)) == 4
-        assert not any(turn.text.startswith("\n") for turn in sample.earlier)
         assert len(sample.turns) == 8
+        assert word_sample(sample) == sample.turns
 
 
 def test_what_was_done_is_in_the_manifest(scans):

@@ -96,6 +96,15 @@ def test_geo_40_a_tile_is_reported_once_with_what_covers_most_of_it(tmp_path):
     assert [message.split(" as ")[1] for _, message in found] == ["'1.png' of sample 's1' in train.jsonl:2"]
 
 
+def test_geo_40_the_ground_of_a_solved_example_is_that_of_the_training_split(tmp_path):
+    example = tile(0, few_shot_example="s0")
+
+    assert check(tmp_path, (TRAIN, tile(0)), (TEST, example), (TEST, tile(5000)))[0] == []
+    # An example of the ground that is asked about gives it away, and does so in the split that it is shown in.
+    assert later_of(check(tmp_path, (TEST, example), (TEST, tile(0)))[0]) == {"1": ERROR}
+    assert later_of(check(tmp_path, (TRAIN, example), (VAL, tile(0)))[0]) == {"1": ERROR}
+
+
 def test_geo_40_padding_is_no_ground(tmp_path):
     half = {"col": 0, "row": 0, "width": 50, "height": 100}
 

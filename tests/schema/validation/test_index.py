@@ -34,6 +34,26 @@ def test_rows_have_a_file_and_a_line(index):
     assert list(index.split_numbers(np.arange(5))) == [0, 0, 2, 2, 2]
 
 
+EXAMPLE = {"source": {"details": {"few_shot_example": "train0"}}}
+
+
+def test_an_image_belongs_to_the_split_of_its_row_and_a_solved_example_to_the_training_split(index):
+    index.add_image("e.png", None, None, EXAMPLE)  # of the last row, which is a test sample
+    assert list(index.image_splits(np.arange(6))) == [0, 0, 2, 2, 2, 0]
+    assert index.held_out_examples == 1
+
+
+def test_without_training_rows_solved_examples_are_in_a_split_of_their_own(tmp_path):
+    index = Index(tmp_path)
+    for split in (Split.VAL, Split.TEST):
+        index.start_split(split)
+        index.add_row(0, split.value, None)
+        for details in (EXAMPLE, {"source": []}, None):
+            index.add_image("x.png", None, None, details)
+    assert list(index.image_splits(np.arange(6))) == [2, 0, 0, 2, 1, 1]
+    assert index.held_out_examples == 2
+
+
 def test_a_row_can_be_read_again(index):
     assert [index.record(row)["id"] for row in range(5)] == ["train0", "train1", "test0", "test1", "test2"]
 
