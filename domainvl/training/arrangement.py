@@ -118,6 +118,6 @@ def _fill_said(plan: TrainingPlan) -> str:
     if plan.arrangement == "grouped":
         return f"{fill.packs:,} batches, {padding:.1%} padding"
     return (
-        f"{fill.packs:,} packs, {fill.packs / fill.fewest_packs:.2f} times the fewest that {plan.limits[0]:,} tokens "
-        f"and {plan.limits[1]} tiles a pack allow"
+        f"{fill.packs:,} packs in {len(plan.steps):,} steps, {fill.packs / fill.fewest_in_steps:.2f} times the fewest "
+        f"that {plan.limits[0]:,} tokens and {plan.limits[1]} tiles a pack allow"
     )

@@ -51,6 +51,7 @@ class LoadedPack:
         samples: Samples of each source.
         tokens: Tokens of each source, padding not counted.
         tiles: Tiles in all.
+        names: Ids of the samples.
         skipped: What was left out.
     """
 

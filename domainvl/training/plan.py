@@ -405,7 +405,8 @@ class Fill:
         tokens: Tokens that are computed, without padding.
         computed_tokens: With padding.
         packs: What is computed at a time, in number.
-        fewest_packs: The least possible by tokens and tiles.
+        fewest_packs: The least possible by tokens and tiles, if steps did not matter.
+        fewest_in_steps: The least possible if each step keeps its samples.
         tiles: Tiles.
         samples: Samples.
     """
@@ -414,6 +415,7 @@ class Fill:
     computed_tokens: int
     packs: int
     fewest_packs: float
+    fewest_in_steps: int
     tiles: int
     samples: int
 
@@ -428,6 +430,10 @@ def measure_fill(plan: TrainingPlan) -> Fill:
         computed_tokens=sum(plan.row_tokens(micro) for micro in micros),
         packs=len(micros),
         fewest_packs=fewest_packs(sizes, plan.limits),
+        fewest_in_steps=sum(
+            math.ceil(fewest_packs(plan.sizes[[unit for micro in step for unit in micro]], plan.limits))
+            for step in plan.steps
+        ),
         tiles=int(sizes[:, 1].sum()),
         samples=sum(len(plan.units[unit].indices) for unit in used),
     )

@@ -279,6 +279,11 @@ class Recipe(_Section):
             raise ValueError("compute.cache_vision needs a vision encoder that is frozen and has no drop path")
         if self.validation.best_by == "answers" and not self.validation.answers:
             raise ValueError("validation.best_by is 'answers', but validation.answers is 0")
+        chosen = {"keep_best": self.validation.keep_best, "patience": self.validation.patience is not None}
+        chosen["best_by"] = self.validation.best_by == "answers"
+        if not self.validation.max_samples and any(chosen.values()):
+            key = next(key for key, is_set in chosen.items() if is_set)
+            raise ValueError(f"validation.{key} is set, but validation.max_samples is 0: there are no looks")
         if self.compute.weights == "bf16" and self.compute.precision == "fp32":
             raise ValueError("compute.weights must not be 'bf16' where compute.precision is 'fp32'")
         return self

@@ -312,7 +312,8 @@ class _Run:
             skipped.write({"kind": "skipped", "step": step, **row})
         self._budget.check()
         norm = self._stepper.clip(seen.weight, settings.max_grad_norm) if seen.weight else 0.0
-        diverged = not_finite(seen.loss, norm, step=step, out=self._out, last_good=self._last_good())
+        good = self._last_good()
+        diverged = not_finite(seen.loss, norm, step=step, out=self._out, last_good=good, samples=seen.names)
         if diverged is not None:
             raise diverged
         if seen.weight:

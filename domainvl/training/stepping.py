@@ -34,6 +34,7 @@ class Seen:
         samples: Samples of each source.
         tokens: Tokens of each source, padding not counted.
         tiles: Tiles in all.
+        names: Ids of the samples that this process saw.
         skipped: What could not be read.
         stopping: Whether any process was asked to stop.
     """
@@ -43,6 +44,7 @@ class Seen:
     samples: tuple[int, ...]
     tokens: tuple[int, ...]
     tiles: int
+    names: tuple[str, ...]
     skipped: tuple[Skipped, ...]
     stopping: bool
 
@@ -135,6 +137,7 @@ class _Sums:
         self._samples = [0] * source_count
         self._tokens = [0] * source_count
         self._tiles = 0
+        self._names: list[str] = []
         self._skipped: list[Skipped] = []
 
     def add(self, pack: LoadedPack, sums: torch.Tensor) -> None:
@@ -149,6 +152,7 @@ class _Sums:
             self._samples[index] += pack.samples[index]
             self._tokens[index] += pack.tokens[index]
         self._tiles += pack.tiles
+        self._names += pack.names
         self._skipped += pack.skipped
 
     def over_all(self, processes: Processes, *, stopping: bool) -> Seen:
@@ -169,6 +173,7 @@ class _Sums:
             tuple(round(value) for value in samples),
             tuple(round(value) for value in tokens),
             round(tiles),
+            tuple(self._names),
             tuple(skipped),
             stops > 0,
         )

@@ -131,6 +131,9 @@ class AlwaysEmpty(VisionCache):
     def read(self, key: str) -> None:
         return None
 
+    def write(self, key: str, features: torch.Tensor) -> None:
+        pass
+
 
 class RealStep:
     """The step of training, on a random checkpoint that is loaded and prepared as training does it."""
@@ -142,9 +145,7 @@ class RealStep:
             self.recipe = case.recipe(folder)
             self.loaded = prepare_model(self.recipe, torch.device("cpu"), {})
         self.batch = real_batch(case, config)
-        cached = self.recipe.compute.cache_vision
-        self._cache_folder = tempfile.TemporaryDirectory()
-        cache = AlwaysEmpty(Path(self._cache_folder.name), self.loaded) if cached else None
+        cache = AlwaysEmpty(Path("nowhere"), self.loaded) if self.recipe.compute.cache_vision else None
         self.loss = AnswerLoss(self.loaded, cache=cache)
         self.parts = case.parts
         self.optimizer = build_optimizer(self.loaded.model, self.recipe.optimisation)

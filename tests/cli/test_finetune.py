@@ -87,14 +87,14 @@ def started(arguments: list[str], *launcher: str, **variables: str) -> Iterator[
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
-def wait_for_first_row(run: Path, process: subprocess.Popen[str]) -> None:
+def wait_for_steps(count: int, run: Path, process: subprocess.Popen[str]) -> None:
     end = time.monotonic() + TIMEOUT_S
     while time.monotonic() < end:
-        if (run / "log.jsonl").is_file() and train_rows(run):
+        if (run / "log.jsonl").is_file() and len(train_rows(run)) >= count:
             return
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.01)
-    raise AssertionError("no step was done")
+    raise AssertionError(f"{count} steps took more than {TIMEOUT_S} s")
 
 
 def stop_after(step: int, model: Path, data: Path, out: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_signal_ends_a_run_that_then_goes_on(
     out = tmp_path / "run"
     arguments = command(untrained, out, "--data", squares)
     with started(arguments) as process:
-        wait_for_first_row(out, process)
+        wait_for_steps(1, out, process)
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == ExitCode.STOPPED, output
@@ -308,14 +308,13 @@ def test_two_processes_equal_one_and_one_goes_on_where_two_stopped(
     out = tmp_path / "run"
     arguments = command(untrained, out, "--data", squares, changes=(f"compute.parallel={parallel}",))
     with started(arguments, *TORCHRUN) as launcher:
-        wait_for_first_row(out, launcher)
+        wait_for_steps(8, out, launcher)
         launcher.send_signal(signal.SIGTERM)
         output, _ = launcher.communicate(timeout=TIMEOUT_S)
-    print(output)
     assert launcher.returncode != 0
-    assert "the state is saved. Go on with the same command and --resume." in " ".join(output.split())
+    assert "the state is saved. Go on with the same command and --resume." in " ".join(output.split()), output
     done = len(losses(out))
-    assert 0 < done < STEPS
+    assert 8 <= done < STEPS
     assert newest_state(out).name == f"step-{done:06d}"
     assert main([*arguments, "--resume"]) == 0
     assert losses(out) == pytest.approx(losses(untroubled), rel=1e-5)

@@ -84,7 +84,7 @@ def check_training(device: torch.device, folder: Path, *changes: str) -> str:
 
 
 def check_memory(device: torch.device, model: str, method: str, batch_size: int, *changes: str) -> str:
-    """Compare with the prediction; ``batch_size`` rows, or 0 for a pack of as many samples as the recipe has room for."""
+    """Compare with the prediction, of so many rows; where that is 0, of a pack as full as the recipe has it."""
     settings = PlanSettings(
         model=model,
         method=method,

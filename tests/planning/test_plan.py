@@ -116,7 +116,7 @@ def test_trials_end_with_one_that_fits_and_its_settings_make_it_so():
     assert fitting.fits is True
     assert failed
     assert all(trial.fits is False for trial in failed)
-    assert failed[0].choice.said == "each pack in 2 parts"
+    assert failed[0].choice.said == "hold the optimizer's state in 8 bits"
     assert "freeze the vision encoder" in [trial.choice.said for trial in plan.trials]
     changes = [f"{key}={value}" for key, value in fitting.choice.changes]
     again = make_plan(

@@ -82,6 +82,13 @@ def test_images_of_earlier_rounds_stay_there_and_the_rest_is_named_before_the_qu
     assert two.turns[4].text == f"d: <image>\ne: <image>\n{asked}"  # the views of the last two
 
 
+def test_an_answer_places_no_image():
+    earlier = (EARLIER[0], Turn(role="assistant", text="<image>"))
+    fields = {"domain": "general", "task": Task.CAPTION, "question": "Now?", "answer": TextAnswer(text="a")}
+    turns = word(**fields, images=[make_image()], earlier=earlier)
+    assert [turn.text for turn in turns] == ["<image>\nWhere is the car?", "&lt;image&gt;", "Now?", "a"]
+
+
 def test_the_preface_stands_behind_the_images_that_are_left():
     turns = word(
         domain="general",

@@ -108,11 +108,16 @@ def test_a_file_names_sources_relative_to_itself(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("sources: {}", "at least 1"),
-        ("sources: {a: {}}", r"sources\.a\.path"),
+        ("sources: {a: {}}", r"sources\.a\.path is missing"),
         ("sources: {a: {path: x, repeat: 0}}", r"sources\.a\.repeat.*greater than 0"),
-        ("sources: {a: {path: x, wieght: 1}}", r"wieght.*not permitted"),
+        ("sources: {a: {path: x, wieght: 1}}", r"unknown key sources\.a\.wieght \(did you mean weight\?\)"),
+        ("sources: {a: {path: x}}\nsuorces: {}", r"unknown key suorces \(did you mean sources\?\)"),
+        (
+            "sources:\n  a: {path: x}\n  a: {path: y}",
+            r"mix\.yaml: the key 'a' stands twice .* line 3",
+        ),
         ("[", "not YAML"),
-        ("3", "valid dictionary"),
+        ("3", "must be a mapping"),
     ],
 )
 def test_bad_files_are_refused(tmp_path: Path, content: str, message: str) -> None:

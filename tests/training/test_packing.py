@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domainvl.conversion import convert, load_converter
 from domainvl.errors import UsageError
+from domainvl.model.checkpoint import find_checkpoint, read_spec, read_tokenizer
+from domainvl.model.encoding import ConversationEncoder
+from domainvl.model.preprocessing import Preprocessing
+from domainvl.schema import Split, read_samples
 from domainvl.training.packing import fewest_packs, pack
 
 LIMITS = (100, 10)
@@ -66,3 +73,31 @@ def test_lengths_of_one_to_twenty_fill_packs_in_small_windows_too() -> None:
     for window in (200, 4096):
         packs = pack(sizes, (16_384, 48), random.permutation(len(sizes)), window)
         assert len(packs) <= 1.05 * fewest_packs(sizes, (16_384, 48))
+
+
+@pytest.fixture(scope="module")
+def vqa_rad(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("packing") / "vqa-rad"
+    converter = load_converter("vqa-rad")
+    source = real_data / "medical" / "longle0702__med-v2qa" / "data_RAD"
+    convert(converter, source, folder, converter.settings_type(leakage="as-published"))
+    return folder
+
+
+@pytest.mark.parametrize("max_tiles", [6, 12])
+def test_vqa_rad_is_packed_close_to_the_bound(vqa_rad: Path, max_tiles: int) -> None:
+    """At the published sizes: 256 tokens a tile, packs of 16,384 tokens and 48 tiles (mini-internvl.md, section 1.1).
+
+    With 12 tiles most images have 13 with the thumbnail, of which three fit a pack and nine tiles are left over.
+    """
+    tiny = find_checkpoint("tiny")
+    preprocessing = Preprocessing(max_tiles=max_tiles)
+    encoder = ConversationEncoder(read_tokenizer(tiny), read_spec(tiny).chat, preprocessing.tokens_per_tile)
+    rows = []
+    for sample in read_samples(vqa_rad, Split.TRAIN):
+        tiles = [grid.tile_count for grid in preprocessing.grids(sample.images)]
+        rows.append((len(encoder.encode(sample.turns, tiles).input_ids), sum(tiles)))
+    sizes = np.array(rows, np.int64)
+    assert len(sizes) > 2500
+    packs = pack(sizes, (16_384, 48), np.random.default_rng(0).permutation(len(sizes)))
+    assert len(packs) <= 1.10 * fewest_packs(sizes, (16_384, 48))

@@ -101,6 +101,9 @@ def test_wrong_changes_are_explained(change: str, message: str) -> None:
         ("full", ["full.vision=false", "full.last_layers.vision=4"], "full.last_layers.vision is set"),
         ("lora", ["compute.weights=bf16", "compute.precision=fp32"], "compute.weights must not be 'bf16'"),
         ("lora", ["lora.vision=frozen", "lora.language_model=frozen"], "lora: at least one of"),
+        ("lora", ["validation.max_samples=0", "validation.patience=3"], "validation.patience is set, but .* no looks"),
+        ("lora", ["validation.max_samples=0", "validation.keep_best=true"], "validation.keep_best is set, but .*is 0"),
+        ("lora", ["validation.max_samples=0", "validation.best_by=answers"], "validation.best_by is set, but .*is 0"),
     ],
 )
 def test_settings_that_contradict_each_other_are_explained(method: str, changes: list[str], message: str) -> None:
@@ -152,3 +155,51 @@ def test_unknown_recipe_suggests_one() -> None:
 def test_a_change_of_what_the_method_does_not_read_is_refused(method: str, change: str) -> None:
     with pytest.raises(RecipeError, match=rf"does nothing with method: {method}"):
         load_recipe("medical", method=method, overrides=[change])
+
+
+def test_what_the_method_reads_is_judged_by_the_method_in_the_end() -> None:
+    with pytest.raises(RecipeError, match=r"Cannot set lora\.rank: lora\.\* does nothing with method: full"):
+        load_recipe("medical", overrides=["lora.rank=3", "method=full"])
+
+
+def test_a_changed_recipe_is_as_the_same_changes_of_its_file_make_it() -> None:
+    changes = {
+        "optimisation.learning_rate": "1e-5",
+        "optimisation.betas": "[0.9, 0.98]",
+        "optimisation.epochs": "null",
+        "optimisation.max_steps": "7",
+        "lora": "{rank: 3, ranks: {vision: 2}}",
+        "compute.gradient_checkpointing": "{vision: true}",
+        "tracking": "[wandb]",
+    }
+    recipe = load_recipe("medical", overrides=["compute.gradient_checkpointing=false"])
+
+    changed = recipe.changed(changes)
+
+    texts = [f"{key}={value}" for key, value in changes.items()]
+    assert changed == load_recipe("medical", overrides=["compute.gradient_checkpointing=false", *texts])
+    assert (changed.lora.rank, changed.lora.dropout) == (3, recipe.lora.dropout)
+    assert recipe == load_recipe("medical", overrides=["compute.gradient_checkpointing=false"])
+    values = {"optimisation.epochs": None, "optimisation.max_steps": 7, "optimisation.betas": (0.9, 0.98)}
+    assert recipe.changed(values) == recipe.changed({key: changes[key] for key in values})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"lora.rnk": 1},
+            r"Cannot change the recipe medical/lora: unknown key lora\.rnk \(did you mean rank\?\)\.",
+        ),
+        ({"lroa.rank": 1}, r"unknown key lroa \(did you mean lora\?\)"),
+        ({"lora.rank": 0, "seed": "x"}, r"lora\.rank: .*got 0; seed: .*got 'x'\. Correct"),
+        ({"full.vision": False}, "does nothing with method: lora"),
+        ({"seed.x": 1}, "seed is a value, not a section"),
+        ({"tracking.0": "wandb"}, "tracking is a list, not a section"),
+        ({"seed": "[1"}, r"Cannot change the recipe medical/lora in seed=\[1: it is not YAML"),
+        ({"lora": "{rank: 1, rank: 2}"}, "the key 'rank' stands twice"),
+    ],
+)
+def test_a_recipe_is_changed_by_the_rules_of_its_file(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe("medical").changed(changes)

@@ -14,6 +14,7 @@ Needs 2 GB of memory and some minutes a row.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import subprocess
 import sys
 import tempfile
@@ -24,10 +25,13 @@ import llama_factory
 import ms_swift
 from mixtures import Sizes, describe, measure_sizes, with_max_tiles, write_mixture, write_small_model
 from padded_trainer import train_padded
-from project import train_project
+from project import recipe_of, train_project
 from settings import Job, Result
 
 from domainvl.model.checkpoint import load_model
+from domainvl.training.mixture import mixture_of, open_sources
+from domainvl.training.plan import make_plan, measure_fill
+from domainvl.training.preparation import read_model_input
 
 
 def jobs(arguments: argparse.Namespace, work: Path) -> Iterator[Job]:
@@ -53,10 +57,27 @@ def jobs(arguments: argparse.Namespace, work: Path) -> Iterator[Job]:
             yield Job(f"vqa-rad-{max_tiles}", dataset, model, max_tiles=max_tiles, **shared)
 
 
+def describe_padding(job: Job, sizes: Sizes, max_tokens: int) -> Iterator[str]:
+    """Say how much of the padding of random batches each arrangement leaves, and how full its packs are."""
+    padding = sizes.padded(job.batch_size) - sum(sizes.tokens)
+    for arrangement in ("grouped", "packed"):
+        recipe = recipe_of(dataclasses.replace(job, epochs=1), arrangement, max_tokens, ())
+        model, spec = read_model_input(recipe), mixture_of([job.dataset])
+        sources = open_sources(spec, model, recipe.packing.max_sample_tokens)
+        fill = measure_fill(make_plan(recipe, spec, sources, model, arrangement))
+        left = fill.computed_tokens - fill.tokens
+        packs = f"; {fill.packs} packs, {fill.packs / fill.fewest_packs:.3f} times the fewest"
+        yield f"  {arrangement}: {1 - left / padding:.1%} of that is gone{packs if arrangement == 'packed' else ''}"
+
+
+def pack_tokens(job: Job, sizes: Sizes) -> int:
+    """Return the limit of a pack: what a batch of samples has on average, and room for the longest."""
+    return max(max(sizes.tokens), round(sum(sizes.tokens) / len(sizes.tokens) * job.batch_size))
+
+
 def contenders(job: Job, sizes: Sizes, arguments: argparse.Namespace, work: Path) -> Iterator[Result]:
     """Let each contender train."""
-    mean_tokens = sum(sizes.tokens) / len(sizes.tokens)
-    max_tokens = max(max(sizes.tokens), round(mean_tokens * job.batch_size))
+    max_tokens = pack_tokens(job, sizes)
     yield train_padded(job, work)
     yield train_project(job, work, "padded", max_tokens)
     yield train_project(job, work, "grouped", max_tokens)
@@ -119,6 +140,7 @@ def main() -> None:
         for job in jobs(arguments, work):
             sizes = measure_sizes(job.dataset, load_model(str(job.model)))
             print(describe(job.name, sizes, (job.batch_size,)))
+            print(*describe_padding(job, sizes, pack_tokens(job, sizes)), sep="\n")
             print(
                 f"{'':32} {'steps':>6} {'CPU s':>8} {'useful/s':>9} {'times':>6} {'peak GB':>8} {'grown':>8} "
                 f"{'s to ' + format(arguments.held_out_loss, 'g'):>8} {'least':>8} {'waiting':>8}"

@@ -55,6 +55,9 @@ def test_a_student_given_replaces_the_whole_section() -> None:
         ("student.size=1b", "student.layers is set, but student.size, '1b', is a whole shape"),
         ("seed", "a change has the form key=value"),
         ("seed.x=1", "seed is a value, not a section"),
+        ("optimisation.betas.0=1", "betas is a list, not a section. Set all of betas at once"),
+        ("seed=x", "seed: .*got 'x', set by --set"),
+        ("student={width: 1, width: 2}", "the key 'width' stands twice"),
     ],
 )
 def test_what_is_refused(change: str, message: str, tmp_path: Path) -> None:
@@ -75,4 +78,7 @@ def test_an_unknown_name_lists_the_known(tmp_path: Path) -> None:
         load_distillation_recipe(str(tmp_path / "bad.yaml"))
     (tmp_path / "bad.yaml").write_text("seed: 1\nseed: 2\n")
     with pytest.raises(RecipeError, match="the key 'seed' stands twice"):
+        load_distillation_recipe(str(tmp_path / "bad.yaml"))
+    (tmp_path / "bad.yaml").write_bytes(b"seed: \xff\n")
+    with pytest.raises(RecipeError, match="it is not UTF-8"):
         load_distillation_recipe(str(tmp_path / "bad.yaml"))
