@@ -201,9 +201,8 @@ def table(experiment: Experiment) -> str:
 
 def write_csv(experiment: Experiment, path: Path) -> None:
     """Write one line a model, the base first."""
-    parts = [
-        f"{part}_{end}" for part in ("domain", "general", "general_minus_base") for end in ("right", "low", "high")
-    ]
+    measured = ("domain", "general", "general_minus_base")
+    parts = [f"{part}_{end}" for part in measured for end in ("mean", "low", "high")]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["ratio", "seed", "steps", *parts])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from domainvl.errors import InputNotFoundError, UsageError
 from domainvl.schema.reader import read_samples
-from domainvl.schema.sample import MADE_OF, Record, Split
+from domainvl.schema.sample import EXAMPLE_OF, MADE_OF, Record, Split
 from domainvl.schema.writer import MANIFEST_NAME
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -55,7 +55,8 @@ def _of_dataset(folder: Path) -> Iterator[str]:
         )
     for split in _HELD_OUT:
         for sample in read_samples(folder, split):
-            yield from (image.pixel_sha256 for image in sample.images)
+            # What a solved example shows is from the training split.
+            yield from (image.pixel_sha256 for image in sample.images if EXAMPLE_OF not in image.source.details)
 
 
 def _of_list(path: Path) -> Iterator[str]:

@@ -50,7 +50,7 @@ def finetune_within_memory(
         reporting.say(f"{error.what}: {error.rule}. Trying once more: {choice.said} ({_as_changes(choice)})")
     _free_memory()
     saved = newest_state(out) is not None
-    if not resume:  # nothing in it but the log of the steps that are done again
+    if not saved and not resume:  # nothing in it but the log of the steps that are done again
         shutil.rmtree(out)
     changed = recipe.changed(dict(choice.changes))
     return finetune(changed, spec, out, resume=saved or resume, vision_cache=vision_cache, reporting=reporting)

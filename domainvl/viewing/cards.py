@@ -22,6 +22,7 @@ from domainvl.schema import (
     to_box_1000,
     to_box_px,
 )
+from domainvl.schema.sample import placed_count
 from domainvl.viewing.truths import Truth, describe_answer, object_text, written_box
 
 HUES = 8
@@ -301,7 +302,8 @@ def boxes_in_text(sample: Sample) -> tuple[list[TextBox], list[str]]:
     """Find the boxes that are written in the conversation.
 
     The text does not say which of several images a box belongs to. It is given to the image with the object that it
-    overlaps best, among the answer's objects if one of them overlaps it, else among all.
+    overlaps best, among the answer's objects if one of them overlaps it, else among all. Solved examples are passed
+    over: the sample does not hold their objects.
 
     Args:
         sample: The sample.
@@ -310,7 +312,8 @@ def boxes_in_text(sample: Sample) -> tuple[list[TextBox], list[str]]:
         The boxes, and the lists that cannot be read.
     """
     found, unread = [], []
-    for turn in sample.turns:
+    own = len(sample.earlier) if placed_count(sample.earlier) else 0
+    for turn in sample.turns[own:]:
         for label, content in _BOXES_IN_TEXT.findall(turn.text):
             boxes = read_boxes(content)
             if not boxes:

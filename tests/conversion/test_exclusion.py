@@ -13,6 +13,7 @@ from domainvl.conversion.shards import convert_shard, merge_shards
 from domainvl.engine import Shard
 from domainvl.errors import InputNotFoundError, UsageError
 from domainvl.schema import Split, read_samples
+from domainvl.schema.operations.few_shot import FewShotSettings, few_shot_dataset
 
 
 class Coloured(ToyConverter):
@@ -94,3 +95,11 @@ def test_med_71_an_image_made_of_one_that_is_left_out_goes_too():
     assert excluded_image(record("b" * 64, **{MADE_OF: ["c" * 64, "a" * 64]}), excluded)
     assert not excluded_image(record("b" * 64, **{MADE_OF: ["c" * 64]}), excluded)
     assert not excluded_image(record("b" * 64), excluded)
+
+
+def test_what_a_solved_example_shows_is_no_held_out_image(squares, tmp_path):
+    few_shot_dataset(squares, tmp_path / "shots", FewShotSettings(shots=1, held_out_too=True))
+    training = {image.pixel_sha256 for sample in read_samples(squares, Split.TRAIN) for image in sample.images}
+    shown = {image.pixel_sha256 for sample in read_samples(tmp_path / "shots", Split.TEST) for image in sample.images}
+    assert shown & training
+    assert read_excluded(tmp_path / "shots") == read_excluded(squares)

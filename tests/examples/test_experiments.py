@@ -136,7 +136,7 @@ def test_general_data_keeps_a_model_from_forgetting(tmp_path: Path) -> None:
     assert general_ratio.difference([with_all.general], [without.general]).low > 0
 
     general_ratio.write_csv(experiment, tmp_path / "ratio.csv")
-    rows = list(csv.DictReader((tmp_path / "ratio.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "ratio.csv").read_text().splitlines()))
     assert [row["ratio"] for row in rows] == ["base", "0.0", "1.0"]
     share = sum(item.correct for item in without.general) / len(without.general)
     assert float(rows[1]["general_mean"]) == pytest.approx(share, abs=1e-4)

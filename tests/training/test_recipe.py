@@ -157,6 +157,11 @@ def test_a_change_of_what_the_method_does_not_read_is_refused(method: str, chang
         load_recipe("medical", method=method, overrides=[change])
 
 
+def test_what_needs_looks_is_taken_where_there_are_some() -> None:
+    changes = ["validation.max_samples=1", "validation.patience=3", "validation.keep_best=true"]
+    assert load_recipe("medical", overrides=[*changes, "validation.best_by=answers"]).validation.patience == 3
+
+
 def test_what_the_method_reads_is_judged_by_the_method_in_the_end() -> None:
     with pytest.raises(RecipeError, match=r"Cannot set lora\.rank: lora\.\* does nothing with method: full"):
         load_recipe("medical", overrides=["lora.rank=3", "method=full"])

@@ -12,10 +12,13 @@ from domainvl.schema import (
     MeasureAnswer,
     Object,
     OrientedBox,
+    Split,
     Task,
     TextAnswer,
     Turn,
+    read_samples,
 )
+from domainvl.schema.operations.few_shot import FewShotSettings, few_shot_dataset
 from domainvl.viewing.cards import (
     CROWD,
     HUES,
@@ -303,3 +306,15 @@ def test_a_card_with_an_image_too_wide_for_a_column_has_a_row_of_its_own(sizes, 
     images = [make_image(size_px=size_px) for size_px in sizes]
     sample = make_sample(task=Task.VQA, question="Q?", answer=TextAnswer(text="A"), images=images)
     assert make_card(sample, {}).wide is is_wide
+
+
+def test_boxes_of_solved_examples_are_passed_over(squares, tmp_path):
+    """The sample holds its own objects and not those of its examples."""
+    few_shot_dataset(squares, tmp_path / "shots", FewShotSettings(shots=1, held_out_too=True))
+    asked = [sample for sample in read_samples(tmp_path / "shots", Split.TEST) if sample.task is Task.GROUNDING]
+    assert asked
+    for sample in asked:
+        assert "<box>" in sample.earlier[1].text
+        found, unread = boxes_in_text(sample)
+        assert [box.agrees for box in found] == [True]
+        assert not unread
