@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from domainvl.cli.options import Changes, parse_method
 from domainvl.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from domainvl.training.mixture import MixtureSpec
-    from domainvl.training.recipe import Method, Recipe
+    from domainvl.training.recipe import Recipe
     from domainvl.training.run import FinetuneSummary
 
 EPILOG = "Example: domainvl finetune --recipe medical --data chest --model mini-internvl-1b --out chest-lora"
@@ -35,9 +36,7 @@ def finetune(
     ] = None,
     model: Annotated[str | None, typer.Option(help="Checkpoint to start from, instead of the recipe's.")] = None,
     method: Annotated[str | None, typer.Option(help="lora or full; lora where the recipe has both.")] = None,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="Change the recipe, as in optimisation.epochs=2; repeatable.")
-    ] = None,
+    changes: Changes = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, without training.")] = False,
     vision_cache: Annotated[
@@ -57,7 +56,7 @@ def finetune(
     quiet_transformers()
     _refuse_options(sweep or [], further or [], dry_run=dry_run, vision_cache=vision_cache)
     spec = _mixture(data or [], general or [], mixture)
-    loaded = load_recipe(recipe, method=_method(method), overrides=changes or [], model=model)
+    loaded = load_recipe(recipe, method=parse_method(method), overrides=changes or [], model=model)
     _refuse_contradictions(loaded, spec)
     if dry_run:
         from domainvl.planning.dry_run import describe_run
@@ -192,14 +191,8 @@ def _show(progress: Progress, bar: TaskID, row: dict[str, Any]) -> None:
         progress.update(bar, completed=row["step"], total=row["of"], description=f"loss {row['loss']:.3f}")
     elif row["kind"] == "validation":
         score = "" if row["answers_score"] is None else f", {row['answers_score']:.0%} of answers right"
-        progress.console.print(f"step {row['step']}: validation loss {row['loss']:.4f}{score}")
+        loss = "no finite number" if row["loss"] is None else f"{row['loss']:.4f}"
+        progress.console.print(f"step {row['step']}: validation loss {loss}{score}")
     else:
         expected, answered = row["expected"], row["answered"]
         progress.console.print(f"    expected {expected!r}, answered {answered!r}", markup=False, highlight=False)
-
-
-def _method(name: str | None) -> Method | None:
-    match name:
-        case None | "lora" | "full":
-            return name
-    raise UsageError("Cannot choose a method", rule=f"--method must be lora or full, got {name!r}")

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from domainvl.evaluation.metrics import FREE_TEXT_TASKS, score
 from domainvl.evaluation.predictions import Prediction
 from domainvl.schema import Sample
 
 
-def share_right(samples: Sequence[Sample], answers: Mapping[str, str]) -> float | None:
+def share_right(answered: Sequence[tuple[Sample, str]]) -> float | None:
     """Return the share of right answers, the tasks whose answers are free text left aside.
 
     Args:
-        samples: What was asked.
-        answers: What was answered, by the sample's id.
+        answered: What was asked, each with its answer.
 
     Returns:
         Between 0 and 1; None where there is nothing to score.
     """
     scored = [
-        score(sample, Prediction(sample_id=sample.id, text=answers[sample.id], likelihood=0.0))
-        for sample in samples
+        score(sample, Prediction(sample_id=sample.id, text=text, likelihood=0.0))
+        for sample, text in answered
         if sample.task not in FREE_TEXT_TASKS
     ]
     return sum(item.correct for item in scored) / len(scored) if scored else None

@@ -32,7 +32,7 @@ from domainvl.training.stepping import MemoryExhaustedError
 from domainvl.training.stopping import DivergedError
 
 if TYPE_CHECKING:
-    from domainvl.training.mixture import MixtureSpec
+    from domainvl.training.mixture import MixtureSpec, SourceSpec
 
 CSV_NAME = "sweep.csv"
 TABLE_NAME = "sweep.md"
@@ -192,11 +192,11 @@ def _read_held_out(spec: MixtureSpec) -> list[HeldOutSet]:
 
 def _claim(out: Path, spec: MixtureSpec, trials: Sequence[Trial]) -> None:
     """Write what the trials are, and refuse a folder of which any is another."""
-    data = "".join(
+    data = spec.model_dump_json(indent=1) + "\n"
+    data += "".join(
         f"{name} {file.name} {hash_file(file)}\n"
         for name, source in spec.sources.items()
-        if source.kind == "dataset"
-        for file in (source.path / "train.jsonl", source.path / "val.jsonl")
+        for file in _files_of(source)
         if file.is_file()
     )
     if (out / DATA_NAME).is_file() and (out / DATA_NAME).read_text(encoding="utf-8") != data:
@@ -211,6 +211,12 @@ def _claim(out: Path, spec: MixtureSpec, trials: Sequence[Trial]) -> None:
     for trial in trials:
         with output_errors(out):
             save_recipe(trial.recipe, _recipe_path(out, trial))
+
+
+def _files_of(source: SourceSpec) -> list[Path]:
+    if source.kind == "interleaved":
+        return sorted(source.path.iterdir()) if source.path.is_dir() else [source.path]
+    return [source.path / "train.jsonl", source.path / "val.jsonl"]
 
 
 def _recipe_path(out: Path, trial: Trial) -> Path:

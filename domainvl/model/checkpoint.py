@@ -11,7 +11,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -334,14 +335,25 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     Raises:
         OutputError: If it cannot be written.
     """
-    try:
+    with _refused_writes(folder / "tokenizer.json"):
         tokenizer.save_pretrained(folder)
+
+
+@contextmanager
+def _refused_writes(path: Path) -> Iterator[None]:
+    """Find in the errors of libraries written in Rust what the operating system said.
+
+    Raises:
+        OutputError: Instead of SafetensorError, and of plain Exception, where a file cannot be written.
+    """
+    try:
+        yield
     except Exception as error:  # tokenizers raises nothing narrower where the disk is full
         code = re.search(r"os error (\d+)", str(error))
         if code is None:
             raise
         number = int(code[1])
-        raise OutputError.of(OSError(number, os.strerror(number)), folder / "tokenizer.json") from error
+        raise OutputError.of(OSError(number, os.strerror(number)), path) from error
 
 
 def save_checkpoint(loaded: LoadedModel, folder: Path, weights: Mapping[str, torch.Tensor] | None = None) -> None:
@@ -354,10 +366,12 @@ def save_checkpoint(loaded: LoadedModel, folder: Path, weights: Mapping[str, tor
     """
     folder.mkdir(parents=True, exist_ok=True)
     if loaded.spec.kind == "adapter":
-        loaded.model.save_pretrained(folder, state_dict=weights)  # type: ignore[operator]
+        with _refused_writes(folder):
+            loaded.model.save_pretrained(folder, state_dict=weights)  # type: ignore[operator]
     else:
         # The legacy "-hf" key names that are the default do not load strictly (huggingface/transformers#43701).
-        loaded.internvl.save_pretrained(folder, state_dict=weights, save_original_format=False)
+        with _refused_writes(folder):
+            loaded.internvl.save_pretrained(folder, state_dict=weights, save_original_format=False)
         if loaded.published is not None:
             shutil.copytree(loaded.published, folder / PUBLISHED_FOLDER, dirs_exist_ok=True)
     save_tokenizer(loaded.tokenizer, folder)

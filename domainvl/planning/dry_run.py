@@ -48,7 +48,7 @@ def describe_run(recipe: Recipe, spec: MixtureSpec) -> Iterator[str]:
         require_liger(device)
     config = read_config(find_checkpoint(recipe.model))
     model = read_model_input(recipe)
-    sources = open_sources(spec, model, recipe.packing.max_sample_tokens)
+    sources = open_sources(spec, model, recipe.packing.longest_window())
     attention = text_attention(recipe, device)
     chosen = choose_plan(recipe, spec, sources, model, config, attention)
     yield f"recipe     {recipe.name}: {recipe.method}, model {recipe.model}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import shutil
 from itertools import islice
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from domainvl.planning.proposals import Choice, free_changes
 from domainvl.training.mixture import MixtureSpec
 from domainvl.training.recipe import Recipe
 from domainvl.training.run import FinetuneSummary, Reporting, finetune
-from domainvl.training.state import newest_state
 from domainvl.training.stepping import MemoryExhaustedError
 
 
@@ -49,11 +47,9 @@ def finetune_within_memory(
             raise
         reporting.say(f"{error.what}: {error.rule}. Trying once more: {choice.said} ({_as_changes(choice)})")
     _free_memory()
-    saved = newest_state(out) is not None
-    if not saved and not resume:  # nothing in it but the log of the steps that are done again
-        shutil.rmtree(out)
     changed = recipe.changed(dict(choice.changes))
-    return finetune(changed, spec, out, resume=saved or resume, vision_cache=vision_cache, reporting=reporting)
+    # Where nothing was saved yet, that begins at the start.
+    return finetune(changed, spec, out, resume=True, vision_cache=vision_cache, reporting=reporting)
 
 
 def _next(recipe: Recipe) -> Choice | None:

@@ -13,7 +13,7 @@ from domainvl.errors import InputNotFoundError, UsageError
 from domainvl.schema import Split
 from domainvl.training.recipe import Mixture
 from domainvl.training.recipe_yaml import Layer, read_mapping, validate
-from domainvl.training.sources import DatasetSource, InterleavedSource, ModelInput, Role, Source
+from domainvl.training.sources import DatasetSource, InterleavedSource, ModelInput, NoSamples, Role, Source
 
 
 class SourceSpec(BaseModel):
@@ -117,6 +117,8 @@ def open_sources(
     def opened(name: str, source: SourceSpec) -> Source:
         if source.kind == "interleaved":
             return InterleavedSource(source.path, name, source.role, model, max_tokens, split, at_most)
+        if split is not Split.TRAIN and not (source.path / f"{split.value}.jsonl").is_file():
+            return NoSamples(name, source.role, source.path)
         return DatasetSource(source.path, name, source.role, split, at_most)
 
     return [opened(name, source) for name, source in spec.sources.items()]
@@ -145,6 +147,12 @@ def samples_per_epoch(spec: MixtureSpec, sizes: Sequence[int], settings: Mixture
         )
     if general and len(general) == len(specs) and settings.general_ratio is not None:
         raise UsageError("Cannot mix", rule="mixture.general_ratio is set, but all sources are general data")
+    if settings.general_repeat is not None and any(specs[index].repeat is not None for index in general):
+        raise UsageError(
+            "Cannot mix",
+            rule="mixture.general_repeat is set, and a general source has a repeat of its own",
+            action="Take one of them away",
+        )
     counts = _own_counts(specs, sizes)
     if settings.general_repeat is not None:
         for index in general:
@@ -154,6 +162,13 @@ def samples_per_epoch(spec: MixtureSpec, sizes: Sequence[int], settings: Mixture
         shares = _divide(round(settings.general_ratio * domain), [counts[index] for index in general])
         for index, share in zip(general, shares, strict=True):
             counts[index] = share
+    for name, source, count in zip(spec.sources, specs, counts, strict=True):
+        if not count and (source.role == "domain" or wanted):
+            raise UsageError(
+                "Cannot mix",
+                rule=f"by its weight, repeat or ratio no sample of {name} would be seen in an epoch",
+                action="Raise it, or leave the source out",
+            )
     return counts
 
 
@@ -161,7 +176,7 @@ def _own_counts(specs: Sequence[SourceSpec], sizes: Sequence[int]) -> list[int]:
     weights = [source.weight for source in specs]
     if all(weight is None for weight in weights):
         return [
-            max(1, round(size * (1.0 if source.repeat is None else source.repeat)))
+            round(size * (1.0 if source.repeat is None else source.repeat))
             for source, size in zip(specs, sizes, strict=True)
         ]
     if any(weight is None for weight in weights) or any(source.repeat is not None for source in specs):

@@ -18,7 +18,7 @@ WINDOW = 4096
 """Units that are packed together."""
 
 _WELL_FILLED = 0.97
-"""A pack with this share of its scarcest limit used is not opened again."""
+"""A pack with this share of its scarcest limit used is not opened again; any other once, in the next window."""
 
 
 def pack(
@@ -39,29 +39,27 @@ def pack(
         UsageError: If a unit alone exceeds a limit.
     """
     limit = np.asarray(limits, np.int64)
-    too_large = order[(sizes[order] > limit).any(axis=1)]
+    own = sizes[order]  # by place in the order, so that the cost does not grow with units that are not in it
+    too_large = np.flatnonzero((own > limit).any(axis=1))
     if len(too_large):
         first = int(too_large[0])
         raise UsageError(
             "Cannot pack",
-            rule=f"no unit may exceed {tuple(limits)}, but unit {first} has {tuple(sizes[first].tolist())}",
+            rule=f"no unit may exceed {tuple(limits)}, but unit {order[first]} has {tuple(own[first].tolist())}",
         )
-    place = np.empty(len(sizes), np.int64)
-    place[order] = np.arange(len(order))
     done: list[list[int]] = []
     waiting: list[int] = []
     for start in range(0, len(order), window):
-        packs = _best_fit([*waiting, *order[start : start + window].tolist()], sizes, limit)
-        if start + window >= len(order):
-            done += packs
-            break
-        waiting = []
+        end = min(start + window, len(order))
+        packs = _best_fit([*waiting, *range(start, end)], own, limit)
+        reopened, waiting = set(waiting), []
         for one in packs:
-            if (sizes[one].sum(axis=0) >= _WELL_FILLED * limit).any():
+            filled = (own[one].sum(axis=0) >= _WELL_FILLED * limit).any()
+            if filled or end == len(order) or reopened & set(one):
                 done.append(one)
             else:
                 waiting += one
-    return [sorted(one, key=lambda unit: int(place[unit])) for one in done]
+    return [order[sorted(one)].tolist() for one in done]
 
 
 def _best_fit(units: Sequence[int], sizes: npt.NDArray[np.int64], limit: npt.NDArray[np.int64]) -> list[list[int]]:

@@ -243,7 +243,10 @@ def make_plan(
     """
     measurer = Measurer(sources, model, recipe.packing)
     counts = samples_per_epoch(spec, [len(source) for source in sources], recipe.mixture)
-    passes = [source.passes(recipe.optimisation.questions_per_pass) for source in sources]
+    questions = recipe.optimisation.questions_per_pass
+    if recipe.optimisation.packs_per_step is None:
+        questions = min(questions, recipe.optimisation.batch_size)
+    passes = [source.passes(questions) for source in sources]
     steps: list[list[Micro]] = []
     epoch_steps: list[int] = []
     settings = recipe.optimisation
@@ -293,10 +296,9 @@ def plan_all(recipe: Recipe, sources: Sequence[Source], model: ModelInput, arran
     order = np.arange(len(measurer.units))
     micros: list[Micro] = []
     if arrangement == "packed":
-        micros = _packs(recipe, measurer.units, order, model.rope_border)
+        micros = _packs(recipe, measurer.units, sizes_of(measurer.units), order, model.rope_border)
     elif measurer.units:
-        size = recipe.optimisation.micro_batch_size
-        micros = _micro_batches(order.tolist(), measurer.units, size, model.rope_border)
+        micros = _micro_batches(recipe, order.tolist(), measurer.units, model.rope_border)
     return TrainingPlan(
         tuple(source.name for source in sources),
         measurer.units,
@@ -334,14 +336,15 @@ def _arrange(
 ) -> list[list[Micro]]:
     settings = recipe.optimisation
     if settings.packs_per_step is not None:
-        packs = _packs(recipe, units, order, rope_border)
+        packs = _packs(recipe, units, sizes_of(units), order, rope_border)
         shuffled = [packs[index] for index in random.permutation(len(packs))]
         size = settings.packs_per_step
         return [shuffled[start : start + size] for start in range(0, len(shuffled), size)]
     steps = _random_steps(units, order, settings.batch_size)
     if arrangement == "packed":
-        return [_packs(recipe, units, step, rope_border) for step in steps]
-    return [_micro_batches(step.tolist(), units, settings.micro_batch_size, rope_border) for step in steps]
+        sizes = sizes_of(units)
+        return [_packs(recipe, units, sizes, step, rope_border) for step in steps]
+    return [_micro_batches(recipe, step.tolist(), units, rope_border) for step in steps]
 
 
 def _random_steps(
@@ -360,11 +363,15 @@ def _random_steps(
 
 
 def _packs(
-    recipe: Recipe, units: Sequence[PlannedUnit], order: npt.NDArray[np.int64], rope_border: int | None
+    recipe: Recipe,
+    units: Sequence[PlannedUnit],
+    sizes: npt.NDArray[np.int64],
+    order: npt.NDArray[np.int64],
+    rope_border: int | None,
 ) -> list[Micro]:
     sides = [order] if rope_border is None else _sides(units, order, rope_border)
     limits = (recipe.packing.max_tokens, recipe.packing.max_tiles)
-    return [one for side in sides for one in pack(sizes_of(units), limits, side)]
+    return [one for side in sides for one in pack(sizes, limits, side)]
 
 
 def sizes_of(units: Sequence[PlannedUnit]) -> npt.NDArray[np.int64]:
@@ -378,22 +385,28 @@ def _sides(units: Sequence[PlannedUnit], order: npt.NDArray[np.int64], rope_bord
 
 
 def _micro_batches(
-    step: Sequence[int], units: Sequence[PlannedUnit], size: int, rope_border: int | None
+    recipe: Recipe, step: Sequence[int], units: Sequence[PlannedUnit], rope_border: int | None
 ) -> list[Micro]:
+    """Put the units of a step that are about equally long together, as many as the recipe says and the limits allow."""
+
     def is_beyond(unit: int) -> bool:
         return rope_border is not None and units[unit].longest > rope_border
 
+    def fits(part: Micro, unit: int) -> bool:
+        members = [*part, unit]  # in the order of their length, so that the last is the longest
+        return (
+            sum(len(units[one].indices) for one in members) <= recipe.optimisation.micro_batch_size
+            and len(members) * units[unit].tokens <= recipe.packing.max_tokens
+            and sum(units[one].tiles for one in members) <= recipe.packing.max_tiles
+            and is_beyond(part[0]) == is_beyond(unit)
+        )
+
     parts: list[Micro] = []
-    room = 0
-    side = None
     for unit in sorted(step, key=lambda unit: (is_beyond(unit), units[unit].tokens)):
-        questions = len(units[unit].indices)
-        if questions > room or not parts or is_beyond(unit) != side:
-            parts.append([])
-            room = size
-        side = is_beyond(unit)
-        parts[-1].append(unit)
-        room -= questions
+        if parts and fits(parts[-1], unit):
+            parts[-1].append(unit)
+        else:
+            parts.append([unit])
     return parts
 
 

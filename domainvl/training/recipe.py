@@ -79,8 +79,8 @@ class Packing(_Section):
         arrangement: ``packed``: samples stand one behind the other in rows without padding, and none sees another.
             ``grouped``: samples of a step that are about equally long are padded to one length. ``auto``: the one
             that costs less on the machine; which is printed.
-        max_tokens: Most tokens of a pack.
-        max_tiles: Most tiles of a pack.
+        max_tokens: Most tokens of a pack, or of rows that are padded together.
+        max_tiles: Most tiles of the same.
         max_sample_tokens: Longest sample.
         over_long: What becomes of a sample that is longer, or has more tiles than a pack. ``refuse``: the run does not
             start. ``fewer-tiles``: its images get fewer tiles until it fits; if it never does, the run does not start.
@@ -92,6 +92,10 @@ class Packing(_Section):
     max_tiles: int = Field(default=48, ge=1)
     max_sample_tokens: int = Field(default=8192, ge=2)
     over_long: Literal["refuse", "fewer-tiles", "leave-out"] = "fewer-tiles"
+
+    def longest_window(self) -> int:
+        """Return how many tokens a window of interleaved documents may have."""
+        return min(self.max_sample_tokens, self.max_tokens)
 
 
 class Optimisation(_Section):
@@ -191,7 +195,7 @@ class Validation(_Section):
 
     Attributes:
         every_steps: How often.
-        max_samples: On how many held-out samples.
+        max_samples: On how many held-out samples of each source.
         answers: How many of them are answered, scored and written to the log.
         max_new_tokens: Longest answer.
         best_by: What the best checkpoint is chosen by: the held-out loss, or the score of the answers.
@@ -268,10 +272,12 @@ class Recipe(_Section):
         for part in self.optimisation.learning_rates.named():
             if part not in self.trained_parts():
                 raise ValueError(f"optimisation.learning_rates.{part} is set, but {part} is not trained")
-        if self.preprocessing.max_tiles > self.packing.max_tiles:
+        tiles = self.preprocessing.max_tiles
+        most = tiles + (tiles > 1 and self.preprocessing.use_thumbnail)
+        if most > self.packing.max_tiles:
             raise ValueError(
-                f"preprocessing.max_tiles must be at most packing.max_tiles, got {self.preprocessing.max_tiles} and "
-                f"{self.packing.max_tiles}"
+                f"packing.max_tiles must be at least {most}, which an image may have with "
+                f"preprocessing.max_tiles={tiles} and its thumbnail, got {self.packing.max_tiles}"
             )
         if self.packing.arrangement == "grouped" and self.optimisation.packs_per_step is not None:
             raise ValueError("optimisation.packs_per_step is set, but packing.arrangement is 'grouped'")

@@ -72,7 +72,8 @@ def check_against_dataset(recipe: Recipe, dataset: Path) -> list[Finding]:
         CheckpointError: If what belongs to the recipe's model cannot be read.
     """
     train = SampleFile(dataset, Split.TRAIN)
-    held_out = len(SampleFile(dataset, Split.VAL))
+    has_val = (dataset / f"{Split.VAL.value}.jsonl").is_file()  # a run does without
+    held_out = len(SampleFile(dataset, Split.VAL)) if has_val else 0
     stored = _stored_preprocessing(recipe)
     preprocessing = recipe.preprocessing.applied_to(stored or Preprocessing())
     found = [*_check_splits(recipe, len(train), held_out)]
@@ -105,10 +106,10 @@ def _check_splits(recipe: Recipe, train_count: int, held_out_count: int) -> Iter
     if held_out_count == 0 and recipe.validation.max_samples:
         wanted = [key for key in ("keep_best", "patience") if getattr(recipe.validation, key)]
         if wanted:
-            said = f"validation.{wanted[0]} is set, but val.jsonl is empty"
+            said = f"validation.{wanted[0]} is set, but val.jsonl is empty or missing"
             yield Finding("contradiction", f"validation.{wanted[0]}", said, "Hold samples out with domainvl split")
         else:
-            said = "val.jsonl is empty: nothing is looked at during training"
+            said = "val.jsonl is empty or missing: nothing is looked at during training"
             yield Finding("note", "validation.max_samples", said, "Hold samples out with domainvl split")
 
 

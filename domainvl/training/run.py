@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domainvl.errors import UsageError
-from domainvl.files import complete_folder, write_atomically
+from domainvl.files import complete_folder, output_errors, write_atomically
 from domainvl.model.checkpoint import find_checkpoint, hash_weights, read_config, save_checkpoint
 from domainvl.model.device import choose_device, choose_precision
 from domainvl.model.parts import layers_of
+from domainvl.schema import Split
 from domainvl.training.arrangement import choose_plan
 from domainvl.training.best import BestLook, Look
 from domainvl.training.curve import draw_loss_curve
@@ -39,7 +40,7 @@ from domainvl.training.recipe import Recipe
 from domainvl.training.recipe_files import save_recipe
 from domainvl.training.sources import Source
 from domainvl.training.state import STATES_FOLDER, newest_state, restore_state, save_state
-from domainvl.training.stepping import Seen, Stepper, seed_randomness
+from domainvl.training.stepping import Seen, Stepper, memory_errors, seed_randomness
 from domainvl.training.stopping import StopRequest, not_finite, stopped
 from domainvl.training.trackers import check_trackers, make_trackers
 
@@ -116,7 +117,7 @@ def finetune(
         recipe: What to do.
         data: What to train on: a mixture, or the folder of one data set.
         out: Folder of the run to make; with ``resume``, the one to go on with.
-        resume: Go on where the run stopped.
+        resume: Go on where the run stopped; at the start if it stopped before anything was saved.
         stop_after_step: Save the state and stop after this step, as if interrupted.
         vision_cache: Where features of a frozen vision encoder are kept, if the recipe wants that; in ``out`` where
             None.
@@ -132,16 +133,42 @@ def finetune(
         StoppedError: If the run was asked to stop, diverged, ran out of disk or met too many unreadable samples.
     """
     started = time.perf_counter()
-    if out.exists() and not resume:
+    reporting = reporting or Reporting()
+    resume = _goes_on(out, resume, reporting.say)
+    if vision_cache is not None and not recipe.compute.cache_vision:
         raise UsageError(
-            "Cannot start a run", where=out, rule="the folder exists", action="Name another, or add --resume"
+            "Cannot keep features of the vision encoder",
+            rule="a folder for them is given, but compute.cache_vision is false",
+            action="Add --set compute.cache_vision=true",
         )
     check_trackers(recipe.tracking)
     spec = data if isinstance(data, MixtureSpec) else mixture_of([data])
     with ExitStack() as stack:
         processes = stack.enter_context(join_processes(choose_device(recipe.compute.device)))
-        run = _Run(recipe, spec, out, processes, reporting or Reporting(), vision_cache)
+        run = _Run(recipe, spec, out, processes, reporting, vision_cache)
         return run.run(resume, stop_after_step, started)
+
+
+def _goes_on(out: Path, resume: bool, say: Callable[[str], None]) -> bool:
+    """Return whether a run goes on from a saved state.
+
+    Raises:
+        UsageError: If the folder is taken, or the run is finished.
+    """
+    if (out / CHECKPOINT).is_dir():
+        raise UsageError(
+            "Cannot start a run", where=out, rule="the run in it is finished", action="Name another folder"
+        )
+    if not out.exists():
+        return False
+    if not resume:
+        raise UsageError(
+            "Cannot start a run", where=out, rule="the folder exists", action="Name another, or add --resume"
+        )
+    if newest_state(out) is None:
+        say("no state was saved yet: the run begins at the start")
+        return False
+    return True
 
 
 class _Run:
@@ -162,7 +189,7 @@ class _Run:
         # What takes long, the model, comes after what can be wrong: the data.
         folder = find_checkpoint(recipe.model)
         self._model_input = read_model_input(recipe)
-        self._sources = open_sources(spec, self._model_input, recipe.packing.max_sample_tokens)
+        self._sources = open_sources(spec, self._model_input, recipe.packing.longest_window())
         attention = text_attention(recipe, processes.device)
         chosen = choose_plan(recipe, spec, self._sources, self._model_input, read_config(folder), attention)
         self._plan, self.step_count = chosen.plan, len(chosen.plan.steps)
@@ -176,8 +203,30 @@ class _Run:
         self._prepare_module(out / VISION_CACHE if vision_cache is None else vision_cache)
         self._optimizer = build_optimizer(self.loaded.model, recipe.optimisation)
         self._held_out = HeldOut(spec, recipe, self._model_input, self._plan.arrangement, self._cache)
+        self._check_looks(reporting.score)
         self._best = BestLook(recipe.validation.best_by, recipe.validation.patience)
+        self._told: set[tuple[str, ...]] = set()
         self._budget = ErrorBudget(recipe.mixture.error_budget, measure_fill(self._plan).samples)
+
+    def _check_looks(self, score: Scorer | None) -> None:
+        """Refuse what the held-out samples cannot decide, before anything is trained.
+
+        Raises:
+            UsageError: If a best checkpoint or an early stop is wanted and nothing can tell.
+        """
+        settings = self._recipe.validation
+        if (settings.keep_best or settings.patience is not None) and not self._held_out:
+            raise UsageError(
+                "Cannot choose the best checkpoint",
+                rule="validation.keep_best or validation.patience is set, but no source has held-out samples",
+                action="Convert with a share for validation, or leave both out",
+            )
+        if settings.best_by == "answers" and not self._held_out.can_be_scored(score):
+            raise UsageError(
+                "Cannot choose the best checkpoint",
+                rule="validation.best_by is 'answers', but no held-out answer of the domain can be scored",
+                action="Use validation.best_by=loss",
+            )
 
     def _prepare_module(self, cache_folder: Path) -> None:
         from domainvl.model.vision_cache import VisionCache
@@ -219,8 +268,9 @@ class _Run:
         first_step = self._restore() if resume else 0
         out, writes = self._out, self._processes.is_first
         if writes:
-            out.mkdir(parents=True, exist_ok=True)
-            save_recipe(self._recipe, out / RECIPE_NAME)
+            with output_errors(out):
+                out.mkdir(parents=True, exist_ok=True)
+                save_recipe(self._recipe, out / RECIPE_NAME)
             self._write_left_out()
         with ExitStack() as stack:
             log = stack.enter_context(self._open_log(first_step))
@@ -278,17 +328,19 @@ class _Run:
             while step < self.step_count:
                 step += 1
                 seen = self._step(step, _timed(packs, rates), log, skipped, rates, request)
+                asked = seen.stopping
                 if step % self._recipe.validation.every_steps == 0 or step == self.step_count:
                     with rates.paused():
-                        self._look(step, log)
+                        self._look(step, log, skipped)
                     if self._best.should_stop and step < self.step_count:
                         return step, self._best.stop_message()
-                stopping = seen.stopping or step == stop_after_step
+                    asked = self._processes.any(asked or request.requested)
+                stopping = asked or step == stop_after_step
                 if (stopping or step % self._recipe.saving.every_steps == 0) and step < self.step_count:
                     with rates.paused():
                         self._save_state(step, log)
                 if stopping and step < self.step_count:
-                    if seen.stopping:
+                    if asked:
                         raise stopped(step, self.step_count, self._out)
                     return step, None
         return step, None
@@ -317,7 +369,8 @@ class _Run:
         if diverged is not None:
             raise diverged
         if seen.weight:
-            self._optimizer.step()
+            with self._memory_errors("the optimizer moved the weights"):
+                self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         names = self._plan.source_names
         log.write(
@@ -342,22 +395,34 @@ class _Run:
         )
         return seen
 
-    def _look(self, step: int, log: Log) -> None:
+    def _look(self, step: int, log: Log, skipped: Log) -> None:
         if not self._held_out:
             return
         self.loaded.model.eval()
-        with closing(self._held_out.packs(self._processes)) as packs:
-            seen = self._stepper.look(packs)
-        answered = self._parallel.run(lambda: self._held_out.answers(self.loaded))
-        score = score_answers(self._reporting.score, answered)
-        is_best = self._best.add(Look(step, seen.loss, score))
+        with self._memory_errors("held-out samples were looked at"):
+            with closing(self._held_out.packs(self._processes)) as packs:
+                seen = self._stepper.look(packs)
+            with self._autocast():
+                answered = self._parallel.run(lambda: self._held_out.answers(self.loaded))
+        for one in seen.skipped:
+            if one.samples not in self._told:
+                self._told.add(one.samples)
+                row = {"source": one.source, "samples": list(one.samples), "reason": one.reason}
+                skipped.write({"kind": "skipped-held-out", "step": step, **row, "message": one.message})
+                self._say(f"a held-out sample cannot be read: {one.message}")
+        if not seen.weight:
+            return
+        # One process decides, for the others may round otherwise, and all must save or stop together.
+        score = self._processes.gather_objects(score_answers(self._reporting.score, answered))[0]
+        is_best = self._best.add(Look(step, self._processes.gather_objects(seen.loss)[0], score))
         log.write(
             {
                 "kind": "validation",
                 "step": step,
                 "of": self.step_count,
                 "loss": seen.loss,
-                "source_losses": seen.source_losses(self._held_out.names),
+                "source_losses": seen.source_losses(self._plan.source_names),
+                "samples": sum(seen.samples),
                 "answers_score": score,
                 "best": is_best,
             }
@@ -380,6 +445,9 @@ class _Run:
             keep=self._recipe.saving.keep,
         )
 
+    def _memory_errors(self, said: str) -> AbstractContextManager[None]:
+        return memory_errors(f"it was when {said}", several_processes=self._processes.world_size > 1)
+
     def _last_good(self) -> str | None:
         state = newest_state(self._out)
         return None if state is None else f"the state {state.name}"
@@ -400,7 +468,11 @@ class _Run:
 
     def _write_left_out(self) -> None:
         """List what is too long, and what of the sources cannot be used."""
-        over_long = [asdict(one) for one in self._plan.over_long]
+        over_long = [
+            {"split": split.value, **asdict(one)}
+            for split, found in ((Split.TRAIN, self._plan.over_long), (Split.VAL, self._held_out.over_long))
+            for one in found
+        ]
         left_out = [{"source": source.name, **one} for source in self._sources for one in source.listed]
         for name, rows in ((OVER_LONG_NAME, over_long), (LEFT_OUT_NAME, left_out)):
             if rows:
@@ -409,7 +481,7 @@ class _Run:
         for source in self._sources:
             for reason, count in source.left_out.items():
                 self._say(f"{source.name}: left out {count:,}, {reason}; see {LEFT_OUT_NAME}")
-        shorter = sum(one.max_tiles is not None for one in self._plan.over_long)
+        shorter = sum(one["max_tiles"] is not None for one in over_long)
         if over_long:
             self._say(
                 f"too long: {shorter:,} samples get fewer tiles, {len(over_long) - shorter:,} are left out; "
@@ -438,14 +510,16 @@ def _timed(packs: Iterator[LoadedPack], rates: Rates) -> Iterator[LoadedPack]:
         yield pack
 
 
-_NOT_LEARNED = frozenset({"compute", "validation", "saving", "tracking", "name", "description"})
-"""Sections of a recipe that may differ when a run goes on: they do not change what is learned beyond rounding."""
+_NOT_LEARNED = frozenset({"compute", "validation", "saving", "tracking", "name", "description", "model"})
+"""What of a recipe may differ when a run goes on: it does not change what is learned beyond rounding. The model's
+weights are compared, not its name."""
 
 
 def _identity(recipe: Recipe, sources: Sequence[Source], plan: TrainingPlan, weights_sha256: str) -> dict[str, str]:
     learned = recipe.model_dump(mode="json", exclude=set(_NOT_LEARNED))
     # How many samples are computed at a time is no part of what is learned either.
     del learned["optimisation"]["micro_batch_size"]
+    del learned["mixture"]["error_budget"]
     return {
         "recipe": hashlib.sha256(json.dumps(learned, sort_keys=True).encode()).hexdigest(),
         "data": hashlib.sha256(" ".join(source.digest for source in sources).encode()).hexdigest(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -237,8 +236,33 @@ class InterleavedSource(Source):
         return units
 
 
-def spread(size: int, count: int | None) -> range:
+class NoSamples(Source):
+    """Stands for a source that has nothing of a split, so that all sources keep their numbers.
+
+    Args:
+        name: How the log calls the source.
+        role: Domain or general.
+        folder: The source's.
+    """
+
+    def __init__(self, name: str, role: Role, folder: Path) -> None:
+        self.name, self.role, self.folder = name, role, folder
+        self.digest, self.record = "", {}
+
+    def __len__(self) -> int:
+        return 0
+
+    def image_key(self, index: int) -> int:
+        """There is no sample."""
+        raise IndexError(index)
+
+    def encode(self, indices: Sequence[int], model: ModelInput, max_tiles: int) -> list[EncodedUnit]:
+        """Return nothing."""
+        return []
+
+
+def spread(size: int, count: int | None) -> list[int]:
     """Return at most ``count`` indices, evenly spread over ``size``; all where None."""
-    if count == 0:
-        return range(0)
-    return range(0, size, 1 if count is None else max(1, math.ceil(size / count)))
+    if count is None or count >= size:
+        return list(range(size))
+    return [index * size // count for index in range(count)]

@@ -99,7 +99,8 @@ class Stepper:
             pack = next(packs)
             seed_randomness(self._seed, step, index * self._processes.world_size + self._processes.rank)
             several = self._processes.world_size > 1
-            with memory_errors(pack, several_processes=several), self._parallel.accumulating(last=index == count - 1):
+            said = f"{sum(pack.tokens):,} tokens and {pack.tiles} tiles were computed at a time"
+            with memory_errors(said, several_processes=several), self._parallel.accumulating(last=index == count - 1):
                 with self._autocast():
                     sums = self._parallel(pack.batch)
                 self._parallel.backward(sums.sum())
@@ -190,11 +191,11 @@ class MemoryExhaustedError(StoppedError):
 
 
 @contextmanager
-def memory_errors(pack: LoadedPack, *, several_processes: bool = False) -> Iterator[None]:
-    """Say of an error for want of memory how much was computed.
+def memory_errors(said: str, *, several_processes: bool = False) -> Iterator[None]:
+    """Say of an error for want of memory what was done.
 
     Args:
-        pack: What was computed.
+        said: What, in words.
         several_processes: Whether others take part.
 
     Raises:
@@ -210,7 +211,7 @@ def memory_errors(pack: LoadedPack, *, several_processes: bool = False) -> Itera
             raise
         exhausted = MemoryExhaustedError(
             "Memory ran out",
-            rule=f"{sum(pack.tokens):,} tokens and {pack.tiles} tiles were computed at a time; {_first_line(error)}",
+            rule=f"{said}; {_first_line(error)}",
             action="Compute less at a time with --set compute.parts_per_pack=2, or see domainvl plan",
         )
         exhausted.several_processes = several_processes
@@ -222,7 +223,10 @@ def _first_line(error: Exception) -> str:
 
 
 def seed_randomness(*numbers: int) -> None:
-    """Seed torch by where a run is, so that neither resuming nor the number of processes changes what is random."""
+    """Seed torch by where a run is, so that resuming does not change what is random.
+
+    Nor does the number of processes, unless a step has fewer packs than there are and they are divided.
+    """
     import torch
 
     digest = hashlib.sha256(" ".join(map(str, numbers)).encode()).digest()

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import yaml
-
 from domainvl.errors import UsageError, install_hint
 from domainvl.files import output_errors, write_atomically
+from domainvl.training.recipe_yaml import as_yaml
 
 if TYPE_CHECKING:
     from domainvl.training.recipe import Recipe
@@ -170,5 +169,5 @@ def _wandb_id(out: Path, first_step: int) -> str:
 
 def _as_markdown(recipe: Recipe) -> str:
     """Return the recipe as YAML; four spaces before a line keep Markdown from setting it as prose."""
-    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    text = as_yaml(recipe)
     return textwrap.indent(text, "    ")

@@ -267,7 +267,7 @@ def test_a_mixture_that_lacks_what_its_recipe_wants(run, squares: Path, untraine
     given[given.index("--data") : given.index("--data") + 2] = ["--mixture", mixture]
     code, error = run(*given)
     assert code == ExitCode.USAGE
-    assert f"Invalid mixture in {mixture}: sources.a.wheight: " in error
+    assert f"Invalid mixture in {mixture}: unknown key sources.a.wheight (did you mean weight?); " in error
     assert "sources.b.repeat: Input should be greater than 0" in error
 
 

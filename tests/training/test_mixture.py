@@ -60,6 +60,10 @@ def test_counts_by_hand(sources: dict, sizes: list[int], mixture: dict, expected
         ({"g": GENERAL}, {"general_ratio": 0.25}, "all sources are general"),
         ({"a": {"weight": 1}, "b": {}}, {}, "each source has a weight"),
         ({"a": {"weight": 1, "repeat": 2}}, {}, "each source has a weight"),
+        ({"a": {}, "g": GENERAL}, {"general_ratio": 0.01}, "no sample of g would be seen"),
+        ({"a": {"repeat": 0.01}}, {}, "no sample of a would be seen"),
+        ({"a": {"weight": 1}, "b": {"weight": 1000}}, {}, "no sample of a would be seen"),
+        ({"a": {}, "g": GENERAL | {"repeat": 3}}, {"general_repeat": 1}, "a repeat of its own"),
     ],
 )
 def test_contradictions_are_refused(sources: dict, mixture: dict, message: str) -> None:

@@ -156,10 +156,19 @@ def test_how_much_is_computed_at_a_time_is_no_part_of_the_digest(loaded: LoadedM
     assert len(digests) == 1
 
 
+def test_grouped_rows_keep_the_limits_of_a_pack(loaded: LoadedModel, squares: Path) -> None:
+    changes = ("optimisation.batch_size=36", "optimisation.micro_batch_size=32", "packing.max_tiles=5")
+    made = plan(loaded, squares, *changes, "packing.max_tokens=300", arrangement="grouped")
+    assert max(len(micro) for micro in made.packs) > 1
+    for micro in made.packs:
+        assert made.row_tokens(micro) <= 300
+        assert made.sizes[micro][:, 1].sum() <= 5
+
+
 def test_grouped_rows_are_about_equally_long(loaded: LoadedModel, squares: Path) -> None:
     """One question about one image is shorter than one about two; random pairs of them would mix."""
     changes = ("optimisation.batch_size=36", "optimisation.micro_batch_size=4", "optimisation.questions_per_pass=1")
-    made = plan(loaded, squares, *changes, arrangement="grouped")
+    made = plan(loaded, squares, *changes, "packing.max_tokens=9999", arrangement="grouped")
     lengths = [[made.units[unit].tokens for unit in micro] for micro in made.steps[0]]
     assert all(len(row) <= 4 for row in lengths)
     assert [length for row in lengths for length in row] == sorted(length for row in lengths for length in row)
@@ -278,7 +287,9 @@ def test_held_out_samples_are_each_once(loaded: LoadedModel, squares: Path, arra
 
 def test_fill_counts_padding(loaded: LoadedModel, squares: Path) -> None:
     packed, grouped = (
-        measure_fill(plan(loaded, squares, "optimisation.batch_size=36", arrangement=arrangement))
+        measure_fill(
+            plan(loaded, squares, "optimisation.batch_size=36", "packing.max_tokens=9999", arrangement=arrangement)
+        )
         for arrangement in ("packed", "grouped")
     )
     assert packed.computed_tokens == packed.tokens == grouped.tokens < grouped.computed_tokens

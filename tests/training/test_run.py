@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from domainvl.errors import DatasetError, StoppedError, UsageError
 from domainvl.model.checkpoint import load_model
+from domainvl.schema import Split, read_samples
 from domainvl.training.log import read_log
 from domainvl.training.mixture import MixtureSpec, SourceSpec, mixture_of
 from domainvl.training.rates import without_measured
@@ -180,7 +181,11 @@ def test_refuses_to_overwrite_or_to_resume_another_run(untrained: Path, squares:
     with pytest.raises(UsageError, match="changed since the run was saved: plan, recipe"):
         finetune(recipe(untrained, "seed=1"), squares, run, resume=True)
     shutil.rmtree(run / "state")
-    with pytest.raises(UsageError, match="no saved state"):
+    said: list[str] = []
+    finetune(recipe(untrained), squares, run, resume=True, reporting=Reporting(say=said.append))
+    assert any("begins at the start" in line for line in said)
+    assert [row["step"] for row in rows(run, "train")] == list(range(1, 9))
+    with pytest.raises(UsageError, match="the run in it is finished"):
         finetune(recipe(untrained), squares, run, resume=True)
 
 
@@ -250,7 +255,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
 
     settings = recipe(untrained, "saving.every_steps=100")
     finetune(settings, squares, tmp_path / "whole")
-    with pytest.raises(StoppedError, match=r"at step 5 of 8, the state is saved. Go on with .* --resume"):
+    with pytest.raises(StoppedError, match=r"at step 4 of 8, the state is saved. Go on with .* --resume"):
         finetune(settings, squares, tmp_path / "run", reporting=Reporting(on_row=interrupt))
     assert number.name in capfd.readouterr().err
     finetune(settings, squares, tmp_path / "run", resume=True)
@@ -297,8 +302,8 @@ def test_the_best_checkpoint_is_kept_and_patience_ends_the_run(untrained: Path, 
 def test_answers_are_scored_by_who_is_asked_to(untrained: Path, squares: Path, tmp_path: Path) -> None:
     asked: list[int] = []
 
-    def score(samples: object, answers: dict[str, str]) -> float:
-        asked.append(len(answers))
+    def score(answered: list) -> float:
+        asked.append(len(answered))
         return 0.25
 
     finetune(recipe(untrained, "validation.answers=3"), squares, tmp_path / "run", reporting=Reporting(score=score))
@@ -363,3 +368,56 @@ def _without_images(folder: Path, target: Path) -> Path:
             lines.append(json.dumps(record))
         path.write_text("".join(f"{line}\n" for line in lines))
     return copy
+
+
+def test_bf16_answers_held_out_questions_too(untrained: Path, squares: Path, tmp_path: Path) -> None:
+    """What is trained is held in float32 and the rest in bf16, so answers need the arithmetic of training."""
+    finetune(recipe(untrained, "compute.precision=bf16", "lora.projector=full"), squares, tmp_path / "run")
+    assert len(rows(tmp_path / "run", "answer")) == 2
+
+
+def test_a_source_without_held_out_samples_is_looked_at_least(untrained: Path, squares: Path, tmp_path: Path) -> None:
+    first = shutil.copytree(squares, tmp_path / "first")
+    (first / "val.jsonl").unlink()
+    finetune(recipe(untrained), mixture_of([first, squares]), tmp_path / "run")
+    (name,) = (path.name for path in [squares])
+    assert all(set(row["source_losses"]) == {name} for row in rows(tmp_path / "run", "validation"))
+
+
+def test_broken_held_out_images_are_listed_and_no_look_is_made_of_nothing(
+    untrained: Path, squares: Path, tmp_path: Path
+) -> None:
+    damaged = shutil.copytree(squares, tmp_path / "data")
+    trained_on = {image.path for sample in read_samples(damaged, Split.TRAIN) for image in sample.images}
+    lost = {image.path for sample in read_samples(damaged, Split.VAL) for image in sample.images} - trained_on
+    for path in lost:
+        (damaged / path).write_bytes(b"")
+    said: list[str] = []
+    settings = recipe(untrained, "validation.max_samples=100", "validation.answers=9")
+    finetune(settings, damaged, tmp_path / "run", reporting=Reporting(say=said.append))
+    assert rows(tmp_path / "run", "validation") == []
+    listed = [json.loads(line) for line in (tmp_path / "run" / "skipped.jsonl").read_text().splitlines()]
+    names = [name for row in listed for name in row["samples"]]
+    assert sorted(names) == sorted(sample.id for sample in read_samples(damaged, Split.VAL))
+    assert any("held-out sample cannot be read" in line for line in said)
+    assert rows(tmp_path / "run", "train")[-1]["skipped"] == {}
+
+
+def test_the_best_needs_something_to_choose_by(untrained: Path, squares: Path, tmp_path: Path) -> None:
+    without = shutil.copytree(squares, tmp_path / "without")
+    (without / "val.jsonl").unlink()
+    with pytest.raises(UsageError, match="no source has held-out samples"):
+        finetune(recipe(untrained, "validation.keep_best=true"), without, tmp_path / "a")
+    with pytest.raises(UsageError, match="no held-out answer of the domain can be scored"):
+        finetune(recipe(untrained, "validation.best_by=answers"), squares, tmp_path / "b")
+    with pytest.raises(UsageError, match=r"compute\.cache_vision is false"):
+        finetune(recipe(untrained), squares, tmp_path / "c", vision_cache=tmp_path / "cache")
+
+
+def test_what_does_not_change_what_is_learned_may_change_on_the_way(
+    untrained: Path, squares: Path, tmp_path: Path
+) -> None:
+    finetune(recipe(untrained), squares, tmp_path / "run", stop_after_step=3)
+    moved = shutil.copytree(untrained, tmp_path / "moved")
+    changes = ["mixture.error_budget=0.5", "validation.every_steps=2", "saving.keep=2", "compute.parts_per_pack=2"]
+    assert finetune(recipe(moved, *changes), squares, tmp_path / "run", resume=True).steps == 8

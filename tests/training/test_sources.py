@@ -41,9 +41,9 @@ def test_a_part_is_spread_over_the_file(squares: Path) -> None:
 
 @pytest.mark.parametrize(
     ("size", "count", "expected"),
-    [(10, None, range(10)), (10, 3, range(0, 10, 4)), (10, 0, range(0)), (3, 10, range(3)), (0, 5, range(0))],
+    [(10, None, [*range(10)]), (10, 3, [0, 3, 6]), (5, 4, [0, 1, 2, 3]), (10, 0, []), (3, 10, [0, 1, 2]), (0, 5, [])],
 )
-def test_spread(size: int, count: int | None, expected: range) -> None:
+def test_spread(size: int, count: int | None, expected: list[int]) -> None:
     assert spread(size, count) == expected
 
 
