@@ -239,7 +239,7 @@ def test_the_best_without_anything_held_out(run, squares: Path, untrained: Path,
     data = without(squares, "val", tmp_path / "data")
     code, error = run(*finetune(data, untrained, tmp_path / "run", "validation.keep_best=true"))
     assert code == ExitCode.USAGE
-    assert "validation.keep_best: validation.keep_best is set, but val.jsonl is empty." in error
+    assert "validation.keep_best: validation.keep_best is set, but val.jsonl is empty or missing." in error
     assert "domainvl split" in error
     # Another source that has held-out samples will do.
     changes = ["validation.keep_best=true", "mixture.general_ratio=1"]

@@ -230,12 +230,16 @@ def test_a_run_of_other_data_is_not_gone_on_with(squares: Path, untrained: Path,
     assert newest_state(out).name == "step-000001"
 
 
-def test_a_run_that_exists_is_kept(squares: Path, untrained: Path, tmp_path: Path, capsys) -> None:
+def test_a_run_that_exists_is_kept_and_one_without_a_state_begins_at_the_start(
+    squares: Path, untrained: Path, tmp_path: Path, capsys
+) -> None:
     (tmp_path / "run").mkdir()
     assert main(command(untrained, tmp_path / "run", "--data", squares)) == ExitCode.USAGE
     assert "the folder exists. Name another, or add --resume." in " ".join(capsys.readouterr().err.split())
+    assert main(command(untrained, tmp_path / "run", "--data", squares, "--resume")) == ExitCode.DONE
+    assert "the run begins at the start" in " ".join(capsys.readouterr().err.split())
     assert main(command(untrained, tmp_path / "run", "--data", squares, "--resume")) == ExitCode.USAGE
-    assert "it has no saved state. Start without --resume." in " ".join(capsys.readouterr().err.split())
+    assert "the run in it is finished." in " ".join(capsys.readouterr().err.split())
 
 
 def test_numbers_that_are_no_longer_finite(squares: Path, untrained: Path, tmp_path: Path, capsys) -> None:
