@@ -23,7 +23,8 @@ from domainvl.model.preprocessing import Preprocessing
 from domainvl.model.sizes import TINY_TILE_SIDE_PX, TINY_TOKENS_PER_TILE
 from domainvl.schema import Split, read_samples
 from domainvl.training.recipe_files import load_recipe
-from domainvl.training.run import LogRow, finetune
+from domainvl.training.log import LogRow
+from domainvl.training.run import Reporting, finetune
 
 HERE = Path(__file__).parent
 SEED = 20241021
@@ -131,7 +132,7 @@ def main() -> None:
         run = options.out / f"{stage.name}-run"
         if not (run / "checkpoint").exists():
             dataset = options.out / f"{stage.name}-scenes"
-            summary = finetune(recipe, dataset, run, resume=run.exists(), on_row=_print_row)
+            summary = finetune(recipe, dataset, run, resume=run.exists(), reporting=Reporting(on_row=_print_row))
             print(f"{stage.name}: {summary.steps} steps, loss {summary.final_loss:.4f}, {summary.seconds:.0f} s")
         model = run / "checkpoint"
 
