@@ -147,7 +147,7 @@ def _show_summary(summary: FinetuneSummary) -> None:
         return
     typer.echo(
         f"{summary.steps} steps, {summary.trainable_parameters:,} trainable weights, "
-        f"final loss {summary.final_loss:.4f}, {summary.seconds:.0f} s"
+        f"mean loss of the last steps {summary.final_loss:.4f}, {summary.seconds:.0f} s"
     )
     for reason, count in summary.skipped.items():
         typer.echo(f"left out: {count} samples, {reason}; each is listed in {summary.out / 'skipped.jsonl'}")
@@ -155,7 +155,8 @@ def _show_summary(summary: FinetuneSummary) -> None:
         typer.echo(summary.ended_early)
     if summary.best is not None:
         kept = f", kept in {summary.out / 'best'}" if (summary.out / "best").is_dir() else ""
-        typer.echo(f"best held-out loss {summary.best.loss:.4f} at step {summary.best.step}{kept}")
+        score = "" if summary.best.answers_score is None else f", {summary.best.answers_score:.0%} of answers right"
+        typer.echo(f"best look at step {summary.best.step}: held-out loss {summary.best.loss:.4f}{score}{kept}")
     typer.echo(
         f"checkpoint {summary.out / 'checkpoint'}, log {summary.out / 'log.jsonl'}, curve {summary.out / 'loss.png'}"
     )
@@ -190,7 +191,9 @@ def _show(progress: Progress, bar: TaskID, row: dict[str, Any]) -> None:
     if row["kind"] == "train":
         progress.update(bar, completed=row["step"], total=row["of"], description=f"loss {row['loss']:.3f}")
     elif row["kind"] == "validation":
-        score = "" if row["answers_score"] is None else f", {row['answers_score']:.0%} of answers right"
+        score = (
+            "" if row["answers_score"] is None else f", {row['answers_score']:.0%} of {row['answered']} answers right"
+        )
         loss = "no finite number" if row["loss"] is None else f"{row['loss']:.4f}"
         progress.console.print(f"step {row['step']}: validation loss {loss}{score}")
     else:

@@ -30,7 +30,7 @@ def read_excluded(path: Path | None) -> frozenset[str]:
         return frozenset()
     if not path.exists():
         raise InputNotFoundError("Cannot read --exclude-hashes", where=path, rule="there is no such file or folder")
-    hashes = frozenset(_of_dataset(path) if path.is_dir() else _of_list(path))
+    hashes = held_out_images(path) if path.is_dir() else frozenset(_of_list(path))
     if not hashes:
         raise UsageError("Cannot use --exclude-hashes", where=path, rule="it names no image")
     return hashes
@@ -45,6 +45,15 @@ def excluded_image(record: Record, excluded: frozenset[str]) -> bool:
     return False
 
 
+def held_out_images(folder: Path) -> frozenset[str]:
+    """Return the pixel hashes of the images of a data set's val and test splits.
+
+    Raises:
+        UsageError: If it is no data set.
+    """
+    return frozenset(_of_dataset(folder))
+
+
 def _of_dataset(folder: Path) -> Iterator[str]:
     if not (folder / MANIFEST_NAME).is_file():
         raise UsageError(
@@ -54,6 +63,8 @@ def _of_dataset(folder: Path) -> Iterator[str]:
             action="Name a data set that domainvl made, or a text file of hashes",
         )
     for split in _HELD_OUT:
+        if not (folder / f"{split.value}.jsonl").is_file():
+            continue
         for sample in read_samples(folder, split):
             # What a solved example shows is from the training split.
             yield from (image.pixel_sha256 for image in sample.images if EXAMPLE_OF not in image.source.details)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from domainvl.model.checkpoint import find_checkpoint, load_model, read_spec
 from domainvl.model.device import choose_device, choose_precision
 from domainvl.model.generation import generate_answers
 from domainvl.model.preprocessing import TileReader
-from domainvl.schema import Sample, SampleFile, Split, read_samples
+from domainvl.schema import Sample, SampleFile, Split, read_samples, spread
 
 if TYPE_CHECKING:
     from domainvl.model.checkpoint import CheckpointSpec, LoadedModel
@@ -142,8 +141,7 @@ def _own_base(model: str) -> str | None:
 
 
 def _take(samples: SampleFile, limit: int | None) -> list[Sample]:
-    step = 1 if limit is None else max(1, math.ceil(len(samples) / limit))
-    return samples[::step]
+    return [samples[index] for index in spread(len(samples), limit)]
 
 
 def _generate_all(

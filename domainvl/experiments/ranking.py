@@ -109,7 +109,7 @@ def verdict(ranked: Sequence[Ranked]) -> str:
     if lead.low > 0:
         said += f" Its lead on the next, {next_name}, of {_points(lead)} points is more than chance."
     else:
-        said += f" Its lead on the next, {next_name}, of {_points(lead)} points may be chance: the cheaper one will do."
+        said += f" Its lead on the next, {next_name}, of {_points(lead)} points may be chance: either will do."
     level = f"{100 * pairwise_confidence(len(ranked)):.4g} %"
     return (
         f"{said}\nIntervals resample whole groups: 95 % of shares, {level} of differences, so that all pairs of "

@@ -21,12 +21,11 @@ from domainvl.evaluation.scorer import share_right
 from domainvl.experiments.grid import Trial, make_trials, parse_dimensions
 from domainvl.experiments.ranking import Outcome, as_csv, rank, table, verdict
 from domainvl.files import hash_file, output_errors, write_atomically
-from domainvl.schema import Sample, SampleFile, Split
+from domainvl.schema import Sample, SampleFile, Split, spread
 from domainvl.training.log import LOG_NAME, read_log
 from domainvl.training.recipe import Recipe
 from domainvl.training.recipe_files import load_recipe, save_recipe
 from domainvl.training.run import BEST, CHECKPOINT, Reporting
-from domainvl.training.sources import spread
 from domainvl.training.state import newest_state
 from domainvl.training.stepping import MemoryExhaustedError
 from domainvl.training.stopping import DivergedError

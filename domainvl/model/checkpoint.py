@@ -368,6 +368,7 @@ def save_checkpoint(loaded: LoadedModel, folder: Path, weights: Mapping[str, tor
     if loaded.spec.kind == "adapter":
         with _refused_writes(folder):
             loaded.model.save_pretrained(folder, state_dict=weights)  # type: ignore[operator]
+        (folder / "README.md").unlink(missing_ok=True)  # peft's empty form of a model card
     else:
         # The legacy "-hf" key names that are the default do not load strictly (huggingface/transformers#43701).
         with _refused_writes(folder):

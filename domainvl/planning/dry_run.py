@@ -13,7 +13,7 @@ from domainvl.planning.duration import USED_SHARE, format_duration, matrix_flops
 from domainvl.planning.rehearsal import TrainingRehearsal
 from domainvl.planning.samples import largest_shape
 from domainvl.training.arrangement import choose_plan
-from domainvl.training.mixture import MixtureSpec, open_sources
+from domainvl.training.mixture import MixtureSpec, check_held_out, open_sources
 from domainvl.training.plan import SHOWN, TrainingPlan, measure_fill
 from domainvl.training.preparation import read_model_input, text_attention
 from domainvl.training.recipe import Recipe
@@ -50,6 +50,7 @@ def describe_run(recipe: Recipe, spec: MixtureSpec) -> Iterator[str]:
     model = read_model_input(recipe)
     sources = open_sources(spec, model, recipe.packing.longest_window())
     attention = text_attention(recipe, device)
+    check_held_out(spec)
     chosen = choose_plan(recipe, spec, sources, model, config, attention)
     yield f"recipe     {recipe.name}: {recipe.method}, model {recipe.model}"
     yield from _source_lines(chosen.plan, sources)
@@ -72,7 +73,7 @@ def _source_lines(plan: TrainingPlan, sources: Sequence[Source]) -> Iterator[str
     for index, source in enumerate(sources):
         share = tokens[index] / max(1, sum(tokens.values()))
         yield (
-            f"source     {source.name} ({source.role}): {len(source):,} samples, seen {samples[index]:,} times in all, "
+            f"source     {source.name} ({source.role}): {len(source):,} samples, {samples[index]:,} seen in all, "
             f"{tokens[index]:,} tokens, {share:.0%}"
         )
         for reason, count in source.left_out.items():

@@ -15,7 +15,7 @@ from domainvl.schema.questions import (
     ask_for_class,
     samples_from_questions,
 )
-from domainvl.schema.reader import SampleFile, read_manifest, read_samples
+from domainvl.schema.reader import SampleFile, read_manifest, read_samples, spread
 from domainvl.schema.sample import (
     Answer,
     BoxesAnswer,
@@ -79,6 +79,7 @@ __all__ = [
     "read_manifest",
     "read_samples",
     "samples_from_questions",
+    "spread",
     "to_box_1000",
     "to_box_px",
     "word",

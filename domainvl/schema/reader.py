@@ -83,6 +83,13 @@ class SampleFile(Sequence[Sample]):
             return _parse(lines.readline(), f"{self._path}:{index + 1}")
 
 
+def spread(size: int, count: int | None) -> list[int]:
+    """Return at most ``count`` indices, evenly spread over ``size``; all where None."""
+    if count is None or count >= size:
+        return list(range(size))
+    return [index * size // count for index in range(count)]
+
+
 def _parse(line: bytes, where: str) -> Sample:
     try:
         record = json.loads(line)

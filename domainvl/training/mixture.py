@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,6 +10,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from domainvl.conversion.exclusion import excluded_image, held_out_images
 from domainvl.errors import InputNotFoundError, UsageError
 from domainvl.schema import Split
 from domainvl.training.recipe import Mixture
@@ -63,7 +65,10 @@ def mixture_of(data: Sequence[Path], general: Sequence[Path] = ()) -> MixtureSpe
     for path, role in roles:
         if any(path.resolve() == other.path.resolve() for other in sources.values()):
             raise UsageError(
-                "Cannot mix data sets", where=path, rule="it is named twice", action="Use repeat in a mixture file"
+                "Cannot mix data sets",
+                where=path,
+                rule="it is named twice",
+                action="Name it once; a mixture file can repeat it",
             )
         name = path.resolve().name
         number = 2
@@ -122,6 +127,36 @@ def open_sources(
         return DatasetSource(source.path, name, source.role, split, at_most)
 
     return [opened(name, source) for name, source in spec.sources.items()]
+
+
+def check_held_out(spec: MixtureSpec) -> None:
+    """Refuse data sets of which one trains on images that another holds out.
+
+    Images that a data set both trains on and holds out are its own business, which ``domainvl validate`` looks at.
+
+    Raises:
+        UsageError: If there are such images, with their number.
+    """
+    folders = {name: source.path for name, source in spec.sources.items() if source.kind == "dataset"}
+    if len(folders) < 2:
+        return
+    held_out = {name: held_out_images(folder) for name, folder in folders.items()}
+    for name, folder in folders.items():
+        foreign = {other: hashes - held_out[name] for other, hashes in held_out.items() if other != name}
+        shown: dict[str, list[str]] = {other: [] for other in foreign}
+        with (folder / f"{Split.TRAIN.value}.jsonl").open(encoding="utf-8") as lines:
+            for record in map(json.loads, lines):
+                for other, samples in shown.items():
+                    if excluded_image(record, foreign[other]):
+                        samples.append(record["id"])
+        for other, samples in shown.items():
+            if samples:
+                raise UsageError(
+                    "Cannot mix",
+                    rule=f"{len(samples):,} training samples of {name} show images that {other} holds out, for example "
+                    f"{samples[0]}",
+                    action=f"Convert {name} again with --exclude-hashes {folders[other]}, or train on one of them",
+                )
 
 
 def samples_per_epoch(spec: MixtureSpec, sizes: Sequence[int], settings: Mixture) -> list[int]:

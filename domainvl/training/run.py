@@ -29,7 +29,7 @@ from domainvl.training.curve import draw_loss_curve
 from domainvl.training.held_out import HeldOut, Scorer, answer_rows, score_answers
 from domainvl.training.loading import SKIPPED_NAME, ErrorBudget, ImageLoader, LoadedPack, PackLoader
 from domainvl.training.log import LOG_NAME, Log, LogRow
-from domainvl.training.mixture import MixtureSpec, mixture_of, open_sources
+from domainvl.training.mixture import MixtureSpec, check_held_out, mixture_of, open_sources
 from domainvl.training.optimiser import build_optimizer, learning_rate, rates_by_part, set_learning_rates
 from domainvl.training.parallel import check_parallel, needs_blank, parallelise
 from domainvl.training.plan import TrainingPlan, measure_fill
@@ -37,7 +37,7 @@ from domainvl.training.preparation import prepare_model, read_model_input, text_
 from domainvl.training.processes import Processes, join_processes
 from domainvl.training.rates import Rates, peak_memory
 from domainvl.training.recipe import Recipe
-from domainvl.training.recipe_files import save_recipe
+from domainvl.training.recipe_files import load_recipe, save_recipe, values_of
 from domainvl.training.sources import Source
 from domainvl.training.state import STATES_FOLDER, newest_state, restore_state, save_state
 from domainvl.training.stepping import Seen, Stepper, memory_errors, seed_randomness
@@ -53,6 +53,8 @@ OVER_LONG_NAME = "over-long.jsonl"
 LEFT_OUT_NAME = "left-out.jsonl"
 CHECKPOINT, BEST = "checkpoint", "best"
 VISION_CACHE = "vision-cache"
+LAST_STEPS = 20
+"""Steps whose mean loss a summary gives."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,7 @@ class _Run:
         folder = find_checkpoint(recipe.model)
         self._model_input = read_model_input(recipe)
         self._sources = open_sources(spec, self._model_input, recipe.packing.longest_window())
+        check_held_out(spec)
         attention = text_attention(recipe, processes.device)
         chosen = choose_plan(recipe, spec, self._sources, self._model_input, read_config(folder), attention)
         self._plan, self.step_count = chosen.plan, len(chosen.plan.steps)
@@ -282,7 +285,10 @@ class _Run:
                 self._remove_states()
             if writes:
                 draw_loss_curve(log.rows, out / CURVE_NAME)
-            final_losses = [row["loss"] for row in log.rows if row["kind"] == "train"][-20:]
+            nothing_skipped = not skipped.rows
+            final_losses = [row["loss"] for row in log.rows if row["kind"] == "train"][-LAST_STEPS:]
+        if writes and nothing_skipped:
+            (out / SKIPPED_NAME).unlink(missing_ok=True)
         return FinetuneSummary(
             out,
             step,
@@ -306,6 +312,7 @@ class _Run:
             self._reporting.say(line)
 
     def _restore(self) -> int:
+        self._refuse_other_recipe()
         restored = restore_state(
             self._out,
             identity=self._identity,
@@ -316,6 +323,29 @@ class _Run:
         self._best.restore(restored.extra["best"])
         self._budget.counts.update(restored.extra["skipped"])
         return restored.step
+
+    def _refuse_other_recipe(self) -> None:
+        """Say which values of the recipe were others when the state was saved; the rest its identity says.
+
+        Raises:
+            UsageError: If any of them changes what is learned.
+        """
+        path = self._out / RECIPE_NAME
+        if not path.is_file():
+            return
+        before = values_of(load_recipe(str(path)))
+        changed = [
+            f"{key} was {before.get(key)!r} and is {value!r}"
+            for key, value in values_of(self._recipe).items()
+            if key.split(".")[0] not in _NOT_LEARNED and key not in _NOT_LEARNED and before.get(key) != value
+        ]
+        if changed:
+            raise UsageError(
+                "Cannot resume",
+                where=self._out,
+                rule=f"the recipe has changed since the run was saved: {', '.join(changed)}",
+                action="Use the same values, or start a new run",
+            )
 
     def _train(
         self, first_step: int, stop_after_step: int | None, log: Log, skipped: Log, request: StopRequest
@@ -414,15 +444,17 @@ class _Run:
             return
         # One process decides, for the others may round otherwise, and all must save or stop together.
         score = self._processes.gather_objects(score_answers(self._reporting.score, answered))[0]
-        is_best = self._best.add(Look(step, self._processes.gather_objects(seen.loss)[0], score))
+        loss = self._processes.gather_objects(self._held_out_loss(seen))[0]
+        is_best = self._best.add(Look(step, loss, score))
         log.write(
             {
                 "kind": "validation",
                 "step": step,
                 "of": self.step_count,
-                "loss": seen.loss,
+                "loss": loss,
                 "source_losses": seen.source_losses(self._plan.source_names),
                 "samples": sum(seen.samples),
+                "answered": len(answered),
                 "answers_score": score,
                 "best": is_best,
             }
@@ -431,6 +463,11 @@ class _Run:
             log.write({"kind": "answer", "step": step, **row})
         if is_best and self._recipe.validation.keep_best:
             self._save_checkpoint(BEST)
+
+    def _held_out_loss(self, seen: Seen) -> float:
+        """Return the loss of the domain's held-out samples; where there are none, of all."""
+        domain = [index for index, source in enumerate(self._sources) if source.role == "domain"]
+        return seen.loss_of(domain) if any(seen.weights[index] for index in domain) else seen.loss
 
     def _save_state(self, step: int, log: Log) -> None:
         log.sync()
@@ -510,16 +547,29 @@ def _timed(packs: Iterator[LoadedPack], rates: Rates) -> Iterator[LoadedPack]:
         yield pack
 
 
-_NOT_LEARNED = frozenset({"compute", "validation", "saving", "tracking", "name", "description", "model"})
+_NOT_LEARNED = frozenset(
+    {
+        "compute",
+        "validation",
+        "saving",
+        "tracking",
+        "name",
+        "description",
+        "model",
+        "optimisation.micro_batch_size",
+        "mixture.error_budget",
+    }
+)
 """What of a recipe may differ when a run goes on: it does not change what is learned beyond rounding. The model's
 weights are compared, not its name."""
 
 
 def _identity(recipe: Recipe, sources: Sequence[Source], plan: TrainingPlan, weights_sha256: str) -> dict[str, str]:
-    learned = recipe.model_dump(mode="json", exclude=set(_NOT_LEARNED))
-    # How many samples are computed at a time is no part of what is learned either.
-    del learned["optimisation"]["micro_batch_size"]
-    del learned["mixture"]["error_budget"]
+    learned = {
+        key: value
+        for key, value in values_of(recipe).items()
+        if key not in _NOT_LEARNED and key.split(".")[0] not in _NOT_LEARNED
+    }
     return {
         "recipe": hashlib.sha256(json.dumps(learned, sort_keys=True).encode()).hexdigest(),
         "data": hashlib.sha256(" ".join(source.digest for source in sources).encode()).hexdigest(),

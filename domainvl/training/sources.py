@@ -14,7 +14,7 @@ from domainvl.errors import NothingToDoError
 from domainvl.files import hash_file
 from domainvl.model.encoding import ConversationEncoder
 from domainvl.model.preprocessing import Preprocessing
-from domainvl.schema import Sample, SampleFile, Split, read_manifest
+from domainvl.schema import Sample, SampleFile, Split, read_manifest, spread
 from domainvl.training.interleaved import InterleavedFile, WindowLimits
 from domainvl.training.units import EncodedUnit, join
 
@@ -259,10 +259,3 @@ class NoSamples(Source):
     def encode(self, indices: Sequence[int], model: ModelInput, max_tiles: int) -> list[EncodedUnit]:
         """Return nothing."""
         return []
-
-
-def spread(size: int, count: int | None) -> list[int]:
-    """Return at most ``count`` indices, evenly spread over ``size``; all where None."""
-    if count is None or count >= size:
-        return list(range(size))
-    return [index * size // count for index in range(count)]

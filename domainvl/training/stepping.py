@@ -58,6 +58,11 @@ class Seen:
         """Weighted mean of the loss; 0 where nothing was seen."""
         return sum(self.losses) / self.weight if self.weight else 0.0
 
+    def loss_of(self, sources: Sequence[int]) -> float:
+        """Return the weighted mean of the loss of some sources; 0 where nothing of them was seen."""
+        weight = sum(self.weights[source] for source in sources)
+        return sum(self.losses[source] for source in sources) / weight if weight else 0.0
+
     def source_losses(self, names: Sequence[str]) -> dict[str, float]:
         """Return the weighted mean of the loss of each source that was seen, by its name."""
         return {

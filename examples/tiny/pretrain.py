@@ -22,8 +22,8 @@ from domainvl.model.checkpoint import CheckpointSpec, LoadedModel, save_checkpoi
 from domainvl.model.preprocessing import Preprocessing
 from domainvl.model.sizes import TINY_TILE_SIDE_PX, TINY_TOKENS_PER_TILE
 from domainvl.schema import Split, read_samples
-from domainvl.training.recipe_files import load_recipe
 from domainvl.training.log import LogRow
+from domainvl.training.recipe_files import load_recipe
 from domainvl.training.run import Reporting, finetune
 
 HERE = Path(__file__).parent

@@ -8,7 +8,7 @@ import pytest
 from builders import make_image, make_sample
 
 from domainvl.errors import DatasetError, ExitCode, InputNotFoundError
-from domainvl.schema import DatasetWriter, SampleFile, Split, read_manifest, read_samples
+from domainvl.schema import DatasetWriter, SampleFile, Split, read_manifest, read_samples, spread
 
 SAMPLES = [make_sample(f"é/{n}", question=f"Größe {n}?\u2028\x85", images=[make_image(f"{n}.png")]) for n in range(5)]
 
@@ -109,3 +109,11 @@ def test_a_broken_manifest_is_named(dataset, text):
 
     with pytest.raises(DatasetError, match=r"manifest\.json: .*Make the data set again"):
         read_manifest(dataset)
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "expected"),
+    [(10, None, [*range(10)]), (10, 3, [0, 3, 6]), (5, 4, [0, 1, 2, 3]), (10, 0, []), (3, 10, [0, 1, 2]), (0, 5, [])],
+)
+def test_spread(size: int, count: int | None, expected: list[int]) -> None:
+    assert spread(size, count) == expected

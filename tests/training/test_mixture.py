@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import cast
 
@@ -15,6 +16,7 @@ from domainvl.schema import DatasetWriter
 from domainvl.training.mixture import (
     MixtureSpec,
     SourceSpec,
+    check_held_out,
     draw,
     load_mixture,
     mixture_of,
@@ -139,3 +141,18 @@ def test_missing_and_empty_sources_are_refused(tmp_path: Path) -> None:
         writer.finish(command="none", settings={}, sources=[], versions={})
     with pytest.raises(NothingToDoError, match=r"train\.jsonl is empty"):
         open_sources(mixture_of([tmp_path / "empty"]), MODEL, 4096)
+
+
+def test_no_source_trains_on_what_another_holds_out(squares: Path, tmp_path: Path) -> None:
+    """The same samples with val and train exchanged; a copy holds out the same and is no leak."""
+    copy, exchanged = shutil.copytree(squares, tmp_path / "copy"), shutil.copytree(squares, tmp_path / "exchanged")
+    check_held_out(mixture_of([squares, copy]))
+    val = (exchanged / "val.jsonl").read_text().replace('"split":"val"', '"split":"train"')
+    val = val.replace('"fixed_split":"val"', '"fixed_split":"train"')
+    (exchanged / "train.jsonl").write_text(val)
+    (exchanged / "val.jsonl").write_text("")
+    with pytest.raises(
+        UsageError, match=r"18 training samples of exchanged show images that \S+ holds out, for example"
+    ):
+        check_held_out(mixture_of([squares], [exchanged]))
+    check_held_out(mixture_of([exchanged]))

@@ -178,7 +178,7 @@ def test_refuses_to_overwrite_or_to_resume_another_run(untrained: Path, squares:
     finetune(recipe(untrained), squares, run, stop_after_step=4)
     with pytest.raises(UsageError, match="add --resume"):
         finetune(recipe(untrained), squares, run)
-    with pytest.raises(UsageError, match="changed since the run was saved: plan, recipe"):
+    with pytest.raises(UsageError, match="the recipe has changed since the run was saved: seed was 0 and is 1"):
         finetune(recipe(untrained, "seed=1"), squares, run, resume=True)
     shutil.rmtree(run / "state")
     said: list[str] = []

@@ -11,7 +11,7 @@ from training.inputs import model_input
 from domainvl.errors import NothingToDoError
 from domainvl.model.checkpoint import LoadedModel, load_model
 from domainvl.schema import SampleFile, Split
-from domainvl.training.sources import DatasetSource, InterleavedSource, spread
+from domainvl.training.sources import DatasetSource, InterleavedSource
 
 A, B = ("a", 64, 64), ("b", 128, 64)
 
@@ -37,14 +37,6 @@ def test_a_part_is_spread_over_the_file(squares: Path) -> None:
     everything = SampleFile(squares, Split.VAL)
     assert [sample.id for sample in some.samples()] == [everything[index].id for index in range(0, 18, 3)]
     assert [sample.id for sample in some.samples(2)] == [everything[0].id, everything[9].id]
-
-
-@pytest.mark.parametrize(
-    ("size", "count", "expected"),
-    [(10, None, [*range(10)]), (10, 3, [0, 3, 6]), (5, 4, [0, 1, 2, 3]), (10, 0, []), (3, 10, [0, 1, 2]), (0, 5, [])],
-)
-def test_spread(size: int, count: int | None, expected: list[int]) -> None:
-    assert spread(size, count) == expected
 
 
 def test_windows_of_documents_are_units(loaded: LoadedModel, tmp_path: Path) -> None:

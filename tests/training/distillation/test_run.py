@@ -118,7 +118,7 @@ def test_the_loss_is_one_minus_the_papers(whole: Path) -> None:
 
 
 def test_the_teacher_as_its_own_student_has_nothing_to_learn(photos: Path, tmp_path: Path) -> None:
-    settings = recipe("student={start: tiny}", "optimisation.max_steps=1")
+    settings = recipe("student={start: tiny, layers: null, width: null}", "optimisation.max_steps=1")
     summary = run(settings, photos, tmp_path / "run")
     assert summary.before == pytest.approx((1.0, 1.0), abs=1e-6)
     assert summary.projector == "kept"
