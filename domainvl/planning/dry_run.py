@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -98,6 +99,12 @@ def _step_lines(recipe: Recipe, plan: TrainingPlan) -> Iterator[str]:
         f"and {fill.tiles / steps:.1f} tiles; saved every {recipe.saving.every_steps}, looked at every "
         f"{recipe.validation.every_steps}"
     )
+    looks = math.ceil(steps / recipe.validation.every_steps)
+    if recipe.validation.patience is not None and looks <= recipe.validation.patience:
+        yield (
+            f"note       {looks} looks in all: validation.patience={recipe.validation.patience} will never end the run "
+            "early; lower validation.every_steps"
+        )
     yield f"fill       {fill.tokens / fill.computed_tokens:.1%} of the tokens that are computed are no padding"
 
 

@@ -45,7 +45,7 @@ def test_what_would_happen_is_said_and_nothing_is_written(here, squares, untrain
     said = lines_of(capsys.readouterr().out)
     assert said["recipe"] == [f"quickstart/medical: lora, model {untrained}"]
     assert re.fullmatch(
-        r"squares \(domain\): 36 samples, seen \d+ times in all, [\d,]+ tokens, 100%", said["source"][0]
+        r"squares \(domain\): 36 samples, \d+ seen in all, [\d,]+ tokens, 100%", said["source"][0]
     )
     assert said["plan"][0].startswith("packed: ")
     assert said["steps"][0].startswith("3, each of about ")
@@ -87,8 +87,8 @@ def test_general_data_is_mixed_in_as_the_ratio_says(here, squares, untrained, tm
 
     output = capsys.readouterr().out
     said = lines_of(output)
-    assert "squares (domain): 36 samples, seen 72 times in all" in said["source"][0]
-    assert "words (general): 36 samples, seen 18 times in all" in said["source"][1]
+    assert "squares (domain): 36 samples, 72 seen in all" in said["source"][0]
+    assert "words (general): 36 samples, 18 seen in all" in said["source"][1]
     assert sum(int(re.search(r"(\d+)%", line)[1]) for line in said["source"]) in (99, 100, 101)
     assert "mixture.general_ratio" not in output  # the mixture has general data
 
@@ -113,6 +113,14 @@ def test_notes_of_the_check_of_recipe_and_data_are_said(here, squares, untrained
     # Counting is about two images.
     (note,) = lines_of(capsys.readouterr().out)["note"]
     assert note.startswith("squares, preprocessing.max_tiles: 12 samples have more images than")
+
+
+def test_patience_that_can_never_end_the_run_is_said(here, squares, untrained, capsys):
+    patient = [*QUICK, "--set", "validation.patience=2", "--set", "validation.every_steps=2"]
+    assert dry_run(untrained, "--data", str(squares), *patient) == 0
+    assert any("2 looks in all: validation.patience=2" in line for line in lines_of(capsys.readouterr().out)["note"])
+    assert dry_run(untrained, "--data", str(squares), *patient, "--set", "validation.every_steps=1") == 0
+    assert "looks in all" not in capsys.readouterr().out
 
 
 def test_what_contradicts_the_data_is_refused(here, squares, untrained, tmp_path_factory, capsys):
