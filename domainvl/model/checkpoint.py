@@ -127,6 +127,17 @@ def rope_border_of(config: InternVLConfig) -> int | None:
     return rope["original_max_position_embeddings"] if rope.get("rope_type") == "longrope" else None
 
 
+def dynamic_border_of(config: InternVLConfig) -> int | None:
+    """Return the length beyond which InternLM2 stretches its positions (dynamic NTK), None for other models.
+
+    transformers stretches them by the longest sample that it has seen so far, so that beyond it what a sample is given
+    depends on what came before.
+    """
+    text = config.text_config
+    rope = text.rope_parameters or {}
+    return int(text.max_position_embeddings) if rope.get("rope_type") == "dynamic" else None
+
+
 def find_checkpoint(reference: str) -> Path:
     """Return the folder of a checkpoint: one that ships with domainvl, a run of finetune, or a path.
 

@@ -122,7 +122,8 @@ def _answer_batch(
         output = model.generate(
             input_ids=input_ids.to(loaded.device),
             attention_mask=attention_mask.to(loaded.device),
-            pixel_values=pixel_values(loaded, tiles),
+            # Without any image the argument must be left out: transformers takes None for images all the same.
+            **({"pixel_values": pixel_values(loaded, tiles)} if tiles else {}),
             logits_processor=LogitsProcessorList([log_probabilities]),
             generation_config=GenerationConfig(
                 max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=end_id, pad_token_id=padding_id

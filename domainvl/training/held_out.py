@@ -81,6 +81,11 @@ class HeldOut:
         return bool(self._plan.steps)
 
     @property
+    def digest(self) -> str:
+        """Hash of what is held out."""
+        return " ".join(source.digest for source in self._sources)
+
+    @property
     def over_long(self) -> list[OverLong]:
         """Held-out samples that are longer than the recipe allows; they get fewer tiles or are not looked at."""
         return self._plan.over_long

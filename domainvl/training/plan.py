@@ -130,8 +130,9 @@ class Measurer:
 
     def _fits(self, unit: EncodedUnit) -> bool:
         limits = self._limits
+        longest = min(limits.max_sample_tokens, self._model.longest or limits.max_sample_tokens)
         return (
-            unit.longest_sample <= limits.max_sample_tokens
+            unit.longest_sample <= longest
             and len(unit.input_ids) <= limits.max_tokens
             and sum(unit.tile_counts) <= limits.max_tiles
         )
@@ -259,7 +260,7 @@ def make_plan(
             for indices in draw(passes[source], count, random)
             for unit in measurer.measure(source, indices)
         ]
-        _refuse_over_long(measurer, recipe.packing)
+        _refuse_over_long(measurer, recipe.packing, model.longest)
         if not units:
             raise NothingToDoError("Cannot train", rule="every sample was left out as too long")
         planned = _arrange(recipe, measurer.units, random.permutation(units), random, model.rope_border, arrangement)
@@ -309,7 +310,7 @@ def plan_all(recipe: Recipe, sources: Sequence[Source], model: ModelInput, arran
     )
 
 
-def _refuse_over_long(measurer: Measurer, limits: Packing) -> None:
+def _refuse_over_long(measurer: Measurer, limits: Packing, own: int | None) -> None:
     lost = [one for _, one in sorted(measurer.over_long.items()) if one.max_tiles is None]
     if not lost or limits.over_long == "leave-out":
         return
@@ -318,7 +319,8 @@ def _refuse_over_long(measurer: Measurer, limits: Packing) -> None:
     )
     raise DatasetError(
         "Cannot train",
-        rule=f"a sample must have at most {limits.max_sample_tokens} tokens (packing.max_sample_tokens), and with "
+        rule=f"a sample must have at most {limits.max_sample_tokens} tokens (packing.max_sample_tokens)"
+        f"{'' if own is None else f', for this model {own}'}, and with "
         f"those about the same images {limits.max_tokens} tokens and {limits.max_tiles} tiles (a pack); "
         f"{len(lost)} are longer: {examples}",
         action="Raise the limit, allow fewer tiles with --set packing.over_long=fewer-tiles, or leave them out with "

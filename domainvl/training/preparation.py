@@ -12,6 +12,7 @@ from domainvl.model.checkpoint import (
     CheckpointSpec,
     LoadedModel,
     absolute_reference,
+    dynamic_border_of,
     find_checkpoint,
     hash_weights,
     load_model,
@@ -51,11 +52,22 @@ def read_model_input(recipe: Recipe) -> ModelInput:
     preprocessing = recipe.preprocessing.applied_to(spec.preprocessing)
     encoder = ConversationEncoder(tokenizer.backend_tokenizer, spec.chat, preprocessing.tokens_per_tile)
     padding_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-    return ModelInput(encoder, preprocessing, rope_border_of(read_config(folder)), padding_id)
+    config = read_config(folder)
+    return ModelInput(encoder, preprocessing, rope_border_of(config), padding_id, dynamic_border_of(config))
 
 
 def text_attention(recipe: Recipe, device: torch.device) -> str:
-    """Return the implementation of attention that the language model will have."""
+    """Return the implementation of attention that the language model will have.
+
+    Raises:
+        UsageError: If the machine lacks what is asked for.
+    """
+    if recipe.compute.attention == "flex_attention" and device.type == "cpu":
+        raise UsageError(
+            "Cannot use flex_attention",
+            rule="it has no backward pass on a CPU",
+            action="Take auto, which computes the same",
+        )
     arithmetic = choose_precision(recipe.compute.precision, device)
     wanted = None if recipe.compute.attention == "auto" else recipe.compute.attention
     return choose_attention(device, arithmetic, packs=True, requested=wanted)["text_config"]

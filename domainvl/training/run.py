@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -136,7 +136,6 @@ def finetune(
     """
     started = time.perf_counter()
     reporting = reporting or Reporting()
-    resume = _goes_on(out, resume, reporting.say)
     if vision_cache is not None and not recipe.compute.cache_vision:
         raise UsageError(
             "Cannot keep features of the vision encoder",
@@ -147,8 +146,10 @@ def finetune(
     spec = data if isinstance(data, MixtureSpec) else mixture_of([data])
     with ExitStack() as stack:
         processes = stack.enter_context(join_processes(choose_device(recipe.compute.device)))
+        request = stack.enter_context(StopRequest(_announce if processes.is_first else None))
+        goes_on = _agree(processes, lambda: _goes_on(out, resume, reporting.say))
         run = _Run(recipe, spec, out, processes, reporting, vision_cache)
-        return run.run(resume, stop_after_step, started)
+        return run.run(goes_on, stop_after_step, started, request)
 
 
 def _goes_on(out: Path, resume: bool, say: Callable[[str], None]) -> bool:
@@ -171,6 +172,24 @@ def _goes_on(out: Path, resume: bool, say: Callable[[str], None]) -> bool:
         say("no state was saved yet: the run begins at the start")
         return False
     return True
+
+
+def _agree(processes: Processes, decide: Callable[[], bool]) -> bool:
+    """Let the first process decide for all: a disk that only it sees must not set the others on another way.
+
+    Raises:
+        UsageError: If it refuses, on all of them.
+    """
+    decided: bool | UsageError | None = None
+    if processes.is_first:
+        try:
+            decided = decide()
+        except UsageError as error:
+            decided = error
+    decided = processes.gather_objects(decided)[0]
+    if isinstance(decided, UsageError):
+        raise decided
+    return bool(decided)
 
 
 class _Run:
@@ -199,17 +218,36 @@ class _Run:
         self._say(chosen.said)
         weights_sha256 = hash_weights(folder)
         seed_randomness(recipe.seed)
-        self.loaded = prepare_model(recipe, processes.device, {}, weights_sha256)
+        with self._memory_errors("the model was loaded"):
+            self.loaded = prepare_model(recipe, processes.device, {}, weights_sha256)
         self._identity = _identity(recipe, self._sources, self._plan, weights_sha256)
+        self._check_same_everywhere()
         record = _training_record(recipe, self._sources, self._identity)
         self.loaded.spec = self.loaded.spec.model_copy(update={"training": record})
         self._prepare_module(out / VISION_CACHE if vision_cache is None else vision_cache)
         self._optimizer = build_optimizer(self.loaded.model, recipe.optimisation)
         self._held_out = HeldOut(spec, recipe, self._model_input, self._plan.arrangement, self._cache)
+        self._identity["held-out data"] = self._held_out.digest
         self._check_looks(reporting.score)
         self._best = BestLook(recipe.validation.best_by, recipe.validation.patience)
         self._told: set[tuple[str, ...]] = set()
         self._budget = ErrorBudget(recipe.mixture.error_budget, measure_fill(self._plan).samples)
+
+    def _check_same_everywhere(self) -> None:
+        """Refuse processes that would not do the same.
+
+        Raises:
+            UsageError: If recipe, data or model differ between them, naming which.
+        """
+        own = {**self._identity, "whole recipe": self._recipe.model_dump_json()}
+        everywhere = self._processes.gather_objects(own)
+        different = sorted(key for key in own if len({one[key] for one in everywhere}) > 1)
+        if different:
+            raise UsageError(
+                "Cannot train together",
+                rule=f"the processes do not agree in: {', '.join(different)}",
+                action="Give all of them the same options, data and model",
+            )
 
     def _check_looks(self, score: Scorer | None) -> None:
         """Refuse what the held-out samples cannot decide, before anything is trained.
@@ -266,7 +304,7 @@ class _Run:
         """How many weights are trained."""
         return sum(value.numel() for value in self._parallel.parameters.values())
 
-    def run(self, resume: bool, stop_after_step: int | None, started: float) -> FinetuneSummary:
+    def run(self, resume: bool, stop_after_step: int | None, started: float, request: StopRequest) -> FinetuneSummary:
         """Do the whole run, from the start or from where it was saved."""
         first_step = self._restore() if resume else 0
         out, writes = self._out, self._processes.is_first
@@ -278,13 +316,12 @@ class _Run:
         with ExitStack() as stack:
             log = stack.enter_context(self._open_log(first_step))
             skipped = stack.enter_context(Log(out / SKIPPED_NAME if writes else None, first_step))
-            request = stack.enter_context(StopRequest(_announce if writes else None))
             step, early = self._train(first_step, stop_after_step, log, skipped, request)
-            if step == self.step_count or early:
-                self._save_checkpoint(CHECKPOINT)
-                self._remove_states()
             if writes:
                 draw_loss_curve(log.rows, out / CURVE_NAME)
+            if step == self.step_count or early:
+                self._save_checkpoint(CHECKPOINT)  # with which the run is finished, so last of all
+                self._remove_states()
             nothing_skipped = not skipped.rows
             final_losses = [row["loss"] for row in log.rows if row["kind"] == "train"][-LAST_STEPS:]
         if writes and nothing_skipped:
@@ -322,6 +359,7 @@ class _Run:
         )
         self._best.restore(restored.extra["best"])
         self._budget.counts.update(restored.extra["skipped"])
+        self._told = {tuple(samples) for samples in restored.extra["told"]}
         return restored.step
 
     def _refuse_other_recipe(self) -> None:
@@ -360,7 +398,7 @@ class _Run:
                 seen = self._step(step, _timed(packs, rates), log, skipped, rates, request)
                 asked = seen.stopping
                 if step % self._recipe.validation.every_steps == 0 or step == self.step_count:
-                    with rates.paused():
+                    with rates.paused(), self._saved_if_it_fails(step, log):
                         self._look(step, log, skipped)
                     if self._best.should_stop and step < self.step_count:
                         return step, self._best.stop_message()
@@ -393,7 +431,8 @@ class _Run:
         for row in self._budget.spend(seen.skipped):
             skipped.write({"kind": "skipped", "step": step, **row})
         self._budget.check()
-        norm = self._stepper.clip(seen.weight, settings.max_grad_norm) if seen.weight else 0.0
+        with self._memory_errors("gradients were clipped"):
+            norm = self._stepper.clip(seen.weight, settings.max_grad_norm) if seen.weight else 0.0
         good = self._last_good()
         diverged = not_finite(seen.loss, norm, step=step, out=self._out, last_good=good, samples=seen.names)
         if diverged is not None:
@@ -464,6 +503,19 @@ class _Run:
         if is_best and self._recipe.validation.keep_best:
             self._save_checkpoint(BEST)
 
+    @contextmanager
+    def _saved_if_it_fails(self, step: int, log: Log) -> Iterator[None]:
+        """Save the state where a look fails, so that the steps before it are not lost; that look is then passed over.
+
+        Several processes cannot: one that fails alone must not wait for the others.
+        """
+        try:
+            yield
+        except Exception:
+            if self._processes.world_size == 1 and step < self.step_count:
+                self._save_state(step, log)
+            raise
+
     def _held_out_loss(self, seen: Seen) -> float:
         """Return the loss of the domain's held-out samples; where there are none, of all."""
         domain = [index for index, source in enumerate(self._sources) if source.role == "domain"]
@@ -475,7 +527,11 @@ class _Run:
             self._out,
             step=step,
             identity=self._identity,
-            extra={"best": self._best.state(), "skipped": dict(self._budget.counts)},
+            extra={
+                "best": self._best.state(),
+                "skipped": dict(self._budget.counts),
+                "told": sorted(self._told),
+            },
             parameters=self._parallel.parameters,
             optimizer=self._optimizer,
             processes=self._processes,

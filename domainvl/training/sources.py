@@ -31,12 +31,14 @@ class ModelInput:
         preprocessing: How images become tiles.
         rope_border: See ``LoadedModel.rope_border``.
         padding_id: Token to pad with; it is never seen.
+        longest: Longest sample that the model sees as it is; None if there is no such limit.
     """
 
     encoder: ConversationEncoder
     preprocessing: Preprocessing
     rope_border: int | None = None
     padding_id: int = 0
+    longest: int | None = None
 
 
 class Source(ABC):

@@ -185,6 +185,9 @@ class _Sums:
         )
 
 
+_CPU_MEMORY_ERRORS = ("can't allocate memory", "could not create a primitive")
+
+
 class MemoryExhaustedError(StoppedError):
     """There is not enough memory for what is computed at a time.
 
@@ -210,9 +213,10 @@ def memory_errors(said: str, *, several_processes: bool = False) -> Iterator[Non
 
     try:
         yield
-    except (torch.OutOfMemoryError, RuntimeError) as error:
-        # On a CPU torch raises a plain RuntimeError with this text (c10/core/impl/alloc_cpu.cpp).
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+    except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+        # On a CPU torch raises a plain RuntimeError (c10/core/impl/alloc_cpu.cpp), oneDNN one of its own.
+        known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        if not known and not any(text in str(error) for text in _CPU_MEMORY_ERRORS):
             raise
         exhausted = MemoryExhaustedError(
             "Memory ran out",
@@ -224,7 +228,7 @@ def memory_errors(said: str, *, several_processes: bool = False) -> Iterator[Non
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def seed_randomness(*numbers: int) -> None:

@@ -220,7 +220,7 @@ def test_a_run_of_other_data_is_not_gone_on_with(squares: Path, untrained: Path,
     stop_after(1, untrained, data, out)
     more = shutil.copytree(squares, tmp_path / "more")
     assert main([*arguments, "--data", str(more), "--resume"]) == ExitCode.USAGE
-    assert "changed since the run was saved: data, plan. Use the same recipe" in " ".join(
+    assert "changed since the run was saved: data, held-out data, plan. Use the same recipe" in " ".join(
         capsys.readouterr().err.split()
     )
     lines = (data / "train.jsonl").read_text().splitlines()

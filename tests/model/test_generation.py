@@ -7,9 +7,10 @@ import pytest
 import torch
 from transformers import InternVLConfig, InternVLForConditionalGeneration, Phi3Config
 
-from domainvl.model.checkpoint import LoadedModel, load_model
+from domainvl.model.checkpoint import LoadedModel, dynamic_border_of, load_model
 from domainvl.model.generation import generate_answers, pixel_values
 from domainvl.model.preprocessing import TileReader
+from domainvl.model.sizes import size_config
 from domainvl.schema import Sample, Split, read_samples
 
 
@@ -117,3 +118,8 @@ def test_blank_images_take_away_what_differs(loaded: LoadedModel, squares: Path,
     blank = answers(loaded, squares, colours, blank_images=True)
     assert len({likelihood for _, likelihood in seen.values()}) > 1
     assert max(value for _, value in blank.values()) == pytest.approx(min(value for _, value in blank.values()))
+
+
+def test_only_the_2b_has_a_border_beyond_which_positions_stretch() -> None:
+    borders = {size: dynamic_border_of(size_config(size)) for size in ("1b", "2b", "4b")}
+    assert borders == {"1b": None, "2b": size_config("2b").text_config.max_position_embeddings, "4b": None}

@@ -295,3 +295,12 @@ def test_fill_counts_padding(loaded: LoadedModel, squares: Path) -> None:
     assert packed.computed_tokens == packed.tokens == grouped.tokens < grouped.computed_tokens
     assert packed.samples == grouped.samples == 36
     assert packed.packs >= packed.fewest_packs
+
+
+def test_a_model_that_stretches_its_positions_sees_no_longer_samples(loaded: LoadedModel, squares: Path) -> None:
+    """InternLM2 does by the longest sample so far (dynamic NTK): what a sample is given would depend on others."""
+    one, two = limits(loaded, squares)
+    spec, plain = mixture_of([squares]), model_input(loaded)
+    limited = type(plain)(plain.encoder, plain.preprocessing, longest=one)
+    with pytest.raises(DatasetError, match=rf"for this model {one}, .*12 are longer: .*{two} tokens"):
+        make_plan(recipe(), spec, sources_of(loaded, spec), limited, "packed")

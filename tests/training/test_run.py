@@ -19,7 +19,7 @@ from domainvl.training.mixture import MixtureSpec, SourceSpec, mixture_of
 from domainvl.training.rates import without_measured
 from domainvl.training.recipe import Recipe
 from domainvl.training.recipe_files import load_recipe
-from domainvl.training.run import Reporting, finetune
+from domainvl.training.run import Reporting, _agree, finetune
 from domainvl.training.stopping import DivergedError
 
 
@@ -421,3 +421,57 @@ def test_what_does_not_change_what_is_learned_may_change_on_the_way(
     moved = shutil.copytree(untrained, tmp_path / "moved")
     changes = ["mixture.error_budget=0.5", "validation.every_steps=2", "saving.keep=2", "compute.parts_per_pack=2"]
     assert finetune(recipe(moved, *changes), squares, tmp_path / "run", resume=True).steps == 8
+
+
+def test_held_out_questions_without_images_are_answered(untrained: Path, squares: Path, tmp_path: Path) -> None:
+    text = _without_images(squares, tmp_path / "text")
+    finetune(recipe(untrained, "validation.answers=3"), text, tmp_path / "run")
+    assert len(rows(tmp_path / "run", "answer")) == 6
+
+
+def test_a_look_that_fails_loses_no_steps(untrained: Path, squares: Path, tmp_path: Path) -> None:
+    def fail(answered: list) -> float:
+        raise RuntimeError("a fault of the scorer")
+
+    settings = recipe(untrained, "saving.every_steps=100", "validation.every_steps=5")
+    with pytest.raises(RuntimeError, match="a fault of the scorer"):
+        finetune(settings, squares, tmp_path / "run", reporting=Reporting(score=fail))
+    finetune(settings, squares, tmp_path / "run", resume=True)
+    finetune(settings, squares, tmp_path / "whole")
+    assert rows(tmp_path / "run", "train")[-1]["loss"] == rows(tmp_path / "whole", "train")[-1]["loss"]
+
+
+def test_held_out_samples_that_changed_on_the_way_are_refused(untrained: Path, squares: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(squares, tmp_path / "data")
+    finetune(recipe(untrained), data, tmp_path / "run", stop_after_step=3)
+    lines = (data / "val.jsonl").read_text().splitlines()
+    (data / "val.jsonl").write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(UsageError, match="changed since the run was saved: held-out data"):
+        finetune(recipe(untrained), data, tmp_path / "run", resume=True)
+
+
+def test_attention_without_a_backward_pass_is_refused(untrained: Path, squares: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no backward pass on a CPU"):
+        finetune(recipe(untrained, "compute.attention=flex_attention"), squares, tmp_path / "run")
+
+
+class Elsewhere:
+    """Stands for processes of which the first said something else."""
+
+    def __init__(self, first: object, *, is_first: bool) -> None:
+        self.first, self.is_first = first, is_first
+
+    def gather_objects(self, value: object) -> list[object]:
+        return [value if self.is_first else self.first, value]
+
+
+def test_the_first_process_decides_whether_a_run_goes_on() -> None:
+    def refuse() -> bool:
+        raise UsageError("no")
+
+    assert _agree(Elsewhere(None, is_first=True), lambda: True) is True
+    assert _agree(Elsewhere(True, is_first=False), refuse) is True
+    assert _agree(Elsewhere(False, is_first=False), lambda: True) is False
+    for processes in (Elsewhere(None, is_first=True), Elsewhere(UsageError("no"), is_first=False)):
+        with pytest.raises(UsageError, match="no"):
+            _agree(processes, refuse)
