@@ -44,9 +44,7 @@ def test_what_would_happen_is_said_and_nothing_is_written(here, squares, untrain
 
     said = lines_of(capsys.readouterr().out)
     assert said["recipe"] == [f"quickstart/medical: lora, model {untrained}"]
-    assert re.fullmatch(
-        r"squares \(domain\): 36 samples, \d+ seen in all, [\d,]+ tokens, 100%", said["source"][0]
-    )
+    assert re.fullmatch(r"squares \(domain\): 36 samples, \d+ seen in all, [\d,]+ tokens, 100%", said["source"][0])
     assert said["plan"][0].startswith("packed: ")
     assert said["steps"][0].startswith("3, each of about ")
     assert said["fill"] == ["100.0% of the tokens that are computed are no padding"]
