@@ -6,46 +6,38 @@ is resumed goes on with the very pack at which it stopped.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from domainvl.errors import UsageError
 from domainvl.files import complete_folder, output_errors, write_atomically
-from domainvl.model.checkpoint import find_checkpoint, hash_weights, read_config, save_checkpoint
-from domainvl.model.device import choose_device, choose_precision
-from domainvl.model.parts import layers_of
+from domainvl.model.checkpoint import save_checkpoint
+from domainvl.model.device import choose_device
 from domainvl.schema import Split
-from domainvl.training.arrangement import choose_plan
+from domainvl.training.assembly import Assembly, assemble
 from domainvl.training.best import BestLook, Look
 from domainvl.training.curve import draw_loss_curve
-from domainvl.training.held_out import HeldOut, Scorer, answer_rows, score_answers
-from domainvl.training.loading import SKIPPED_NAME, ErrorBudget, ImageLoader, LoadedPack, PackLoader
+from domainvl.training.held_out import Scorer, answer_rows, score_answers
+from domainvl.training.identity import check_same_recipe
+from domainvl.training.loading import SKIPPED_NAME, ErrorBudget, LoadedPack
 from domainvl.training.log import LOG_NAME, Log, LogRow
-from domainvl.training.mixture import MixtureSpec, check_held_out, mixture_of, open_sources
-from domainvl.training.optimiser import build_optimizer, learning_rate, rates_by_part, set_learning_rates
-from domainvl.training.parallel import check_parallel, needs_blank, parallelise
-from domainvl.training.plan import TrainingPlan, measure_fill
-from domainvl.training.preparation import prepare_model, read_model_input, text_attention
+from domainvl.training.mixture import MixtureSpec, mixture_of
+from domainvl.training.optimiser import learning_rate, rates_by_part, set_learning_rates
+from domainvl.training.plan import measure_fill
 from domainvl.training.processes import Processes, join_processes
 from domainvl.training.rates import Rates, peak_memory
 from domainvl.training.recipe import Recipe
-from domainvl.training.recipe_files import load_recipe, save_recipe, values_of
-from domainvl.training.sources import Source
+from domainvl.training.recipe_files import save_recipe
 from domainvl.training.state import STATES_FOLDER, newest_state, restore_state, save_state
-from domainvl.training.stepping import Seen, Stepper, memory_errors, seed_randomness
+from domainvl.training.stepping import Seen
 from domainvl.training.stopping import StopRequest, not_finite, stopped
 from domainvl.training.trackers import check_trackers, make_trackers
-
-if TYPE_CHECKING:
-    pass
 
 CURVE_NAME = "loss.png"
 RECIPE_NAME = "recipe.yaml"
@@ -148,8 +140,14 @@ def finetune(
         processes = stack.enter_context(join_processes(choose_device(recipe.compute.device)))
         request = stack.enter_context(StopRequest(_announce if processes.is_first else None))
         goes_on = _agree(processes, lambda: _goes_on(out, resume, reporting.say))
-        run = _Run(recipe, spec, out, processes, reporting, vision_cache)
-        return run.run(goes_on, stop_after_step, started, request)
+
+        def say(line: str) -> None:
+            if processes.is_first:
+                reporting.say(line)
+
+        cache_folder = out / VISION_CACHE if vision_cache is None else vision_cache
+        assembly = assemble(recipe, spec, processes, cache_folder, say)
+        return _Run(assembly, out, replace(reporting, say=say)).run(goes_on, stop_after_step, started, request)
 
 
 def _goes_on(out: Path, resume: bool, say: Callable[[str], None]) -> bool:
@@ -193,61 +191,16 @@ def _agree(processes: Processes, decide: Callable[[], bool]) -> bool:
 
 
 class _Run:
-    """Everything of one run that is loaded once."""
+    """One run: steps, looks, saves."""
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        spec: MixtureSpec,
-        out: Path,
-        processes: Processes,
-        reporting: Reporting,
-        vision_cache: Path | None,
-    ) -> None:
-        self._recipe, self._spec, self._out = recipe, spec, out
-        self._processes, self._reporting = processes, reporting
-        self._arithmetic = choose_precision(recipe.compute.precision, processes.device)
-        # What takes long, the model, comes after what can be wrong: the data.
-        folder = find_checkpoint(recipe.model)
-        self._model_input = read_model_input(recipe)
-        self._sources = open_sources(spec, self._model_input, recipe.packing.longest_window())
-        check_held_out(spec)
-        attention = text_attention(recipe, processes.device)
-        chosen = choose_plan(recipe, spec, self._sources, self._model_input, read_config(folder), attention)
-        self._plan, self.step_count = chosen.plan, len(chosen.plan.steps)
-        self._say(chosen.said)
-        weights_sha256 = hash_weights(folder)
-        seed_randomness(recipe.seed)
-        with self._memory_errors("the model was loaded"):
-            self.loaded = prepare_model(recipe, processes.device, {}, weights_sha256)
-        self._identity = _identity(recipe, self._sources, self._plan, weights_sha256)
-        self._check_same_everywhere()
-        record = _training_record(recipe, self._sources, self._identity)
-        self.loaded.spec = self.loaded.spec.model_copy(update={"training": record})
-        self._prepare_module(out / VISION_CACHE if vision_cache is None else vision_cache)
-        self._optimizer = build_optimizer(self.loaded.model, recipe.optimisation)
-        self._held_out = HeldOut(spec, recipe, self._model_input, self._plan.arrangement, self._cache)
-        self._identity["held-out data"] = self._held_out.digest
+    def __init__(self, assembly: Assembly, out: Path, reporting: Reporting) -> None:
+        self._parts = assembly
+        self._recipe, self._processes = assembly.recipe, assembly.processes
+        self._out, self._reporting = out, reporting
         self._check_looks(reporting.score)
-        self._best = BestLook(recipe.validation.best_by, recipe.validation.patience)
+        self._best = BestLook(self._recipe.validation.best_by, self._recipe.validation.patience)
         self._told: set[tuple[str, ...]] = set()
-        self._budget = ErrorBudget(recipe.mixture.error_budget, measure_fill(self._plan).samples)
-
-    def _check_same_everywhere(self) -> None:
-        """Refuse processes that would not do the same.
-
-        Raises:
-            UsageError: If recipe, data or model differ between them, naming which.
-        """
-        own = {**self._identity, "whole recipe": self._recipe.model_dump_json()}
-        everywhere = self._processes.gather_objects(own)
-        different = sorted(key for key in own if len({one[key] for one in everywhere}) > 1)
-        if different:
-            raise UsageError(
-                "Cannot train together",
-                rule=f"the processes do not agree in: {', '.join(different)}",
-                action="Give all of them the same options, data and model",
-            )
+        self._budget = ErrorBudget(self._recipe.mixture.error_budget, measure_fill(assembly.plan).samples)
 
     def _check_looks(self, score: Scorer | None) -> None:
         """Refuse what the held-out samples cannot decide, before anything is trained.
@@ -256,53 +209,18 @@ class _Run:
             UsageError: If a best checkpoint or an early stop is wanted and nothing can tell.
         """
         settings = self._recipe.validation
-        if (settings.keep_best or settings.patience is not None) and not self._held_out:
+        if (settings.keep_best or settings.patience is not None) and not self._parts.held_out:
             raise UsageError(
                 "Cannot choose the best checkpoint",
                 rule="validation.keep_best or validation.patience is set, but no source has held-out samples",
                 action="Convert with a share for validation, or leave both out",
             )
-        if settings.best_by == "answers" and not self._held_out.can_be_scored(score):
+        if settings.best_by == "answers" and not self._parts.held_out.can_be_scored(score):
             raise UsageError(
                 "Cannot choose the best checkpoint",
                 rule="validation.best_by is 'answers', but no held-out answer of the domain can be scored",
                 action="Use validation.best_by=loss",
             )
-
-    def _prepare_module(self, cache_folder: Path) -> None:
-        from domainvl.model.vision_cache import VisionCache
-        from domainvl.training.loss import AnswerLoss
-
-        recipe, processes = self._recipe, self._processes
-        kind = check_parallel(recipe, processes)
-        arithmetic = None if self._arithmetic == self.loaded.internvl.dtype else self._arithmetic
-        cache = VisionCache(cache_folder, self.loaded, arithmetic) if recipe.compute.cache_vision else None
-        self._cache = cache
-        self._loader = PackLoader(
-            self._plan,
-            self._sources,
-            [self._image_loader(source, cache) for source in self._sources],
-            self._model_input,
-            recipe.optimisation.loss_weighting,
-        )
-        module = AnswerLoss(
-            self.loaded,
-            len(self._sources),
-            cache=cache,
-            run_vision_always=needs_blank(self.loaded.model, processes, kind),
-        )
-        layers = [*layers_of(self.loaded.internvl, "vision"), *layers_of(self.loaded.internvl, "language_model")]
-        self._parallel = parallelise(module, layers, processes, kind)
-        self._stepper = Stepper(self._parallel, processes, len(self._sources), self._autocast, recipe.seed)
-
-    def _image_loader(self, source: Source, cache: Any) -> ImageLoader:
-        cache_bytes = (self._recipe.compute.tile_cache_mb << 20) // len(self._sources)
-        return ImageLoader(source.folder, self.loaded.spec.preprocessing, cache=cache, cache_bytes=cache_bytes)
-
-    @property
-    def trainable_parameters(self) -> int:
-        """How many weights are trained."""
-        return sum(value.numel() for value in self._parallel.parameters.values())
 
     def run(self, resume: bool, stop_after_step: int | None, started: float, request: StopRequest) -> FinetuneSummary:
         """Do the whole run, from the start or from where it was saved."""
@@ -319,7 +237,7 @@ class _Run:
             step, early = self._train(first_step, stop_after_step, log, skipped, request)
             if writes:
                 draw_loss_curve(log.rows, out / CURVE_NAME)
-            if step == self.step_count or early:
+            if step == self._parts.step_count or early:
                 self._save_checkpoint(CHECKPOINT)  # with which the run is finished, so last of all
                 self._remove_states()
             nothing_skipped = not skipped.rows
@@ -330,7 +248,7 @@ class _Run:
             out,
             step,
             sum(final_losses) / max(1, len(final_losses)),
-            self.trainable_parameters,
+            sum(value.numel() for value in self._parts.parallel.parameters.values()),
             time.perf_counter() - started,
             dict(self._budget.counts),
             self._best.best,
@@ -344,17 +262,13 @@ class _Run:
         trackers = make_trackers(self._recipe.tracking, self._out, recipe=self._recipe, first_step=first_step)
         return Log(self._out / LOG_NAME, first_step, self._reporting.on_row, trackers)
 
-    def _say(self, line: str) -> None:
-        if self._processes.is_first:
-            self._reporting.say(line)
-
     def _restore(self) -> int:
-        self._refuse_other_recipe()
+        check_same_recipe(self._recipe, self._out / RECIPE_NAME)
         restored = restore_state(
             self._out,
-            identity=self._identity,
-            parameters=self._parallel.parameters,
-            optimizer=self._optimizer,
+            identity=self._parts.identity,
+            parameters=self._parts.parallel.parameters,
+            optimizer=self._parts.optimizer,
             processes=self._processes,
         )
         self._best.restore(restored.extra["best"])
@@ -362,95 +276,68 @@ class _Run:
         self._told = {tuple(samples) for samples in restored.extra["told"]}
         return restored.step
 
-    def _refuse_other_recipe(self) -> None:
-        """Say which values of the recipe were others when the state was saved; the rest its identity says.
-
-        Raises:
-            UsageError: If any of them changes what is learned.
-        """
-        path = self._out / RECIPE_NAME
-        if not path.is_file():
-            return
-        before = values_of(load_recipe(str(path)))
-        changed = [
-            f"{key} was {before.get(key)!r} and is {value!r}"
-            for key, value in values_of(self._recipe).items()
-            if key.split(".")[0] not in _NOT_LEARNED and key not in _NOT_LEARNED and before.get(key) != value
-        ]
-        if changed:
-            raise UsageError(
-                "Cannot resume",
-                where=self._out,
-                rule=f"the recipe has changed since the run was saved: {', '.join(changed)}",
-                action="Use the same values, or start a new run",
-            )
-
     def _train(
         self, first_step: int, stop_after_step: int | None, log: Log, skipped: Log, request: StopRequest
     ) -> tuple[int, str | None]:
         """Do the steps after ``first_step``; return the last one, and why it is the last if there are more."""
         self._reporting.on_start()
-        rates = Rates(first_step, self.step_count, time.perf_counter)
+        rates = Rates(first_step, self._parts.step_count, time.perf_counter)
         step = first_step
-        with closing(self._loader.read_all(self._own_packs(first_step), self._recipe.compute.readers)) as packs:
-            while step < self.step_count:
+        with closing(self._parts.packs(first_step)) as packs:
+            while step < self._parts.step_count:
                 step += 1
                 seen = self._step(step, _timed(packs, rates), log, skipped, rates, request)
                 asked = seen.stopping
-                if step % self._recipe.validation.every_steps == 0 or step == self.step_count:
+                if step % self._recipe.validation.every_steps == 0 or step == self._parts.step_count:
                     with rates.paused(), self._saved_if_it_fails(step, log):
                         self._look(step, log, skipped)
-                    if self._best.should_stop and step < self.step_count:
+                    if self._best.should_stop and step < self._parts.step_count:
                         return step, self._best.stop_message()
                     asked = self._processes.any(asked or request.requested)
                 stopping = asked or step == stop_after_step
-                if (stopping or step % self._recipe.saving.every_steps == 0) and step < self.step_count:
+                if (stopping or step % self._recipe.saving.every_steps == 0) and step < self._parts.step_count:
                     with rates.paused():
                         self._save_state(step, log)
-                if stopping and step < self.step_count:
+                if stopping and step < self._parts.step_count:
                     if asked:
-                        raise stopped(step, self.step_count, self._out)
+                        raise stopped(step, self._parts.step_count, self._out)
                     return step, None
         return step, None
-
-    def _own_packs(self, first_step: int) -> Iterator[list[int]]:
-        for step in range(first_step, self.step_count):
-            yield from self._share(step)
-
-    def _share(self, step: int) -> list[list[int]]:
-        processes = self._processes
-        return self._plan.share(step, processes.rank, processes.world_size, self._recipe.compute.parts_per_pack)
 
     def _step(
         self, step: int, packs: Iterator[LoadedPack], log: Log, skipped: Log, rates: Rates, request: StopRequest
     ) -> Seen:
-        self.loaded.model.train()
+        self._parts.loaded.model.train()
         settings = self._recipe.optimisation
-        set_learning_rates(self._optimizer, step, self.step_count, settings.warmup_ratio)
-        seen = self._stepper.backward(step, packs, len(self._share(step - 1)), stopping=lambda: request.requested)
+        set_learning_rates(self._parts.optimizer, step, self._parts.step_count, settings.warmup_ratio)
+        seen = self._parts.stepper.backward(
+            step, packs, len(self._parts.share(step - 1)), stopping=lambda: request.requested
+        )
         for row in self._budget.spend(seen.skipped):
             skipped.write({"kind": "skipped", "step": step, **row})
         self._budget.check()
-        with self._memory_errors("gradients were clipped"):
-            norm = self._stepper.clip(seen.weight, settings.max_grad_norm) if seen.weight else 0.0
+        with self._parts.memory_errors("gradients were clipped"):
+            norm = self._parts.stepper.clip(seen.weight, settings.max_grad_norm) if seen.weight else 0.0
         good = self._last_good()
         diverged = not_finite(seen.loss, norm, step=step, out=self._out, last_good=good, samples=seen.names)
         if diverged is not None:
             raise diverged
         if seen.weight:
-            with self._memory_errors("the optimizer moved the weights"):
-                self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        names = self._plan.source_names
+            with self._parts.memory_errors("the optimizer moved the weights"):
+                self._parts.optimizer.step()
+        self._parts.optimizer.zero_grad(set_to_none=True)
+        names = self._parts.plan.source_names
         log.write(
             {
                 "kind": "train",
                 "step": step,
-                "of": self.step_count,
+                "of": self._parts.step_count,
                 "loss": seen.loss,
                 "source_losses": seen.source_losses(names),
-                "learning_rate": learning_rate(settings.learning_rate, step, self.step_count, settings.warmup_ratio),
-                **({"learning_rates": rates_by_part(self._optimizer)} if settings.learning_rates.named() else {}),
+                "learning_rate": learning_rate(
+                    settings.learning_rate, step, self._parts.step_count, settings.warmup_ratio
+                ),
+                **({"learning_rates": rates_by_part(self._parts.optimizer)} if settings.learning_rates.named() else {}),
                 "gradient_norm": norm,
                 "samples": sum(seen.samples),
                 "tokens": sum(seen.tokens),
@@ -465,20 +352,20 @@ class _Run:
         return seen
 
     def _look(self, step: int, log: Log, skipped: Log) -> None:
-        if not self._held_out:
+        if not self._parts.held_out:
             return
-        self.loaded.model.eval()
-        with self._memory_errors("held-out samples were looked at"):
-            with closing(self._held_out.packs(self._processes)) as packs:
-                seen = self._stepper.look(packs)
-            with self._autocast():
-                answered = self._parallel.run(lambda: self._held_out.answers(self.loaded))
+        self._parts.loaded.model.eval()
+        with self._parts.memory_errors("held-out samples were looked at"):
+            with closing(self._parts.held_out.packs(self._processes)) as packs:
+                seen = self._parts.stepper.look(packs)
+            with self._parts.autocast():
+                answered = self._parts.parallel.run(lambda: self._parts.held_out.answers(self._parts.loaded))
         for one in seen.skipped:
             if one.samples not in self._told:
                 self._told.add(one.samples)
                 row = {"source": one.source, "samples": list(one.samples), "reason": one.reason}
                 skipped.write({"kind": "skipped-held-out", "step": step, **row, "message": one.message})
-                self._say(f"a held-out sample cannot be read: {one.message}")
+                self._reporting.say(f"a held-out sample cannot be read: {one.message}")
         if not seen.weight:
             return
         # One process decides, for the others may round otherwise, and all must save or stop together.
@@ -489,9 +376,9 @@ class _Run:
             {
                 "kind": "validation",
                 "step": step,
-                "of": self.step_count,
+                "of": self._parts.step_count,
                 "loss": loss,
-                "source_losses": seen.source_losses(self._plan.source_names),
+                "source_losses": seen.source_losses(self._parts.plan.source_names),
                 "samples": sum(seen.samples),
                 "answered": len(answered),
                 "answers_score": score,
@@ -512,13 +399,13 @@ class _Run:
         try:
             yield
         except Exception:
-            if self._processes.world_size == 1 and step < self.step_count:
+            if self._processes.world_size == 1 and step < self._parts.step_count:
                 self._save_state(step, log)
             raise
 
     def _held_out_loss(self, seen: Seen) -> float:
         """Return the loss of the domain's held-out samples; where there are none, of all."""
-        domain = [index for index, source in enumerate(self._sources) if source.role == "domain"]
+        domain = [index for index, source in enumerate(self._parts.sources) if source.role == "domain"]
         return seen.loss_of(domain) if any(seen.weights[index] for index in domain) else seen.loss
 
     def _save_state(self, step: int, log: Log) -> None:
@@ -526,20 +413,17 @@ class _Run:
         save_state(
             self._out,
             step=step,
-            identity=self._identity,
+            identity=self._parts.identity,
             extra={
                 "best": self._best.state(),
                 "skipped": dict(self._budget.counts),
                 "told": sorted(self._told),
             },
-            parameters=self._parallel.parameters,
-            optimizer=self._optimizer,
+            parameters=self._parts.parallel.parameters,
+            optimizer=self._parts.optimizer,
             processes=self._processes,
             keep=self._recipe.saving.keep,
         )
-
-    def _memory_errors(self, said: str) -> AbstractContextManager[None]:
-        return memory_errors(f"it was when {said}", several_processes=self._processes.world_size > 1)
 
     def _last_good(self) -> str | None:
         state = newest_state(self._out)
@@ -547,12 +431,12 @@ class _Run:
 
     def _save_checkpoint(self, name: str) -> None:
         """Write a checkpoint under a name, whole or not at all."""
-        adapter = self.loaded.spec.kind == "adapter"
-        weights = self._parallel.full_weights(self.loaded.model, trained_only=adapter)
+        adapter = self._parts.loaded.spec.kind == "adapter"
+        weights = self._parts.parallel.full_weights(self._parts.loaded.model, trained_only=adapter)
         if self._processes.is_first:
             folder = self._out / name
             with complete_folder(folder) as partial:
-                save_checkpoint(self.loaded, partial, weights)
+                save_checkpoint(self._parts.loaded, partial, weights)
         self._processes.barrier()
 
     def _remove_states(self) -> None:
@@ -563,30 +447,23 @@ class _Run:
         """List what is too long, and what of the sources cannot be used."""
         over_long = [
             {"split": split.value, **asdict(one)}
-            for split, found in ((Split.TRAIN, self._plan.over_long), (Split.VAL, self._held_out.over_long))
+            for split, found in ((Split.TRAIN, self._parts.plan.over_long), (Split.VAL, self._parts.held_out.over_long))
             for one in found
         ]
-        left_out = [{"source": source.name, **one} for source in self._sources for one in source.listed]
+        left_out = [{"source": source.name, **one} for source in self._parts.sources for one in source.listed]
         for name, rows in ((OVER_LONG_NAME, over_long), (LEFT_OUT_NAME, left_out)):
             if rows:
                 lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
                 write_atomically(self._out / name, lines.encode())
-        for source in self._sources:
+        for source in self._parts.sources:
             for reason, count in source.left_out.items():
-                self._say(f"{source.name}: left out {count:,}, {reason}; see {LEFT_OUT_NAME}")
+                self._reporting.say(f"{source.name}: left out {count:,}, {reason}; see {LEFT_OUT_NAME}")
         shorter = sum(one["max_tiles"] is not None for one in over_long)
         if over_long:
-            self._say(
+            self._reporting.say(
                 f"too long: {shorter:,} samples get fewer tiles, {len(over_long) - shorter:,} are left out; "
                 f"see {OVER_LONG_NAME}"
             )
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        import torch
-
-        if self._arithmetic == torch.float32:
-            return nullcontext()
-        return torch.autocast(self._processes.device.type, dtype=self._arithmetic)
 
 
 def _announce(text: str) -> None:
@@ -601,45 +478,3 @@ def _timed(packs: Iterator[LoadedPack], rates: Rates) -> Iterator[LoadedPack]:
         if pack is None:
             return
         yield pack
-
-
-_NOT_LEARNED = frozenset(
-    {
-        "compute",
-        "validation",
-        "saving",
-        "tracking",
-        "name",
-        "description",
-        "model",
-        "optimisation.micro_batch_size",
-        "mixture.error_budget",
-    }
-)
-"""What of a recipe may differ when a run goes on: it does not change what is learned beyond rounding. The model's
-weights are compared, not its name."""
-
-
-def _identity(recipe: Recipe, sources: Sequence[Source], plan: TrainingPlan, weights_sha256: str) -> dict[str, str]:
-    learned = {
-        key: value
-        for key, value in values_of(recipe).items()
-        if key not in _NOT_LEARNED and key.split(".")[0] not in _NOT_LEARNED
-    }
-    return {
-        "recipe": hashlib.sha256(json.dumps(learned, sort_keys=True).encode()).hexdigest(),
-        "data": hashlib.sha256(" ".join(source.digest for source in sources).encode()).hexdigest(),
-        "plan": plan.digest(),
-        "model": weights_sha256,
-    }
-
-
-def _training_record(recipe: Recipe, sources: Sequence[Source], identity: Mapping[str, str]) -> dict[str, Any]:
-    """Say what the model was trained on: bands, windows and stretch of the data sets are in their settings."""
-    return {
-        "recipe": recipe.name,
-        "method": recipe.method,
-        **({} if recipe.quantisation == "none" else {"quantisation": recipe.quantisation}),
-        "sources": {source.name: source.record for source in sources},
-        **{f"{key}_sha256": value for key, value in identity.items()},
-    }
