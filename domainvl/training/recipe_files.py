@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from domainvl.errors import RecipeError
+from domainvl.files import write_atomically
 from domainvl.training.recipe import METHODS, Method, Recipe, refuse_unread
 from domainvl.training.recipe_yaml import (
     Layer,
@@ -134,8 +135,12 @@ def trace_recipe(
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
-    """Write a resolved recipe; loading it gives the same recipe."""
-    path.write_text(as_yaml(recipe), encoding="utf-8")
+    """Write a resolved recipe, whole or not at all; loading it gives the same recipe.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    write_atomically(path, as_yaml(recipe).encode())
 
 
 def values_of(recipe: Recipe) -> dict[str, Any]:
