@@ -11,11 +11,11 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from domainvl.errors import UsageError
+from domainvl.errors import OutputError, UsageError
 from domainvl.files import complete_folder, output_errors, write_atomically
 from domainvl.model.checkpoint import save_checkpoint
 from domainvl.model.device import choose_device
@@ -400,7 +400,8 @@ class _Run:
             yield
         except Exception:
             if self._processes.world_size == 1 and step < self._parts.step_count:
-                self._save_state(step, log)
+                with suppress(OutputError):  # where the disk is full, the look has failed of that and says so
+                    self._save_state(step, log)
             raise
 
     def _held_out_loss(self, seen: Seen) -> float:

@@ -277,7 +277,7 @@ def test_a_full_disk_ends_the_run_with_one_message_and_keeps_what_was_saved(
     resumed = command(untrained, out, "--data", squares, "--resume")
     best = ["--set", "validation.every_steps=1", "--set", "validation.keep_best=true"]
     cases = {
-        f"{out}: ": (10, resumed),  # not even the recipe can be written
+        f"{out / 'recipe.yaml'}: ": (10, resumed),  # not even the recipe can be written
         f"{out / 'state' / '.step-000003.partial'}: ": (10_000, [*resumed, "--set", "saving.every_steps=1"]),
         f"{out / '.best.partial'}: ": (10_000, [*resumed, *best]),
     }
