@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from domainvl.cli.options import Changes
+from domainvl.cli.progress import training_bar
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -47,31 +46,21 @@ def distill(
 
     The student is as the recipe says, unless --student, --layers, --width, --heads or --mlp-width say otherwise.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
     from domainvl.model.quiet import quiet_transformers
     from domainvl.training.distillation.recipe import load_distillation_recipe
     from domainvl.training.distillation.run import distil
+    from domainvl.training.stopping import announce
 
     quiet_transformers()
     shape = _student(student, {"layers": layers, "width": width, "heads": heads, "mlp_width": mlp_width})
     loaded = load_distillation_recipe(recipe, overrides=changes or [], student=shape)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with training_bar() as progress:
         bar = progress.add_task(loaded.name, total=None)
 
         def show(row: LogRow) -> None:
             _show(progress, bar, row)
 
-        summary = distil(loaded, teacher, images, out, into=into, resume=resume, on_row=show, announce=_announce)
+        summary = distil(loaded, teacher, images, out, into=into, resume=resume, on_row=show, announce=announce)
     _print(summary)
 
 
@@ -96,10 +85,6 @@ def _student(name: str | None, shape: dict[str, int | None]) -> StudentSettings 
         where=None,
         action="See domainvl distill --help",
     )
-
-
-def _announce(text: str) -> None:
-    os.write(sys.stderr.fileno(), f"{text}\n".encode())
 
 
 def _show(progress: Progress, bar: TaskID, row: LogRow) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from domainvl.cli.options import Changes, parse_method
+from domainvl.cli.progress import training_bar
 from domainvl.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -104,23 +105,12 @@ def _refuse_contradictions(recipe: Recipe, spec: MixtureSpec) -> None:
 
 def _run(recipe: Recipe, spec: MixtureSpec, out: Path, resume: bool, vision_cache: Path | None) -> FinetuneSummary:
     """Train with a bar on the terminal; where memory runs out, try once more with the next setting that takes less."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
     from domainvl.evaluation.scorer import share_right
     from domainvl.planning.fallback import finetune_within_memory
     from domainvl.training.log import LogRow
     from domainvl.training.run import Reporting
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    progress = Progress(*columns, console=Console(stderr=True))
+    progress = training_bar()
     bar = progress.add_task(recipe.name, total=None)
     with ExitStack() as stack:
         stack.callback(progress.stop)

@@ -33,14 +33,16 @@ if TYPE_CHECKING:
 PACKED_SDPA = "packed_sdpa"
 """Name under which transformers knows the implementation of this module."""
 
-_DENSE = ("eager", "sdpa")
+DENSE = ("eager", "sdpa")
+"""Implementations of attention that compute a whole row against itself."""
+
 _KEYWORD = "pack"
 """Argument that transformers hands down from the language model to its attention."""
 
 _SMALLEST_FLASH_CAPABILITY = (8, 0)
 """Of a GPU; with the two below as in Dao-AILab/flash-attention, README.md, which torch's flash attention is."""
 
-_LARGEST_FLASH_HEAD = 256
+LARGEST_FLASH_HEAD = 256
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def attention_pairs(layout: PackLayout, implementation: str) -> int:
     A dense mask is computed over whole rows, padding included, all others over each unit. Kernels that know of
     causality skip up to half of the latter; that is not counted.
     """
-    if implementation in _DENSE:
+    if implementation in DENSE:
         return layout.rows * layout.tokens**2
     calls = [(shared, sum(questions)) for unit in layout.units for shared, questions in unit.calls]
     return sum(own * (shared + own) for shared, own in calls)
@@ -182,7 +184,7 @@ def attention_inputs(
             f"one has {layout.longest_sample}",
             action=f"Take {PACKED_SDPA}",
         )
-    if implementation in _DENSE:
+    if implementation in DENSE:
         return {"attention_mask": _dense_mask(layout, implementation, dtype, device)}
     if implementation == "flex_attention":
         return {"attention_mask": _block_mask(layout, device)}
@@ -418,7 +420,7 @@ def packed_sdpa(
         )
         return whole, None
     query, key, value = _autocast(query, key, value)
-    if pack.boundaries is not None and dropout == 0 and _has_flash(query):
+    if pack.boundaries is not None and dropout == 0 and has_flash(query):
         return _flash(pack.boundaries, pack.longest, query, key, value, scaling, sliding_window), None
     queries, keys, values = (_parts(tensor, pack.lengths) for tensor in (query, key, value))
     outputs: dict[int, torch.Tensor] = {}
@@ -488,7 +490,7 @@ def _join(outputs: Mapping[int, torch.Tensor], lengths: Sequence[Sequence[int]],
     return torch.stack(rows)
 
 
-def _has_flash(query: torch.Tensor) -> bool:
+def has_flash(query: torch.Tensor) -> bool:
     """Whether torch's own flash attention of several lengths takes these queries."""
     import torch
 
@@ -496,10 +498,10 @@ def _has_flash(query: torch.Tensor) -> bool:
     return (
         query.is_cuda
         and query.dtype in (torch.float16, torch.bfloat16)
-        and _knows_windows()
+        and knows_windows()
         and torch.cuda.get_device_capability(query.device) >= _SMALLEST_FLASH_CAPABILITY
         and width % 8 == 0
-        and width <= _LARGEST_FLASH_HEAD
+        and width <= LARGEST_FLASH_HEAD
     )
 
 
@@ -538,7 +540,7 @@ def _flash(
 
 
 @cache
-def _knows_windows() -> bool:
+def knows_windows() -> bool:
     """Whether torch's attention of several lengths is there, and in a version that takes a window."""
     if find_spec("torch.nn.attention.varlen") is None:
         return False

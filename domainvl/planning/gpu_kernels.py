@@ -32,7 +32,7 @@ def gpu_kernels() -> Iterator[None]:
     The functions are exchanged, because a TorchFunctionMode is not there when checkpointing computes a layer again.
     """
     attention, norm = functional.scaled_dot_product_attention, functional.layer_norm
-    dropout, has_flash = functional.dropout, packed_attention._has_flash
+    dropout, has_flash = functional.dropout, packed_attention.has_flash
 
     def norm_in_float32(*args: Any, **kwargs: Any) -> torch.Tensor:
         # On the list of what CUDA's autocast does in float32; not on that of the CPU.
@@ -52,14 +52,14 @@ def gpu_kernels() -> Iterator[None]:
     functional.scaled_dot_product_attention = fused_attention
     functional.layer_norm = norm_in_float32
     functional.dropout = fused_dropout
-    packed_attention._has_flash = _would_have_flash
+    packed_attention.has_flash = _would_have_flash
     try:
         yield
     finally:
         functional.scaled_dot_product_attention = attention
         functional.layer_norm = norm
         functional.dropout = dropout
-        packed_attention._has_flash = has_flash
+        packed_attention.has_flash = has_flash
 
 
 def _would_have_flash(query: torch.Tensor) -> bool:
@@ -67,9 +67,9 @@ def _would_have_flash(query: torch.Tensor) -> bool:
     width = query.shape[-1]
     return (
         query.dtype in (torch.float16, torch.bfloat16)
-        and packed_attention._knows_windows()
+        and packed_attention.knows_windows()
         and width % 8 == 0
-        and width <= packed_attention._LARGEST_FLASH_HEAD
+        and width <= packed_attention.LARGEST_FLASH_HEAD
     )
 
 

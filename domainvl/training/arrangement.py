@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from domainvl.model.packed_attention import PackLayout, UnitPlace, attention_pairs
+from domainvl.model.packed_attention import DENSE, PackLayout, UnitPlace, attention_pairs
 from domainvl.training.mixture import MixtureSpec
 from domainvl.training.plan import Arrangement, TrainingPlan, make_plan, measure_fill
 from domainvl.training.recipe import Recipe
@@ -14,9 +14,6 @@ from domainvl.training.sources import ModelInput, Source
 
 if TYPE_CHECKING:
     from transformers import InternVLConfig
-
-_DENSE = ("eager", "sdpa")
-"""Implementations of attention that compute a whole row against itself."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ def choose_plan(
         made = plan(wanted)
         return ChosenPlan(made, f"{wanted}, as the recipe says: {_fill_said(made)}")
     packed = plan("packed")
-    if implementation not in _DENSE or recipe.optimisation.packs_per_step is not None:
+    if implementation not in DENSE or recipe.optimisation.packs_per_step is not None:
         return ChosenPlan(packed, f"packed: {_fill_said(packed)}")
     grouped = plan("grouped")
     costs = {one.arrangement: flops(one, config, implementation) for one in (packed, grouped)}

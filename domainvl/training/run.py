@@ -7,7 +7,7 @@ is resumed goes on with the very pack at which it stopped.
 from __future__ import annotations
 
 import json
-import os
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -36,7 +36,7 @@ from domainvl.training.recipe import Recipe
 from domainvl.training.recipe_files import save_recipe
 from domainvl.training.state import STATES_FOLDER, newest_state, restore_state, save_state
 from domainvl.training.stepping import Seen
-from domainvl.training.stopping import StopRequest, not_finite, stopped
+from domainvl.training.stopping import StopRequest, announce, not_finite, stopped
 from domainvl.training.trackers import check_trackers, make_trackers
 
 CURVE_NAME = "loss.png"
@@ -138,7 +138,7 @@ def finetune(
     spec = data if isinstance(data, MixtureSpec) else mixture_of([data])
     with ExitStack() as stack:
         processes = stack.enter_context(join_processes(choose_device(recipe.compute.device)))
-        request = stack.enter_context(StopRequest(_announce if processes.is_first else None))
+        request = stack.enter_context(StopRequest(announce if processes.is_first else None))
         goes_on = _agree(processes, lambda: _goes_on(out, resume, reporting.say))
 
         def say(line: str) -> None:
@@ -318,10 +318,7 @@ class _Run:
         self._budget.check()
         with self._parts.memory_errors("gradients were clipped"):
             norm = self._parts.stepper.clip(seen.weight, settings.max_grad_norm) if seen.weight else 0.0
-        good = self._last_good()
-        diverged = not_finite(seen.loss, norm, step=step, out=self._out, last_good=good, samples=seen.names)
-        if diverged is not None:
-            raise diverged
+        self._refuse_not_finite(step, seen, norm)
         if seen.weight:
             with self._parts.memory_errors("the optimizer moved the weights"):
                 self._parts.optimizer.step()
@@ -350,6 +347,19 @@ class _Run:
             }
         )
         return seen
+
+    def _refuse_not_finite(self, step: int, seen: Seen, norm: float) -> None:
+        """End the run before the weights move by what is no number.
+
+        Raises:
+            DivergedError: If loss or gradient is not finite.
+        """
+        if math.isfinite(seen.loss) and math.isfinite(norm):
+            return  # so that the disk is not asked for the last state at each step
+        good = self._last_good()
+        diverged = not_finite(seen.loss, norm, step=step, out=self._out, last_good=good, samples=seen.names)
+        if diverged is not None:
+            raise diverged
 
     def _look(self, step: int, log: Log, skipped: Log) -> None:
         if not self._parts.held_out:
@@ -465,11 +475,6 @@ class _Run:
                 f"too long: {shorter:,} samples get fewer tiles, {len(over_long) - shorter:,} are left out; "
                 f"see {OVER_LONG_NAME}"
             )
-
-
-def _announce(text: str) -> None:
-    """Tell the user within a signal handler, where anything that can be interrupted itself must not be called."""
-    os.write(2, f"{text}\n".encode())
 
 
 def _timed(packs: Iterator[LoadedPack], rates: Rates) -> Iterator[LoadedPack]:

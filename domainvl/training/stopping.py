@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
@@ -16,6 +17,11 @@ _SHOWN_SAMPLES = 3
 
 class DivergedError(StoppedError):
     """The loss or its gradient is no longer a finite number."""
+
+
+def announce(text: str) -> None:
+    """Tell the user within a signal handler, where anything that can be interrupted itself must not be called."""
+    os.write(2, f"{text}\n".encode())
 
 
 class StopRequest:

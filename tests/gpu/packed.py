@@ -36,7 +36,7 @@ def variants(plain: bool) -> list[Variant]:
         ("flex_attention", "flex_attention", _never),
     ]
     if plain:
-        found.append(("packed_sdpa, varlen", "packed_sdpa", packed_attention._has_flash))
+        found.append(("packed_sdpa, varlen", "packed_sdpa", packed_attention.has_flash))
         if find_spec("flash_attn") is not None:
             found.append(("flash_attention_2", "flash_attention_2", _never))
     return found
@@ -132,7 +132,7 @@ def compare(device: torch.device, tokens: int, plain: bool, small: bool) -> bool
         for name, implementation, flash in variants(plain):
             if implementation == "flash_attention_2" and dtype != torch.bfloat16:
                 continue
-            packed_attention._has_flash = flash
+            packed_attention.has_flash = flash
             model = language_model(device, dtype, small)
             model.set_attn_implementation(implementation)
             backward = device.type == "cuda" or implementation != "flex_attention"
@@ -158,7 +158,7 @@ def time_all(device: torch.device, tokens: int, plain: bool, small: bool) -> Non
     for name, implementation, flash in variants(plain):
         if implementation == "flex_attention" and device.type != "cuda":
             continue
-        packed_attention._has_flash = flash
+        packed_attention.has_flash = flash
         model = language_model(device, dtype, small)
         model.set_attn_implementation(implementation)
         if device.type == "cuda":

@@ -180,7 +180,7 @@ def free(device: torch.device) -> None:
 
 
 def has_varlen(device: torch.device) -> bool:
-    return packed_attention._has_flash(torch.empty(1, 1, 1, 64, device=device, dtype=torch.bfloat16))
+    return packed_attention.has_flash(torch.empty(1, 1, 1, 64, device=device, dtype=torch.bfloat16))
 
 
 def main() -> int:

@@ -317,7 +317,7 @@ def sample_by_sample(
 def test_varlen_attention_is_given_what_it_takes(monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]) -> None:
     """The kernel needs a GPU (tests/gpu/packed.py); here its definition stands in for it."""
     calls = []
-    monkeypatch.setattr(packed_attention, "_has_flash", lambda query: calls.append(1) or True)
+    monkeypatch.setattr(packed_attention, "has_flash", lambda query: calls.append(1) or True)
     monkeypatch.setattr(varlen, "varlen_attn", sample_by_sample)
     alone, model = model_with("eager", "phi3", **changes), model_with("packed_sdpa", "phi3", **changes)
     wanted_loss = loss_of(alone, separate_hidden(alone, PLAIN), PLAIN)
@@ -333,7 +333,7 @@ def test_varlen_attention_is_given_what_it_takes(monkeypatch: pytest.MonkeyPatch
 def test_arithmetic_in_bf16_by_automatic_casting(monkeypatch: pytest.MonkeyPatch, flash: bool) -> None:
     """Casting makes queries and keys of two types, and does not reach varlen attention."""
     types = []
-    monkeypatch.setattr(packed_attention, "_has_flash", lambda query: types.append(query.dtype) or flash)
+    monkeypatch.setattr(packed_attention, "has_flash", lambda query: types.append(query.dtype) or flash)
     monkeypatch.setattr(varlen, "varlen_attn", sample_by_sample)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         found = packed_hidden(model_with("packed_sdpa", "qwen2"), PLAIN)

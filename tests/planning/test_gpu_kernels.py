@@ -161,8 +161,8 @@ def test_questions_that_share_an_image_and_float32_copy_what_they_compute():
 
 
 def test_attention_over_packs_is_put_back():
-    before = packed_attention._has_flash
+    before = packed_attention.has_flash
     with gpu_kernels():
-        assert packed_attention._has_flash is not before
+        assert packed_attention.has_flash is not before
 
-    assert packed_attention._has_flash is before
+    assert packed_attention.has_flash is before
