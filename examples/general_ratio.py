@@ -22,9 +22,9 @@ from dyes import write_plates
 from matplotlib.figure import Figure
 from what_to_train import recipe_for
 
-from domainvl.evaluation.metrics import ItemScore
+from domainvl.evaluation.items import ItemScore, score_system
 from domainvl.evaluation.predictions import Prediction
-from domainvl.evaluation.report import format_markdown, score_system
+from domainvl.evaluation.report import format_markdown
 from domainvl.evaluation.statistics import Interval, clustered_bootstrap, paired_difference
 from domainvl.model.checkpoint import load_model
 from domainvl.model.generation import generate_answers

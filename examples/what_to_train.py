@@ -19,9 +19,9 @@ from pathlib import Path
 import torch
 from dyes import ASKED, write_blank, write_plates
 
-from domainvl.evaluation.metrics import ItemScore
+from domainvl.evaluation.items import ItemScore, score_system
 from domainvl.evaluation.predictions import read_predictions
-from domainvl.evaluation.report import format_markdown, score_system
+from domainvl.evaluation.report import format_markdown
 from domainvl.evaluation.run import EvaluationSettings, evaluate
 from domainvl.evaluation.statistics import Interval, clustered_bootstrap, paired_difference
 from domainvl.model.quiet import quiet_transformers

@@ -45,7 +45,7 @@ def answers(
     from rich.console import Console
 
     from domainvl.conversion.answers import write_answers
-    from domainvl.evaluation.metrics import read_choice
+    from domainvl.evaluation.metrics.reading import read_choice
 
     said = _read_about(about) | ({"team": team} if team is not None else {})
     wanted, given = _split(split), _read_predictions(predictions)

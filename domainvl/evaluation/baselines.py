@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from domainvl.evaluation.measures import is_right_measure
-from domainvl.evaluation.metrics import IOU_THRESHOLD, box_iou, normalise_text
+from domainvl.evaluation.metrics.boxes import IOU_THRESHOLD, box_iou
+from domainvl.evaluation.metrics.measures import is_right_measure
+from domainvl.evaluation.metrics.text import normalise_text
 from domainvl.evaluation.predictions import Prediction
 from domainvl.schema.boxes import Box1000, to_box_1000
 from domainvl.schema.sample import BoxesAnswer, MeasureAnswer, Object, Sample, Task

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from domainvl.errors import DatasetError
-from domainvl.evaluation.metrics import FREE_TEXT_TASKS, IOU_THRESHOLD, ItemScore, score
-from domainvl.evaluation.predictions import Prediction
+from domainvl.evaluation.items import FREE_TEXT_TASKS, ItemScore
+from domainvl.evaluation.metrics.boxes import IOU_THRESHOLD
 from domainvl.evaluation.statistics import BootstrapSettings, Interval, clustered_bootstrap, paired_difference
-from domainvl.schema.sample import Sample
 
 SCORES_NAME = "scores.json"
 
@@ -21,8 +19,6 @@ EXACT_MATCH = "exact match"
 BOX_ACCURACY = f"IoU >= {IOU_THRESHOLD}"
 MEAN_IOU = "mean IoU"
 NOT_SCORED = "not scored"
-
-_EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -63,42 +59,6 @@ class Row:
     empty: int
     mean_measure_error: float | None
     measures_read: int
-
-
-def score_system(samples: Iterable[Sample], predictions: Iterable[Prediction]) -> list[ItemScore]:
-    """Score a system's answers to all of the samples.
-
-    Args:
-        samples: The samples, ids unique.
-        predictions: Exactly one for each, in any order.
-
-    Returns:
-        One score a sample, in their order.
-
-    Raises:
-        DatasetError: If a prediction is missing, repeated or about no such sample; with counts and examples.
-    """
-    samples, predictions = list(samples), list(predictions)
-    known = {sample.id for sample in samples}
-    counts = Counter(prediction.sample_id for prediction in predictions)
-    faults = {
-        "missing": [sample.id for sample in samples if sample.id not in counts],
-        "repeated": [sample_id for sample_id, count in counts.items() if count > 1],
-        "unknown": [sample_id for sample_id in counts if sample_id not in known],
-    }
-    found = [f"{len(ids)} {fault} ({_examples(ids)})" for fault, ids in faults.items() if ids]
-    if found:
-        raise DatasetError(
-            "Cannot score predictions",
-            rule=f"there must be one for each of {len(samples)} samples, got {'; '.join(found)}",
-            action="Make the predictions again on this data set with domainvl eval",
-        )
-    by_id = {prediction.sample_id: prediction for prediction in predictions}
-    return [score(sample, by_id[sample.id]) for sample in samples]
-
-
-def _examples(ids: Sequence[str]) -> str:
-    return ", ".join(ids[:_EXAMPLES]) + (", ..." if len(ids) > _EXAMPLES else "")
 
 
 def summarise(scores: Iterable[ItemScore], settings: BootstrapSettings | None = None) -> list[Row]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from domainvl.evaluation.metrics import FREE_TEXT_TASKS, score
+from domainvl.evaluation.items import FREE_TEXT_TASKS, score
 from domainvl.evaluation.predictions import Prediction
 from domainvl.schema import Sample
 

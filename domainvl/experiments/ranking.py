@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domainvl.evaluation.metrics import FREE_TEXT_TASKS, ItemScore
+from domainvl.evaluation.items import FREE_TEXT_TASKS, ItemScore
 from domainvl.evaluation.report import format_markdown
 from domainvl.evaluation.statistics import Interval, clustered_bootstrap, paired_difference
 from domainvl.experiments.grid import Trial

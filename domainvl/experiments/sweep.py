@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from domainvl.errors import NothingToDoError, StoppedError, UsageError
-from domainvl.evaluation.metrics import FREE_TEXT_TASKS, ItemScore
+from domainvl.evaluation.items import FREE_TEXT_TASKS, ItemScore, score_system
 from domainvl.evaluation.predictions import Prediction, read_predictions, write_predictions
-from domainvl.evaluation.report import score_system
 from domainvl.evaluation.scorer import share_right
 from domainvl.experiments.grid import Trial, make_trials, parse_dimensions
 from domainvl.experiments.ranking import Outcome, as_csv, rank, table, verdict

@@ -7,8 +7,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from domainvl.evaluation.measures import is_right_measure, read_measure
-from domainvl.evaluation.metrics import IOU_THRESHOLD, box_iou, normalise_text
+from domainvl.evaluation.metrics.boxes import IOU_THRESHOLD, box_iou
+from domainvl.evaluation.metrics.measures import is_right_measure, read_measure
+from domainvl.evaluation.metrics.text import normalise_text
 from domainvl.schema import (
     Box1000,
     BoxesAnswer,

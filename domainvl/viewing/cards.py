@@ -8,7 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from domainvl.evaluation.metrics import box_iou, normalise_text, read_boxes, score
+from domainvl.evaluation.items import score
+from domainvl.evaluation.metrics.boxes import box_iou
+from domainvl.evaluation.metrics.reading import read_boxes
+from domainvl.evaluation.metrics.text import normalise_text
 from domainvl.evaluation.predictions import Prediction
 from domainvl.schema import (
     Box,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from domainvl.evaluation.baselines import majority_predictions
-from domainvl.evaluation.metrics import read_boxes, score
+from domainvl.evaluation.items import score
+from domainvl.evaluation.metrics.reading import read_boxes
 from domainvl.schema import ChoiceAnswer, CountAnswer, MeasureAnswer, Task, TextAnswer
 from domainvl.schema.sample import BoxesAnswer
 

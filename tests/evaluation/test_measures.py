@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domainvl.evaluation.measures import is_right_measure, measure_distance, read_measure, tolerance_name
-from domainvl.evaluation.metrics import score
+from domainvl.evaluation.items import score
+from domainvl.evaluation.metrics.measures import is_right_measure, measure_distance, read_measure, tolerance_name
 from domainvl.evaluation.predictions import Prediction
 from domainvl.schema import MeasureAnswer, Task
 from domainvl.schema.wording import written_measure

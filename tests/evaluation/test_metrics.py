@@ -7,15 +7,10 @@ import random
 import pytest
 import shapely
 
-from domainvl.evaluation.metrics import (
-    box_iou,
-    match_greedily,
-    normalise_text,
-    read_boxes,
-    read_choice,
-    read_count,
-    score,
-)
+from domainvl.evaluation.items import score
+from domainvl.evaluation.metrics.boxes import box_iou, match_greedily
+from domainvl.evaluation.metrics.reading import read_boxes, read_choice, read_count
+from domainvl.evaluation.metrics.text import normalise_text
 from domainvl.evaluation.predictions import Prediction
 from domainvl.schema import ChoiceAnswer, CountAnswer, Task, TextAnswer
 from domainvl.schema.sample import BoxesAnswer

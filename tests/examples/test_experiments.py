@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from domainvl.evaluation.metrics import ItemScore
+from domainvl.evaluation.items import ItemScore
 from domainvl.schema import Split, Task, read_samples
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

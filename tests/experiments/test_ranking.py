@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from domainvl.evaluation.metrics import ItemScore
+from domainvl.evaluation.items import ItemScore
 from domainvl.evaluation.statistics import paired_difference
 from domainvl.experiments.grid import Trial
 from domainvl.experiments.ranking import Outcome, as_csv, pairwise_confidence, rank, table, verdict

@@ -13,7 +13,7 @@ from domainvl.conversion.answers import AnsweringConverter, write_answers
 from domainvl.converters.drivelm import CONVERTER
 from domainvl.converters.drivelm.completeness import missing_answers
 from domainvl.errors import DatasetError, ExitCode, NothingToDoError, UsageError
-from domainvl.evaluation.metrics import read_choice
+from domainvl.evaluation.metrics.reading import read_choice
 from domainvl.schema import Reject, Severity, Split, read_samples
 from domainvl.schema.operations import merge_datasets
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from domainvl.converters.driving.frame_questions import FrameQuestions, ask_about_one_view, ask_about_views
 from domainvl.converters.driving.rig import VIEW_ORDER
-from domainvl.evaluation.metrics import score
+from domainvl.evaluation.items import score
 from domainvl.evaluation.predictions import Prediction
 from domainvl.schema import Image, Object, Provenance, Source, Task, samples_from_questions
 

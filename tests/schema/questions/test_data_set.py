@@ -10,7 +10,7 @@ import pytest
 
 from domainvl.cli.main import main
 from domainvl.evaluation.baselines import majority_predictions
-from domainvl.evaluation.metrics import score
+from domainvl.evaluation.items import score
 from domainvl.evaluation.predictions import Prediction
 from domainvl.schema import (
     WORDING_VERSION,
