@@ -23,7 +23,7 @@ from domainvl.evaluation.items import ItemScore, score_system
 from domainvl.evaluation.predictions import read_predictions
 from domainvl.evaluation.report import format_markdown
 from domainvl.evaluation.run import EvaluationSettings, evaluate
-from domainvl.evaluation.statistics import Interval, clustered_bootstrap, paired_difference
+from domainvl.evaluation.statistics.bootstrap import Interval, clustered_bootstrap, paired_difference
 from domainvl.model.quiet import quiet_transformers
 from domainvl.schema import Sample, Split, read_samples
 from domainvl.training.recipe import Method, Recipe

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,14 +24,22 @@ class Prediction(BaseModel):
         sample_id: Id of the sample.
         text: The answer as it was generated, its end marker removed; may be empty.
         likelihood: Normalised likelihood of the answer: exp of the mean log-probability of its tokens, so that
-            long and short answers compare. Between 0 and 1.
+            long and short answers compare. Between 0 and 1; None where the system gives none.
+        options: Where the sample has options, the likelihood of each, by its letter or text; together 1.
+        box_scores: Of a detector, how sure it is of each box of the text, in their order; between 0 and 1.
+        token_count: Number of tokens of the answer; None where it is not known.
+        cut_off: Whether the answer was longer than allowed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     sample_id: str = Field(min_length=1)
     text: str
-    likelihood: float = Field(ge=0.0, le=1.0, allow_inf_nan=False)
+    likelihood: float | None = Field(default=None, ge=0.0, le=1.0, allow_inf_nan=False)
+    options: dict[str, Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]] | None = None
+    box_scores: tuple[Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)], ...] | None = None
+    token_count: int | None = Field(default=None, ge=0)
+    cut_off: bool = False
 
 
 def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
@@ -53,7 +62,7 @@ def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
                 if prediction.sample_id in seen:
                     raise DatasetError("Cannot write predictions", where=path, rule=_repeated(prediction.sample_id))
                 seen.add(prediction.sample_id)
-                file.write(json.dumps(prediction.model_dump(), ensure_ascii=False) + "\n")
+                file.write(json.dumps(prediction.model_dump(exclude_defaults=True), ensure_ascii=False) + "\n")
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -93,12 +102,12 @@ def _repeated(sample_id: str) -> str:
 
 def _from_line(line: str, where: str) -> Prediction:
     try:
-        content = json.loads(line)
+        json.loads(line)
     except json.JSONDecodeError as error:
         rule = f"each line must be one JSON object ({error})"
         raise DatasetError("Unreadable prediction", where=where, rule=rule, action=_ACTION) from error
     try:
-        return Prediction.model_validate(content)
+        return Prediction.model_validate_json(line)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from domainvl.evaluation.items import FREE_TEXT_TASKS, ItemScore
 from domainvl.evaluation.metrics.boxes import IOU_THRESHOLD
-from domainvl.evaluation.statistics import BootstrapSettings, Interval, clustered_bootstrap, paired_difference
+from domainvl.evaluation.statistics.bootstrap import BootstrapSettings, Interval, clustered_bootstrap, paired_difference
 
 SCORES_NAME = "scores.json"
 

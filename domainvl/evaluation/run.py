@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from domainvl.errors import CheckpointError, NothingToDoError, UsageError
-from domainvl.evaluation.baselines import majority_predictions
 from domainvl.evaluation.items import score_system
 from domainvl.evaluation.predictions import PREDICTIONS_NAME, Prediction, write_predictions
 from domainvl.evaluation.report import SCORES_NAME, Row, difference_rows, markdown_table, summarise, write_scores
-from domainvl.evaluation.statistics import BootstrapSettings
+from domainvl.evaluation.specialists.majority import majority_predictions
+from domainvl.evaluation.statistics.bootstrap import BootstrapSettings
 from domainvl.model.checkpoint import find_checkpoint, load_model, read_spec
 from domainvl.model.device import choose_device, choose_precision
 from domainvl.model.generation import generate_answers

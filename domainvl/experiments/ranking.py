@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from domainvl.evaluation.items import FREE_TEXT_TASKS, ItemScore
 from domainvl.evaluation.report import format_markdown
-from domainvl.evaluation.statistics import Interval, clustered_bootstrap, paired_difference
+from domainvl.evaluation.statistics.bootstrap import Interval, clustered_bootstrap, paired_difference
 from domainvl.experiments.grid import Trial
 
 _CONFIDENCE = 0.95

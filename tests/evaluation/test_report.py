@@ -10,7 +10,7 @@ from domainvl.errors import DatasetError
 from domainvl.evaluation.items import score_system
 from domainvl.evaluation.predictions import Prediction
 from domainvl.evaluation.report import difference_rows, markdown_table, summarise, write_scores
-from domainvl.evaluation.statistics import BootstrapSettings
+from domainvl.evaluation.statistics.bootstrap import BootstrapSettings
 from domainvl.schema import CountAnswer, MeasureAnswer, Task, TextAnswer
 
 

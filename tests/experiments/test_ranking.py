@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from domainvl.evaluation.items import ItemScore
-from domainvl.evaluation.statistics import paired_difference
+from domainvl.evaluation.statistics.bootstrap import paired_difference
 from domainvl.experiments.grid import Trial
 from domainvl.experiments.ranking import Outcome, as_csv, pairwise_confidence, rank, table, verdict
 from domainvl.schema import Task

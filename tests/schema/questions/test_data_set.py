@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from domainvl.cli.main import main
-from domainvl.evaluation.baselines import majority_predictions
 from domainvl.evaluation.items import score
 from domainvl.evaluation.predictions import Prediction
+from domainvl.evaluation.specialists.majority import majority_predictions
 from domainvl.schema import (
     WORDING_VERSION,
     ClassQuestions,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from domainvl.evaluation.baselines import majority_predictions
 from domainvl.evaluation.items import score
 from domainvl.evaluation.metrics.reading import read_boxes
+from domainvl.evaluation.specialists.majority import majority_predictions
 from domainvl.schema import ChoiceAnswer, CountAnswer, MeasureAnswer, Task, TextAnswer
 from domainvl.schema.sample import BoxesAnswer
 

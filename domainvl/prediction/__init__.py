@@ -1,0 +1,1 @@
+"""Answers about new imagery, handed back in the format that it came in."""
