@@ -1,0 +1,106 @@
+"""Who answers: anything that turns samples into predictions, and how long it took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from domainvl.evaluation.generating.journal import Journal
+from domainvl.evaluation.predictions import Prediction
+from domainvl.evaluation.results import Cost
+from domainvl.schema import Sample
+
+Progress = Callable[[int, int], None]
+"""Called with the number of answers so far and in all."""
+
+
+class Answerer(Protocol):
+    """Answers samples."""
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """What the answers depend on, by name."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where it runs, in words."""
+        ...
+
+    def answer(self, samples: Sequence[Sample]) -> Iterator[list[Prediction]]:
+        """Answer samples, some at a time, in any order; no answer depends on which samples are asked beside it."""
+        ...
+
+    def visual_tokens(self, samples: Sequence[Sample]) -> int | None:
+        """Return how many visual tokens the samples have together; None where that is not known."""
+        ...
+
+    def ms_per_image(self, samples: Sequence[Sample]) -> float | None:
+        """Measure the time of an image at batch 1, in milliseconds; None where that makes no sense."""
+        ...
+
+    def peak_memory_gb(self) -> float | None:
+        """Return the largest memory in use so far, in 10^9 bytes; None where that is not known."""
+        ...
+
+
+@dataclass(frozen=True)
+class Answered:
+    """All answers of a system.
+
+    Attributes:
+        predictions: One a sample, in their order.
+        cost: What they took.
+    """
+
+    predictions: list[Prediction]
+    cost: Cost
+
+
+def answer_all(
+    answerer: Answerer,
+    samples: Sequence[Sample],
+    journal_path: Path,
+    identity: Mapping[str, str],
+    on_progress: Progress | None = None,
+) -> Answered:
+    """Answer all samples, going on from what a journal holds.
+
+    Args:
+        answerer: Who answers.
+        samples: What is asked.
+        journal_path: File of the answers so far.
+        identity: What the answers depend on besides the answerer, such as the data.
+        on_progress: Told how far it is.
+
+    Raises:
+        UsageError: If the journal holds other answers.
+        OutputError: If it cannot be written.
+    """
+    with Journal(journal_path, {**identity, **answerer.identity}) as journal:
+        left = [sample for sample in samples if sample.id not in journal.answers]
+        if on_progress is not None:
+            on_progress(len(samples) - len(left), len(samples))
+        start = time.perf_counter()
+        with closing(answerer.answer(left)) as batches:  # type: ignore[type-var]
+            for batch in batches:
+                journal.add(batch)
+                if on_progress is not None:
+                    on_progress(len(journal.answers), len(samples))
+        seconds = time.perf_counter() - start
+        predictions = [journal.answers[sample.id] for sample in samples]
+    written = [journal.answers[sample.id].token_count for sample in left]
+    cost = Cost(
+        device=answerer.device,
+        seconds=seconds,
+        answers=len(left),
+        ms_per_image=answerer.ms_per_image(samples),
+        visual_tokens=answerer.visual_tokens(left),
+        tokens=sum(count or 0 for count in written) if None not in written else None,
+        peak_memory_gb=answerer.peak_memory_gb(),
+    )
+    return Answered(predictions, cost)

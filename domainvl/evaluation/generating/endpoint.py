@@ -1,0 +1,242 @@
+"""A server that speaks OpenAI's chat protocol, such as vLLM or LMDeploy, which need environments of their own.
+
+The server tiles the images itself: whether it does so as the model was trained is for who runs it to see to.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import math
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from domainvl.errors import InputNotFoundError, StoppedError, UsageError
+from domainvl.evaluation.predictions import Prediction
+from domainvl.schema import Sample
+from domainvl.schema.sample import IMAGE_PLACEHOLDER, Turn
+
+_TRIES = 4
+_FIRST_WAIT_S = 1.0
+_BUSY = frozenset({408, 429, 500, 502, 503, 504})
+"""Statuses after which the same request may succeed."""
+
+
+@dataclass(frozen=True)
+class EndpointSettings:
+    """A server.
+
+    Attributes:
+        url: Up to and including the version, such as ``http://localhost:8000/v1``.
+        model: Name by which it knows the model.
+        key: Sent as a bearer token; None where it wants none.
+        timeout_s: Longest wait for one answer.
+        parallel: Requests at a time.
+    """
+
+    url: str
+    model: str
+    key: str | None = None
+    timeout_s: float = 300.0
+    parallel: int = 8
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a server answered.
+
+    Attributes:
+        text: The answer.
+        likelihood: Normalised likelihood of the answer; None if the server does not say.
+        token_count: Tokens of the answer; None if the server does not say.
+        cut_off: Whether it was longer than allowed.
+    """
+
+    text: str
+    likelihood: float | None
+    token_count: int | None
+    cut_off: bool
+
+
+def read_key(path: Path | None) -> str | None:
+    """Read a key from a file.
+
+    Raises:
+        InputNotFoundError: If there is no such file.
+    """
+    if path is None:
+        return None
+    if not path.is_file():
+        raise InputNotFoundError("Cannot read a key", where=path, rule="there is no such file", action="Check the path")
+    return path.read_text(encoding="utf-8").strip()
+
+
+def complete(
+    settings: EndpointSettings, messages: Sequence[Mapping[str, Any]], *, max_new_tokens: int, temperature: float = 0.0
+) -> Completion:
+    """Ask a server once; a busy server is asked again a few times, each time later.
+
+    Args:
+        settings: The server.
+        messages: In OpenAI's form.
+        max_new_tokens: Longest answer.
+        temperature: 0 for the most probable answer.
+
+    Raises:
+        UsageError: If the server refuses the request.
+        StoppedError: If it cannot be reached, stays busy or answers something else.
+    """
+    content = {
+        "model": settings.model,
+        "messages": list(messages),
+        "max_tokens": max_new_tokens,
+        "temperature": temperature,
+        "logprobs": True,
+    }
+    reply = _post(settings, content)
+    try:
+        choice = reply["choices"][0]
+        text = str(choice["message"]["content"] or "").strip()
+        logprobs = [float(token["logprob"]) for token in (choice.get("logprobs") or {}).get("content") or ()]
+        count = (reply.get("usage") or {}).get("completion_tokens")
+        return Completion(
+            text=text,
+            likelihood=min(1.0, math.exp(sum(logprobs) / len(logprobs))) if logprobs else None,
+            token_count=count if isinstance(count, int) and count >= 0 else None,
+            cut_off=choice.get("finish_reason") == "length",
+        )
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        rule = f"it must answer as OpenAI's chat completions do ({type(error).__name__}: {error}), got {reply!r:.200}"
+        raise StoppedError("Cannot read the server's answer", where=settings.url, rule=rule) from error
+
+
+def _post(settings: EndpointSettings, content: Mapping[str, Any]) -> Any:
+    headers = {"Content-Type": "application/json"}
+    if settings.key:
+        headers["Authorization"] = f"Bearer {settings.key}"
+    request = urllib.request.Request(
+        f"{settings.url.rstrip('/')}/chat/completions", json.dumps(content).encode(), headers
+    )
+    wait_s, problem = _FIRST_WAIT_S, ""
+    for attempt in range(_TRIES):
+        if attempt:
+            time.sleep(wait_s)
+            wait_s *= 2
+        try:
+            with urllib.request.urlopen(request, timeout=settings.timeout_s) as reply:
+                return json.loads(reply.read())
+        except urllib.error.HTTPError as error:
+            said = error.read().decode("utf-8", "replace")[:200]
+            problem = f"it said {error.code} {error.reason}: {said}"
+            if error.code not in _BUSY:
+                raise UsageError(
+                    "Cannot ask the server",
+                    where=settings.url,
+                    rule=problem,
+                    action="Check --endpoint, --endpoint-model and --endpoint-key",
+                ) from error
+        except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
+            problem = str(error) or type(error).__name__
+    raise StoppedError(
+        "Cannot ask the server",
+        where=settings.url,
+        rule=f"after {_TRIES} tries: {problem}",
+        action="Start the server; the same command goes on from the answers that are there",
+    )
+
+
+class EndpointAnswerer:
+    """A server that answers samples.
+
+    Args:
+        settings: The server.
+        dataset: Folder of the data set, for its images.
+        max_new_tokens: Longest answer.
+    """
+
+    def __init__(self, settings: EndpointSettings, dataset: Path, max_new_tokens: int) -> None:
+        self._settings = settings
+        self._dataset = dataset
+        self._max_new_tokens = max_new_tokens
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """What the answers depend on, as far as it can be known."""
+        return {
+            "endpoint": self._settings.url,
+            "endpoint's model": self._settings.model,
+            "longest answer": str(self._max_new_tokens),
+        }
+
+    @property
+    def device(self) -> str:
+        """Where it runs: that is the server's affair."""
+        return f"{self._settings.model} at {self._settings.url}"
+
+    def answer(self, samples: Sequence[Sample]) -> Iterator[list[Prediction]]:
+        """Answer samples, several requests at a time.
+
+        Raises:
+            UsageError: If the server refuses a request.
+            StoppedError: If it cannot be reached.
+        """
+        with ThreadPoolExecutor(self._settings.parallel) as pool:
+            left = iter(samples)
+            while some := list(islice(left, 2 * self._settings.parallel)):
+                yield list(pool.map(self._ask, some))
+
+    def _ask(self, sample: Sample) -> Prediction:
+        messages = to_messages(sample.turns[:-1], [self._dataset / image.path for image in sample.images])
+        said = complete(self._settings, messages, max_new_tokens=self._max_new_tokens)
+        return Prediction(
+            sample_id=sample.id,
+            text=said.text,
+            likelihood=said.likelihood,
+            token_count=said.token_count,
+            cut_off=said.cut_off,
+        )
+
+    def visual_tokens(self, samples: Sequence[Sample]) -> None:
+        """Not known."""
+
+    def ms_per_image(self, samples: Sequence[Sample]) -> None:
+        """Not measured: the way to the server would be measured with it."""
+
+    def peak_memory_gb(self) -> None:
+        """Not known."""
+
+
+def to_messages(turns: Sequence[Turn], images: Sequence[Path]) -> list[dict[str, Any]]:
+    """Write a conversation in OpenAI's form, each image where its placeholder stands, as a data URL of its own bytes.
+
+    Args:
+        turns: Human and assistant turns, the last by a human.
+        images: Files of the images, in the order of their placeholders; PNG or JPEG.
+    """
+    left = iter(images)
+    messages: list[dict[str, Any]] = []
+    for turn in turns:
+        if turn.role == "assistant":
+            messages.append({"role": "assistant", "content": turn.text})
+            continue
+        first, *rest = turn.text.split(IMAGE_PLACEHOLDER)
+        parts: list[dict[str, Any]] = [{"type": "text", "text": first}] if first else []
+        for text in rest:
+            parts.append({"type": "image_url", "image_url": {"url": _data_url(next(left))}})
+            if text.strip():
+                parts.append({"type": "text", "text": text.removeprefix("\n")})
+        messages.append({"role": "user", "content": parts})
+    return messages
+
+
+def _data_url(path: Path) -> str:
+    kind = "png" if path.suffix.lower() == ".png" else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
