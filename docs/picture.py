@@ -5,10 +5,8 @@ python docs/picture.py quickstart docs/picture.png
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,6 +14,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image as PillowImage
 
 from domainvl.evaluation.predictions import read_predictions
+from domainvl.evaluation.results import read_results
 from domainvl.schema import Sample, Split, Task, read_samples, to_box_px
 from domainvl.schema.boxes import Box
 
@@ -67,18 +66,16 @@ def _well_grounded(folder: Path) -> tuple[Sample, Box]:
 
 
 def _draw_scores(axes: Axes, folder: Path) -> None:
-    rows: list[dict[str, Any]] = json.loads((folder / "scores" / "scores.json").read_text())["scores"]
-    tasks = sorted({row["task"] for row in rows})
+    results = read_results(folder / "scores")
+    lines = {line.name: line for line in results.lines if line.name.endswith(" accuracy")}
+    tasks = sorted(lines)
     for index, (system, colour) in enumerate(SYSTEMS.items()):
-        found = {row["task"]: row for row in rows if row["system"] == system}
-        means = [found[task]["mean"] for task in tasks]
-        errors = [
-            [found[task]["mean"] - found[task]["low"] for task in tasks],
-            [found[task]["high"] - found[task]["mean"] for task in tasks],
-        ]
+        found = [lines[task].values[system] for task in tasks]
+        means = [one.value for one in found]
+        errors = [[one.value - one.low for one in found], [one.high - one.value for one in found]]
         places = [position + 0.2 * (index - 1.5) for position in range(len(tasks))]
         axes.bar(places, means, 0.18, yerr=errors, color=colour, label=system, error_kw={"linewidth": 1})
-    axes.set_xticks(range(len(tasks)), tasks)
+    axes.set_xticks(range(len(tasks)), [task.removesuffix(" accuracy") for task in tasks])
     axes.set_ylim(0, 1)
     axes.set_ylabel("right answers")
     for side in ("top", "right"):

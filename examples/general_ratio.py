@@ -24,8 +24,8 @@ from what_to_train import recipe_for
 
 from domainvl.evaluation.items import ItemScore, score_system
 from domainvl.evaluation.predictions import Prediction
-from domainvl.evaluation.report import format_markdown
 from domainvl.evaluation.statistics.bootstrap import Interval, clustered_bootstrap, paired_difference
+from domainvl.evaluation.tables import format_markdown
 from domainvl.model.checkpoint import load_model
 from domainvl.model.generation import generate_answers
 from domainvl.model.preprocessing import TileReader

@@ -19,11 +19,12 @@ from pathlib import Path
 import torch
 from dyes import ASKED, write_blank, write_plates
 
+from domainvl.evaluation.contestants import Contestants
 from domainvl.evaluation.items import ItemScore, score_system
 from domainvl.evaluation.predictions import read_predictions
-from domainvl.evaluation.report import format_markdown
 from domainvl.evaluation.run import EvaluationSettings, evaluate
 from domainvl.evaluation.statistics.bootstrap import Interval, clustered_bootstrap, paired_difference
+from domainvl.evaluation.tables import format_markdown
 from domainvl.model.quiet import quiet_transformers
 from domainvl.schema import Sample, Split, read_samples
 from domainvl.training.recipe import Method, Recipe
@@ -203,8 +204,8 @@ def _compare(out: Path, data: Path, recipes: dict[str, Recipe], language_only: R
 def _train_and_score(recipe: Recipe, data: Path, out: Path, samples: Sequence[Sample]) -> tuple[Scores, int]:
     summary = finetune(recipe, data, out / "run")
     print(f"{out.name}: {summary.steps} steps, loss {summary.final_loss:.3f}, {summary.seconds:.0f} s", flush=True)
-    settings = EvaluationSettings(batch_size=64, max_new_tokens=16, device="cpu")
-    evaluate(str(out / "run"), data, out / "scores", settings=settings)
+    settings = EvaluationSettings(batch_size=64, max_new_tokens=16, devices=("cpu",), measure_cost=False)
+    evaluate(Contestants(model=str(out / "run")), data, out / "scores", settings=settings)
     files = {
         name.removeprefix("predictions-").replace("-", " "): out / "scores" / f"{name}.jsonl"
         for name in (path.stem for path in (out / "scores").glob("predictions-*.jsonl"))

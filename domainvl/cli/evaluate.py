@@ -1,48 +1,218 @@
-"""``domainvl eval``: score a model on held-out samples beside the model it came from."""
+"""``domainvl eval``: score systems on held-out samples by a protocol, beside each other."""
 
 from __future__ import annotations
 
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from domainvl.cli.options import read_split
+from domainvl.errors import UsageError
+
+if TYPE_CHECKING:
+    from domainvl.evaluation.generating.endpoint import EndpointSettings
+    from domainvl.evaluation.results import Results
+    from domainvl.evaluation.run import EvaluationSettings, Progress
+
 EPILOG = "Example: domainvl eval --model chest-lora --data chest --out chest-scores"
+
+REPORT_NAME = "report.html"
 
 
 def evaluate(
-    model: Annotated[str, typer.Option(help="Checkpoint or run of finetune to score.")],
     data: Annotated[Path, typer.Option(help="Folder of the data set.")],
     out: Annotated[Path, typer.Option(help="Folder of the results to make.")],
+    model: Annotated[str | None, typer.Option(help="Checkpoint or run of finetune to score.")] = None,
     base: Annotated[
         str | None, typer.Option(help="Checkpoint to compare with; for an adapter its own base, if left out.")
     ] = None,
+    specialist: Annotated[
+        list[str] | None,
+        typer.Option(help="Folder of a specialist (domainvl specialist train), as NAME=FOLDER or FOLDER; repeatable."),
+    ] = None,
+    predictions: Annotated[
+        list[str] | None,
+        typer.Option(help="Answers of any other system, as NAME=FILE or FILE; repeatable."),
+    ] = None,
+    answers_format: Annotated[
+        str, typer.Option(help="Of these files: auto, domainvl, geochat, llava-med, drivelm, table.")
+    ] = "auto",
+    pretraining: Annotated[
+        list[str] | None,
+        typer.Option(help="What a specialist that answered such a file started from, as NAME=TEXT; none for nothing."),
+    ] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(help="URL of an OpenAI-compatible server that answers, such as http://host:8000/v1.")
+    ] = None,
+    endpoint_model: Annotated[str | None, typer.Option(help="Name by which the server knows the model.")] = None,
+    endpoint_key: Annotated[Path | None, typer.Option(help="File that holds the server's key.")] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="Protocol, by name or file; if left out, that of the benchmark, or else the generic one."),
+    ] = None,
+    general: Annotated[
+        Path | None, typer.Option(help="General data set, on which model and base show what was forgotten.")
+    ] = None,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     limit: Annotated[int | None, typer.Option(help="Score only so many samples, evenly spread.", min=1)] = None,
-    batch_size: Annotated[int, typer.Option(help="Samples at a time.", min=1)] = 32,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest answer in tokens.", min=1)] = 64,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    batch_size: Annotated[int, typer.Option(help="Samples at a time; no answer depends on it.", min=1)] = 32,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(help="Longest answer in tokens; the protocol's, if left out.", min=1)
+    ] = None,
+    max_tiles: Annotated[
+        int | None, typer.Option(help="Most tiles a sample; those of the checkpoint's recipe, if left out.", min=1)
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...; several with commas.")] = "auto",
+    baselines: Annotated[
+        bool, typer.Option("--baselines/--no-baselines", help="The majority answer and blank images take part.")
+    ] = True,
+    save_inputs: Annotated[
+        bool, typer.Option("--save-inputs", help="Write what the model sees: its tiles and prompts.")
+    ] = False,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")] = True,
 ) -> None:
-    """Score a model on held-out samples beside its base, the majority answer and blank images."""
-    from rich.console import Console
-    from rich.progress import Progress
+    """Score a model on held-out samples beside its base, specialists, the majority answer and blank images.
 
-    from domainvl.evaluation.run import EvaluationSettings
-    from domainvl.evaluation.run import evaluate as run_evaluate
+    A run that was stopped goes on with the same command.
+    """
+    from domainvl.evaluation.contestants import Contestants
+    from domainvl.evaluation.forgetting import evaluate_with_general
+    from domainvl.evaluation.tables import score_table
     from domainvl.model.quiet import quiet_transformers
 
     quiet_transformers()
-    settings = EvaluationSettings.from_options(
-        split=split, limit=limit, batch_size=batch_size, max_new_tokens=max_new_tokens, device=device
+    contestants = Contestants(
+        model=model,
+        base=base,
+        endpoint=read_endpoint(endpoint, endpoint_model, endpoint_key),
+        specialists=named_paths(specialist or [], "--specialist"),
+        predictions=named_paths(predictions or [], "--predictions"),
+        pretraining=_named(pretraining or [], "--pretraining"),
+        answer_format=answers_format,
+        baselines=baselines,
     )
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        bars = {}
+    settings = _settings(
+        split=split,
+        protocol=protocol,
+        limit=limit,
+        batch_size=batch_size,
+        max_new_tokens=max_new_tokens,
+        max_tiles=max_tiles,
+        device=device,
+        save_inputs=save_inputs,
+    )
+    with answering_bars() as show:
+        results = evaluate_with_general(contestants, data, out, general, settings=settings, on_progress=show)
+    typer.echo(score_table(results))
+    _print_verdict(results)
+    files = [out / "scores.json", out / "predictions.jsonl"]
+    if report:
+        from domainvl.viewing.verdict.page import write_report
+
+        files.append(write_report([out], out / REPORT_NAME, dataset=data).path)
+    typer.echo(f"written: {', '.join(map(str, files))}")
+
+
+def _settings(
+    *,
+    split: str,
+    protocol: str | None,
+    limit: int | None,
+    batch_size: int,
+    max_new_tokens: int | None,
+    max_tiles: int | None,
+    device: str,
+    save_inputs: bool,
+) -> EvaluationSettings:
+    from domainvl.evaluation.run import EvaluationSettings
+
+    return EvaluationSettings(
+        split=read_split(split, "Cannot evaluate"),
+        protocol=protocol,
+        limit=limit,
+        batch_size=batch_size,
+        max_new_tokens=max_new_tokens,
+        max_tiles=max_tiles,
+        devices=tuple(name.strip() for name in device.split(",")),
+        save_inputs=save_inputs,
+        command=shlex.join(["domainvl", *sys.argv[1:]]),
+    )
+
+
+def _print_verdict(results: Results) -> None:
+    for leak in results.leaks:
+        typer.secho(
+            f"LEAK: {leak.samples} of {results.data.samples} held-out samples share {leak.groups} groups and "
+            f"{leak.images} images with what {leak.system} was trained on, for example {', '.join(leak.examples)}",
+            fg="red",
+            err=True,
+        )
+    for comparison in results.comparisons:
+        if comparison.name == results.headline:
+            typer.echo(comparison.words)
+
+
+def named_paths(values: Sequence[str], option: str) -> dict[str, Path]:
+    """Read NAME=PATH or PATH, whose name is that of the file or folder.
+
+    Raises:
+        UsageError: If two have one name.
+    """
+    found: dict[str, Path] = {}
+    for value in values:
+        name, separator, path = value.partition("=")
+        # A path may hold "=": then a file of that name is there.
+        if not separator or Path(value).exists():
+            name, path = Path(value).resolve().stem, value
+        if name in found:
+            rule = f"each needs a name of its own, {name!r} is given twice"
+            raise UsageError(f"Cannot read {option}", rule=rule, action="Say NAME=PATH")
+        found[name] = Path(path)
+    return found
+
+
+def _named(values: Sequence[str], option: str) -> dict[str, str]:
+    pairs = [value.partition("=") for value in values]
+    for name, separator, text in pairs:
+        if not (name and separator and text):
+            raise UsageError(f"Cannot read {option}", rule=f"it must be NAME=TEXT, got {name!r}")
+    return {name: text for name, _, text in pairs}
+
+
+def read_endpoint(url: str | None, model: str | None, key: Path | None) -> EndpointSettings | None:
+    """Make the settings of a server from options; None where none is named.
+
+    Raises:
+        UsageError: If one of the options is missing.
+        InputNotFoundError: If there is no such key file.
+    """
+    from domainvl.evaluation.generating.endpoint import EndpointSettings, read_key
+
+    if url is None and model is None and key is None:
+        return None
+    if url is None or model is None:
+        rule = f"--endpoint and --endpoint-model go together, got {url!r} and {model!r}"
+        raise UsageError("Cannot ask a server", rule=rule)
+    return EndpointSettings(url, model, read_key(key))
+
+
+@contextmanager
+def answering_bars() -> Iterator[Progress]:
+    """Show a bar for each system on stderr while it answers."""
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+
+    with Bars(console=Console(stderr=True), transient=True) as bars:
+        shown = {}
 
         def show(system: str, done: int, total: int) -> None:
-            if system not in bars:
-                bars[system] = progress.add_task(system, total=total)
-            progress.update(bars[system], completed=done)
+            if system not in shown:
+                shown[system] = bars.add_task(system, total=total)
+            bars.update(shown[system], completed=done)
 
-        summary = run_evaluate(model, data, out, base=base, settings=settings, on_progress=show)
-    typer.echo(summary.table)
-    typer.echo(f"scores {out / 'scores.json'}, answers {out / 'predictions.jsonl'}")
+        yield show

@@ -10,6 +10,7 @@ from domainvl.errors import UsageError
 
 if TYPE_CHECKING:
     from domainvl.planning.plan import PlanMethod
+    from domainvl.schema import Split
     from domainvl.training.recipe import Method
 
 Chosen = TypeVar("Chosen", bound=str)
@@ -37,6 +38,23 @@ def parse_plan_method(name: str | None) -> PlanMethod | None:
         UsageError: If it is no method.
     """
     return _choose(name, ("lora", "full", "qlora"))
+
+
+def read_split(name: str, what: str) -> Split:
+    """Read ``--split``.
+
+    Args:
+        name: What was given.
+        what: What fails if there is no such split, as an error says it.
+
+    Raises:
+        UsageError: If there is no such split.
+    """
+    from domainvl.schema import Split
+
+    if name not in list(Split):
+        raise UsageError(what, rule=f"--split must be one of {', '.join(Split)}, got {name!r}")
+    return Split(name)
 
 
 def _choose(name: str | None, known: tuple[Chosen, ...]) -> Chosen | None:

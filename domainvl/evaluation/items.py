@@ -6,15 +6,14 @@ each other in details such as the +1 pixel in IoU; those stand in :mod:`domainvl
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from domainvl.errors import DatasetError
 from domainvl.evaluation.metrics.boxes import IOU_THRESHOLD, box_iou, match_greedily
 from domainvl.evaluation.metrics.measures import is_right_measure, measure_distance, read_measure, tolerance_name
 from domainvl.evaluation.metrics.reading import read_boxes, read_choice, read_count, read_labelled_boxes
 from domainvl.evaluation.metrics.text import normalise_text
+from domainvl.evaluation.pairing import pair_predictions
 from domainvl.evaluation.predictions import Prediction
 from domainvl.schema.boxes import Box, to_box_px
 from domainvl.schema.sample import (
@@ -31,8 +30,6 @@ from domainvl.schema.wording import NOTHING_FOUND, escape_special
 
 FREE_TEXT_TASKS = frozenset({Task.CAPTION, Task.CONVERSATION})
 """Tasks with many right answers, which no comparison with one of them can score; a report leaves them out."""
-
-_EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -123,27 +120,9 @@ def score_system(samples: Iterable[Sample], predictions: Iterable[Prediction]) -
     Raises:
         DatasetError: If a prediction is missing, repeated or about no such sample; with counts and examples.
     """
-    samples, predictions = list(samples), list(predictions)
-    known = {sample.id for sample in samples}
-    counts = Counter(prediction.sample_id for prediction in predictions)
-    faults = {
-        "missing": [sample.id for sample in samples if sample.id not in counts],
-        "repeated": [sample_id for sample_id, count in counts.items() if count > 1],
-        "unknown": [sample_id for sample_id in counts if sample_id not in known],
-    }
-    found = [f"{len(ids)} {fault} ({_examples(ids)})" for fault, ids in faults.items() if ids]
-    if found:
-        raise DatasetError(
-            "Cannot score predictions",
-            rule=f"there must be one for each of {len(samples)} samples, got {'; '.join(found)}",
-            action="Make the predictions again on this data set with domainvl eval",
-        )
-    by_id = {prediction.sample_id: prediction for prediction in predictions}
-    return [score(sample, by_id[sample.id]) for sample in samples]
-
-
-def _examples(ids: Sequence[str]) -> str:
-    return ", ".join(ids[:_EXAMPLES]) + (", ..." if len(ids) > _EXAMPLES else "")
+    samples = list(samples)
+    answers = pair_predictions(samples, predictions)
+    return [score(sample, answer) for sample, answer in zip(samples, answers, strict=True)]
 
 
 def _score_boxes(sample: Sample, text: str) -> tuple[bool, float]:

@@ -76,12 +76,14 @@ class Value(_Part):
         low: Lower end of the interval.
         high: Upper end.
         unreadable: Number of answers that could not be read as what was asked for.
+        uncounted: Number of samples that the rule leaves out for this system.
     """
 
     value: float | None
     low: float | None = None
     high: float | None = None
     unreadable: int = 0
+    uncounted: int = 0
 
 
 class Line(_Part):
@@ -95,7 +97,7 @@ class Line(_Part):
         flaw: What the flaw of the official code is.
         n: Number of samples.
         groups: Number of groups.
-        uncounted: Number of samples that the rule leaves out.
+        uncounted: Number of samples that the rule leaves out for the first system.
         higher_is_better: False for errors.
         values: By name of the system.
     """
@@ -303,6 +305,8 @@ class Results(_Part):
         schema_version: Of this file.
         protocol: Name of the protocol.
         protocol_version: Its version.
+        protocol_sha256: Hash of its file.
+        protocol_file: Where that was; None for one that ships with domainvl.
         title: Its title.
         headline: Name of the line that the verdict is about.
         data: What was scored.
@@ -322,6 +326,8 @@ class Results(_Part):
     schema_version: Literal[1] = 1
     protocol: str
     protocol_version: int
+    protocol_sha256: str = ""
+    protocol_file: str | None = None
     title: str
     headline: str
     data: Data

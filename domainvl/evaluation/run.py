@@ -1,33 +1,34 @@
-"""The comparison: a model beside its base, the majority answer and itself without images, on held-out samples."""
+"""The evaluation: a model beside others on held-out samples, by a protocol, from questions to what was found."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from domainvl.errors import CheckpointError, NothingToDoError, UsageError
-from domainvl.evaluation.items import score_system
-from domainvl.evaluation.predictions import PREDICTIONS_NAME, Prediction, write_predictions
-from domainvl.evaluation.report import SCORES_NAME, Row, difference_rows, markdown_table, summarise, write_scores
-from domainvl.evaluation.specialists.majority import majority_predictions
-from domainvl.evaluation.statistics.bootstrap import BootstrapSettings
-from domainvl.model.checkpoint import find_checkpoint, load_model, read_spec
-from domainvl.model.device import choose_device, choose_precision
-from domainvl.model.generation import generate_answers
-from domainvl.model.preprocessing import TileReader
-from domainvl.schema import Sample, SampleFile, Split, read_samples, spread
+from domainvl import __version__
+from domainvl.errors import DatasetError, UsageError
+from domainvl.evaluation.assessment import Answers, assess
+from domainvl.evaluation.contestants import Asking, Contestant, Contestants, line_up, slug
+from domainvl.evaluation.facts import sample_facts
+from domainvl.evaluation.generating.answerer import answer_all
+from domainvl.evaluation.generating.inputs import INPUTS_FOLDER, save_inputs
+from domainvl.evaluation.generating.options import Options
+from domainvl.evaluation.leakage import find_leak
+from domainvl.evaluation.pairing import pair_predictions
+from domainvl.evaluation.predictions import Prediction, read_predictions, write_predictions
+from domainvl.evaluation.protocols.loading import choose_protocol, load_protocol, protocol_sha256
+from domainvl.evaluation.protocols.protocol import Protocol
+from domainvl.evaluation.protocols.scoring import Selection, select_samples
+from domainvl.evaluation.results import RESULTS_NAME, Data, Leak, Results, Run, System, read_results, write_results
+from domainvl.evaluation.specialists.published import numbers_of
+from domainvl.evaluation.statistics.resampling import BootstrapSettings
+from domainvl.evaluation.tables import score_table, verdict_table
+from domainvl.files import hash_file, output_errors
+from domainvl.model.preprocessing import Preprocessing
+from domainvl.schema import Sample, SampleFile, Split, read_manifest, spread
 
-if TYPE_CHECKING:
-    from domainvl.model.checkpoint import CheckpointSpec, LoadedModel
-
-BASE, ADAPTED, MAJORITY, BLANK, GAIN = "base", "adapted", "majority", "blank images", "adapted - base"
-SYSTEMS = (BASE, ADAPTED, MAJORITY, BLANK)
 TABLE_NAME = "scores.md"
-
-_CACHE_BYTES = 512 << 20
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of a system, the number of its answers so far and in all."""
@@ -35,176 +36,351 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """How answers are generated and on what.
+    """On what, and how answers are generated and scored.
 
     Attributes:
         split: Which part of the data set.
+        protocol: Name or file of the protocol; where None, that of the benchmark that the data set is of, else the
+            generic one.
         limit: Score only so many samples, evenly spread; all where None.
-        batch_size: Samples at a time.
-        max_new_tokens: Longest answer.
-        device: Where the model runs; ``auto`` takes a GPU if there is one.
+        batch_size: Samples at a time; no answer depends on it.
+        max_new_tokens: Longest answer; the protocol's where None.
+        max_tiles: Most tiles a sample; the checkpoint's own where None.
+        devices: Where the model runs; one process each if there are several; ``auto`` takes a GPU if there is one.
+        measure_cost: Measure the time of an image at batch 1.
+        save_inputs: Write what the model sees.
         bootstrap: How intervals are made.
+        command: What was run, for the record.
     """
 
     split: Split = Split.TEST
+    protocol: str | None = None
     limit: int | None = None
     batch_size: int = 32
-    max_new_tokens: int = 64
-    device: str = "auto"
+    max_new_tokens: int | None = None
+    max_tiles: int | None = None
+    devices: tuple[str, ...] = ("auto",)
+    measure_cost: bool = True
+    save_inputs: bool = False
     bootstrap: BootstrapSettings = field(default_factory=BootstrapSettings)
-
-    @classmethod
-    def from_options(
-        cls, *, split: str, limit: int | None, batch_size: int, max_new_tokens: int, device: str
-    ) -> EvaluationSettings:
-        """Make settings from command line options.
-
-        Raises:
-            UsageError: If there is no such split.
-        """
-        if split not in list(Split):
-            raise UsageError("Cannot evaluate", rule=f"--split must be train, val or test, got {split!r}")
-        return cls(Split(split), limit, batch_size, max_new_tokens, device)
+    command: str = ""
 
 
 @dataclass(frozen=True)
-class EvaluationSummary:
-    """What came out of an evaluation.
+class HeldOut:
+    """What is asked.
 
     Attributes:
-        rows: Rows by system, the paired difference of adapted and base among them.
-        table: The same as a Markdown table.
+        dataset: Folder of the data set.
+        protocol: By which it is scored.
+        selection: The samples.
+        data: The same in words.
     """
 
-    rows: dict[str, list[Row]]
-    table: str
+    dataset: Path
+    protocol: Protocol
+    selection: Selection
+    data: Data
 
 
 def evaluate(
-    model: str,
+    contestants: Contestants,
     dataset: Path,
     out: Path,
     *,
-    base: str | None = None,
-    training_data: Path | None = None,
     settings: EvaluationSettings | None = None,
     on_progress: Progress | None = None,
-) -> EvaluationSummary:
-    """Score a model on held-out samples and write scores, predictions and a table.
+) -> Results:
+    """Ask systems held-out questions, score them, compare the first with the others, and write it all.
 
-    Model and base see the same pixels: the preprocessing saved with the model is used for both.
+    A run that was killed goes on from the answers that are there, if it is given the same.
 
     Args:
-        model: The checkpoint to score.
+        contestants: Who answers.
         dataset: The data set's folder.
-        out: Folder to make.
-        base: The checkpoint to compare with; for an adapter its own base where None; otherwise there is none.
-        training_data: The data set whose training split gives the majority answers; ``dataset`` where None.
+        out: Folder to make: scores.json, scores.md, a file of predictions a system.
         settings: How.
         on_progress: Told how far each system is.
 
+    Returns:
+        What was written.
+
     Raises:
-        UsageError: If ``out`` is there already.
-        CheckpointError: If a checkpoint cannot be used, or was trained with another wording than the data set's.
-        NothingToDoError: If the split is empty.
+        UsageError: If ``out`` is there already, or answers of another run are.
+        CheckpointError: If a checkpoint cannot be used, or does not fit the data set.
+        DatasetError: If a file of predictions does not fit the data set.
+        NothingToDoError: If there is nothing to ask.
     """
     settings = settings or EvaluationSettings()
     if out.exists():
         raise UsageError("Cannot evaluate", where=out, rule="the folder exists", action="Name another")
-    samples = _take(SampleFile(dataset, settings.split), settings.limit)
-    if not samples:
-        raise NothingToDoError("Cannot evaluate", where=dataset, rule=f"{settings.split.value}.jsonl is empty")
-    base = base or _own_base(model)
-    predictions = _generate_all(model, base, dataset, samples, settings, on_progress)
-    training = read_samples(training_data or dataset, Split.TRAIN)
-    predictions[MAJORITY] = majority_predictions(training, samples)
-    predictions = {system: predictions[system] for system in SYSTEMS if system in predictions}
-    scores = {system: score_system(samples, answers) for system, answers in predictions.items()}
-    rows = {system: summarise(items, settings.bootstrap) for system, items in scores.items()}
-    if BASE in scores:
-        rows[GAIN] = difference_rows(scores[ADAPTED], scores[BASE], settings.bootstrap)
-    table = markdown_table(rows)
-    _write(out, predictions, rows, table, settings)
-    return EvaluationSummary(rows, table)
-
-
-def _own_base(model: str) -> str | None:
-    spec = read_spec(find_checkpoint(model))
-    return spec.base.name if spec.base else None
-
-
-def _take(samples: SampleFile, limit: int | None) -> list[Sample]:
-    return [samples[index] for index in spread(len(samples), limit)]
-
-
-def _generate_all(
-    model: str,
-    base: str | None,
-    dataset: Path,
-    samples: Sequence[Sample],
-    settings: EvaluationSettings,
-    on_progress: Progress | None,
-) -> dict[str, list[Prediction]]:
-    device = choose_device(settings.device)
-    dtype = choose_precision("auto", device)
-    spec = read_spec(find_checkpoint(model))
-    _check_wording(spec, samples, model)
-    reader = TileReader(dataset, spec.preprocessing, cache_bytes=_CACHE_BYTES)
-
-    def answer(system: str, loaded: LoadedModel, *, blank_images: bool = False) -> list[Prediction]:
-        answers = generate_answers(
-            loaded,
-            samples,
-            reader,
-            batch_size=settings.batch_size,
-            max_new_tokens=settings.max_new_tokens,
-            blank_images=blank_images,
-            on_progress=(lambda done, total: on_progress(system, done, total)) if on_progress else None,
-        )
-        by_id = {
-            answer.sample_id: Prediction(sample_id=answer.sample_id, text=answer.text, likelihood=answer.likelihood)
-            for answer in answers
-        }
-        return [by_id[sample.id] for sample in samples]
-
-    predictions: dict[str, list[Prediction]] = {}
-    if base is not None:
-        other = load_model(base, device=device, dtype=dtype)
-        other.spec = other.spec.model_copy(update={"preprocessing": spec.preprocessing})
-        predictions[BASE] = answer(BASE, other)
-        del other  # the two models are never in memory together
-    adapted = load_model(model, device=device, dtype=dtype)
-    predictions[ADAPTED] = answer(ADAPTED, adapted)
-    predictions[BLANK] = answer(BLANK, adapted, blank_images=True)
-    return predictions
-
-
-def _check_wording(spec: CheckpointSpec, samples: Sequence[Sample], model: str) -> None:
-    asked = {sample.provenance.wording for sample in samples}
-    trained = spec.preprocessing.wording
-    if asked != {trained}:
-        raise CheckpointError(
-            "Cannot evaluate",
-            where=model,
-            rule=f"the data set must be worded as the model was trained, {trained}; got {', '.join(sorted(asked))}",
-            action="Make the data set again with this version of domainvl",
-        )
-
-
-def _write(
-    out: Path,
-    predictions: dict[str, list[Prediction]],
-    rows: dict[str, list[Row]],
-    table: str,
-    settings: EvaluationSettings,
-) -> None:
+    held_out = open_held_out(dataset, settings)
+    asking = _fit(settings, held_out.protocol)
+    line = line_up(contestants, dataset, held_out.selection.samples, _how(asking))
     work = out.with_name(f".{out.name}.partial")
-    if work.exists():
-        shutil.rmtree(work)
-    work.mkdir(parents=True)
-    for system, answers in predictions.items():
-        name = PREDICTIONS_NAME if system == ADAPTED else f"predictions-{system.replace(' ', '-')}.jsonl"
-        write_predictions(work / name, answers)
-    write_scores(work / SCORES_NAME, rows, settings.bootstrap)
-    (work / TABLE_NAME).write_text(table, encoding="utf-8")
-    work.rename(out)
+    with output_errors(work):
+        work.mkdir(parents=True, exist_ok=True)
+    answers = [_answer(one, held_out, work, on_progress) for one in line]
+    found = assess(held_out.protocol, held_out.selection, answers, settings.bootstrap)
+    preprocessing = next((one.preprocessing for one in line if one.preprocessing is not None), None)
+    results = Results(
+        protocol=held_out.protocol.name,
+        protocol_version=held_out.protocol.version,
+        protocol_sha256=protocol_sha256(settings.protocol or held_out.protocol.name),
+        protocol_file=settings.protocol if settings.protocol not in (None, held_out.protocol.name) else None,
+        title=held_out.protocol.title,
+        headline=held_out.protocol.headline,
+        data=held_out.data,
+        run=_run(settings, asking, preprocessing),
+        systems=found.systems,
+        lines=found.lines,
+        comparisons=found.comparisons,
+        breakdowns=found.breakdowns,
+        calibration=found.calibration,
+        confusion=found.confusion,
+        published=tuple(numbers_of(held_out.protocol.name)),
+        leaks=_leaks(line, held_out.selection.samples),
+        unchecked=tuple(one.system.name for one in line if one.is_unchecked),
+        notes=(*held_out.protocol.notes, *_asking_notes(asking, held_out, preprocessing), *found.notes),
+    )
+    if settings.save_inputs and preprocessing is not None:
+        save_inputs(held_out.selection.samples, dataset, preprocessing, work / INPUTS_FOLDER)
+    _write(work, answers, results)
+    with output_errors(out):
+        work.rename(out)
+    return results
+
+
+def open_held_out(dataset: Path, settings: EvaluationSettings) -> HeldOut:
+    """Read the samples of a split that a protocol asks.
+
+    Raises:
+        InputNotFoundError: If there is no data set.
+        NothingToDoError: If no sample is asked.
+    """
+    samples = SampleFile(dataset, settings.split)
+    everything = [samples[index] for index in range(len(samples))]
+    if settings.protocol is not None:
+        protocol = load_protocol(settings.protocol)
+    else:
+        protocol = choose_protocol(sample_facts(sample) for sample in everything)
+    selection = _limited(select_samples(protocol, everything), settings.limit)
+    manifest = read_manifest(dataset)
+    data = Data(
+        name=str(manifest["name"]),
+        folder=str(dataset),
+        split=settings.split.value,
+        sha256=hash_file(dataset / f"{settings.split.value}.jsonl"),
+        samples=len(selection.samples),
+        groups=len({sample.group for sample in selection.samples}),
+        limit=settings.limit,
+        excluded=selection.reasons,
+    )
+    return HeldOut(dataset, protocol, selection, data)
+
+
+def _limited(selection: Selection, limit: int | None) -> Selection:
+    places = spread(len(selection.samples), limit)
+    kept = set(places)
+    return replace(
+        selection,
+        samples=tuple(selection.samples[place] for place in places),
+        facts=tuple(selection.facts[place] for place in places),
+        left_out=(
+            *selection.left_out,
+            *(sample.id for place, sample in enumerate(selection.samples) if place not in kept),
+        ),
+    )
+
+
+def _fit(settings: EvaluationSettings, protocol: Protocol) -> EvaluationSettings:
+    """Return the settings with the protocol's where nothing else was said."""
+    return replace(settings, max_new_tokens=settings.max_new_tokens or protocol.asking.max_new_tokens)
+
+
+def _how(asking: EvaluationSettings) -> Asking:
+    return Asking(
+        split=asking.split,
+        devices=asking.devices,
+        batch_size=asking.batch_size,
+        max_new_tokens=asking.max_new_tokens or 1,
+        max_tiles=asking.max_tiles,
+        measure=asking.measure_cost,
+    )
+
+
+def _answer(one: Contestant, held_out: HeldOut, work: Path, on_progress: Progress | None) -> Answers:
+    samples = held_out.selection.samples
+    if one.given is not None:
+        return Answers(one.system, pair_predictions(samples, one.given, not_asked=held_out.selection.left_out))
+    answerer = one.make(Options(samples))
+    told = (lambda done, total: on_progress(one.system.name, done, total)) if on_progress else None
+    # The samples, not their file: another limit asks others, and what both ask is not asked twice.
+    identity = {"data": held_out.data.sha256, "protocol": held_out.protocol.name}
+    answered = answer_all(answerer, samples, work / f"answers-{slug(one.system.name)}.jsonl", identity, told)
+    return Answers(one.system.model_copy(update={"cost": answered.cost}), answered.predictions)
+
+
+def _leaks(line: Sequence[Contestant], samples: Sequence[Sample]) -> tuple[Leak, ...]:
+    found = [find_leak(one.system.name, one.trained_on, samples) for one in line if one.trained_on is not None]
+    return tuple(leak for leak in found if leak is not None)
+
+
+def _run(settings: EvaluationSettings, asking: EvaluationSettings, preprocessing: Preprocessing | None) -> Run:
+    told = {
+        "longest answer": f"{asking.max_new_tokens} tokens",
+        "decoding": "greedy",
+        "batch size": str(settings.batch_size),
+    }
+    if preprocessing is not None:
+        told["tile limit"] = str(preprocessing.max_tiles)
+        told["resizing"] = preprocessing.resize
+    return Run(
+        domainvl=__version__,
+        command=settings.command,
+        resamples=settings.bootstrap.resamples,
+        confidence=settings.bootstrap.confidence,
+        seed=settings.bootstrap.seed,
+        asking=told,
+    )
+
+
+def _asking_notes(asking: EvaluationSettings, held_out: HeldOut, preprocessing: Preprocessing | None) -> list[str]:
+    """Say where the questions are asked otherwise than the official evaluation asks them."""
+    official = held_out.protocol.asking
+    notes = []
+    if asking.max_new_tokens != official.max_new_tokens:
+        notes.append(f"Answers may have {asking.max_new_tokens} tokens; the protocol says {official.max_new_tokens}")
+    if preprocessing is not None and official.max_tiles not in (None, preprocessing.max_tiles):
+        notes.append(f"Images have at most {preprocessing.max_tiles} tiles; the protocol says {official.max_tiles}")
+    if official.prompt_suffix is not None:
+        others = [
+            sample.id
+            for sample in held_out.selection.samples
+            if not sample.turns[-2].text.rstrip().endswith(official.prompt_suffix.strip())
+        ]
+        if others:
+            notes.append(
+                f"{len(others)} prompts do not end with the protocol's {official.prompt_suffix.strip()!r}, "
+                f"for example that of {others[0]}"
+            )
+    return notes
+
+
+def _write(work: Path, answers: Sequence[Answers], results: Results) -> None:
+    for one in answers:
+        write_predictions(work / one.system.predictions, one.predictions)
+    write_results(work / RESULTS_NAME, results)
+    table = score_table(results) + ("\n" + verdict_table(results) if results.comparisons else "")
+    with output_errors(work):
+        (work / TABLE_NAME).write_text(table, encoding="utf-8")
+        for journal in work.glob("answers-*.jsonl"):
+            journal.unlink()
+
+
+def rescore(folders: Sequence[Path], dataset: Path | None = None) -> Results:
+    """Put the systems of several evaluations together and compare the first with all others.
+
+    Args:
+        folders: Of evaluations of the same samples by the same protocol.
+        dataset: Where the data set is now; where it was then, if None.
+
+    Raises:
+        InputNotFoundError: If a folder holds no results, or the data set is gone.
+        UsageError: If data, protocol or samples differ.
+        DatasetError: If predictions do not fit the data set.
+    """
+    every = [read_results(folder) for folder in folders]
+    first = every[0]
+    for folder, other in zip(folders, every, strict=True):
+        _check_same(first, other, folders[0], folder)
+    held_out = open_held_out(
+        dataset or Path(first.data.folder),
+        EvaluationSettings(
+            split=Split(first.data.split),
+            protocol=first.protocol_file or first.protocol,
+            limit=first.data.limit,
+        ),
+    )
+    if held_out.data.sha256 != first.data.sha256:
+        raise DatasetError(
+            "Cannot compare",
+            where=held_out.dataset,
+            rule="the data set is another than the one that was scored",
+            action="Name the one that was, or evaluate again",
+        )
+    names = _unique_names(folders, every)
+    answers = [
+        Answers(
+            system.model_copy(update={"name": names[folder, system.name]}),
+            read_predictions(folder / system.predictions),
+        )
+        for folder, results in zip(folders, every, strict=True)
+        for system in results.systems
+        if (folder, system.name) in names
+    ]
+    run = first.run
+    settings = BootstrapSettings(resamples=run.resamples, confidence=run.confidence, seed=run.seed)
+    found = assess(held_out.protocol, held_out.selection, answers, settings)
+    renamed = {
+        (folder, leak.system): leak.model_copy(update={"system": names[folder, leak.system]})
+        for folder, results in zip(folders, every, strict=True)
+        for leak in results.leaks
+        if (folder, leak.system) in names
+    }
+    return first.model_copy(
+        update={
+            "systems": found.systems,
+            "lines": found.lines,
+            "comparisons": found.comparisons,
+            "breakdowns": found.breakdowns,
+            "calibration": found.calibration,
+            "confusion": found.confusion,
+            "leaks": tuple(renamed.values()),
+            "unchecked": tuple(
+                names[folder, name]
+                for folder, results in zip(folders, every, strict=True)
+                for name in results.unchecked
+                if (folder, name) in names
+            ),
+            "notes": tuple(dict.fromkeys(note for results in every for note in results.notes)),
+        }
+    )
+
+
+def _check_same(first: Results, other: Results, first_folder: Path, folder: Path) -> None:
+    pairs = {
+        "protocol": (f"{first.protocol} {first.protocol_sha256}", f"{other.protocol} {other.protocol_sha256}"),
+        "data": (first.data.sha256, other.data.sha256),
+        "split": (first.data.split, other.data.split),
+        "limit": (first.data.limit, other.data.limit),
+    }
+    different = [f"{name} {mine} and {theirs}" for name, (mine, theirs) in pairs.items() if mine != theirs]
+    if different:
+        raise UsageError(
+            "Cannot compare",
+            where=folder,
+            rule=f"it must be of the same samples by the same protocol as {first_folder}: {'; '.join(different)}",
+            action="Evaluate again on the same data",
+        )
+
+
+def _unique_names(folders: Sequence[Path], every: Sequence[Results]) -> Mapping[tuple[Path, str], str]:
+    """Name the systems of all folders; baselines, which are the same everywhere, are taken once."""
+    names: dict[tuple[Path, str], str] = {}
+    baselines: set[str] = set()
+    for folder, results in zip(folders, every, strict=True):
+        for system in results.systems:
+            if system.kind == "baseline" and system.name in baselines and not system.about.get("of"):
+                continue
+            if system.kind == "baseline" and not system.about.get("of"):
+                baselines.add(system.name)
+                names[folder, system.name] = system.name
+            else:
+                names[folder, system.name] = f"{folder.resolve().name}: {system.name}"
+    return names
+
+
+def predictions_of(folder: Path, system: System) -> list[Prediction]:
+    """Read the answers of a system of an evaluation."""
+    return read_predictions(folder / system.predictions)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from domainvl.evaluation.items import FREE_TEXT_TASKS, ItemScore
-from domainvl.evaluation.report import format_markdown
 from domainvl.evaluation.statistics.bootstrap import Interval, clustered_bootstrap, paired_difference
+from domainvl.evaluation.tables import format_markdown
 from domainvl.experiments.grid import Trial
 
 _CONFIDENCE = 0.95

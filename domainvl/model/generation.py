@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from domainvl.model.answer_groups import Borders, Load, Question, divide, encode_questions
+from domainvl.model.checkpoint import dynamic_border_of
 from domainvl.model.preprocessing import TileReader, Tiles, blank_tiles, normalise
 from domainvl.schema import Sample
 
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     import torch
 
     from domainvl.model.checkpoint import LoadedModel
+    from domainvl.model.decoding import CachedRows
+
+_TILES_AT_A_TIME = 32
+"""Tiles that the vision encoder is given at once: more is no quicker, and their activations are large."""
 
 
 @dataclass(frozen=True)
@@ -26,17 +32,17 @@ class GeneratedAnswer:
         sample_id: To which sample.
         text: The answer.
         likelihood: Exponential of the mean log-probability of its tokens, the end token included; 0 to 1.
+        token_count: Tokens generated, the end token included.
+        cut_off: Whether the answer met the limit of tokens before its end.
+        options: Probability of each option of the sample's question, adding up to 1; None if it was not asked for.
     """
 
     sample_id: str
     text: str
     likelihood: float
-
-
-@dataclass(frozen=True)
-class _Request:
-    sample: Sample
-    input_ids: tuple[int, ...]
+    token_count: int = 0
+    cut_off: bool = False
+    options: dict[str, float] | None = None
 
 
 def generate_answers(
@@ -47,95 +53,152 @@ def generate_answers(
     batch_size: int = 32,
     max_new_tokens: int = 64,
     blank_images: bool = False,
+    options_of: Callable[[Sample], Sequence[str] | None] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[GeneratedAnswer]:
     """Answer the last question of each sample.
 
-    Samples are taken in order of the length of their prompt, so that little is padded.
+    Questions of the same images, in the same order and cut the same way, share what the model computes of them: the
+    vision encoder and the prompt up to the last visual token run once, and each question goes on from there. Samples
+    are taken in order of their visual tokens, then of the length of their prompt, so that little is padded. Each answer
+    is the one that its sample gets alone, so a run can be resumed with the samples that are left.
+
+    The probability of an option is that of all its tokens and of the end of the answer, divided by the sum over the
+    options: how probable the model finds this answer, given that it gives one of them. It is not normalised by
+    length, as the mean over an option's tokens is no probability, and could not be calibrated.
 
     Args:
         loaded: The model.
-        samples: What to answer.
+        samples: What to answer; each sample once.
         reader: Reads the samples' images.
         batch_size: Samples at a time.
         max_new_tokens: Longest answer.
         blank_images: Show grey instead of the images, to see what can be answered without looking.
+        options_of: Gives the options of a sample's question, None or empty if it has none.
         on_progress: Called with the number of answers given and wanted.
 
     Yields:
-        One answer a sample, not in the order of ``samples``.
+        One answer a sample, not in the order of ``samples``; as soon as its batch is complete.
+
+    Raises:
+        DatasetError: If an image cannot be used, or the placeholders of a prompt do not match its images.
     """
-    encoder = loaded.encoder()
-    requests = []
-    for sample in samples:
-        tile_counts = [grid.tile_count for grid in loaded.spec.preprocessing.grids(sample.images)]
-        requests.append(_Request(sample, encoder.encode(sample.turns[:-1], tile_counts).input_ids))
-    requests.sort(key=lambda request: (len(request.input_ids), request.sample.id))
-    with closing(reader.read_all(request.sample.images for request in requests)) as read_ahead:
+    options = {sample.id: tuple(dict.fromkeys(options_of(sample) or ())) for sample in samples} if options_of else {}
+    questions = encode_questions(loaded.encoder(), loaded.spec.preprocessing, samples, options)
+    borders = Borders(loaded.rope_border, dynamic_border_of(loaded.internvl.config))
+    loads = divide(questions, batch_size, max_new_tokens, borders)
+    shown = (group.questions[0].images for load in loads for group in load.groups)
+    with closing(reader.read_all(shown)) as read_ahead:
         done = 0
-        for batch in _batches(requests, batch_size, loaded.rope_border, max_new_tokens):
-            tiles = [part for parts in islice(read_ahead, len(batch)) for part in parts]
+        for load in loads:
+            tiles = list(islice(read_ahead, len(load.groups)))
             if blank_images:
-                tiles = blank_tiles(tiles, loaded.spec.preprocessing)
-            yield from _answer_batch(loaded, batch, tiles, max_new_tokens)
-            if on_progress is not None:
-                done += len(batch)
-                on_progress(done, len(requests))
+                tiles = [blank_tiles(parts, loaded.spec.preprocessing) for parts in tiles]
+            for answers in _answer_load(loaded, load, tiles, batch_size, max_new_tokens):
+                yield from answers
+                if on_progress is not None:
+                    done += len(answers)
+                    on_progress(done, len(questions))
 
 
-def _batches(
-    requests: Sequence[_Request], size: int, rope_border: int | None, max_new_tokens: int
-) -> Iterator[list[_Request]]:
-    """Divide requests that are sorted by length, so that no answer depends on what else is in its batch.
+def _answer_load(
+    loaded: LoadedModel, load: Load, tiles: Sequence[Sequence[Tiles]], batch_size: int, max_new_tokens: int
+) -> Iterator[list[GeneratedAnswer]]:
+    """Yield answers by batches; what is known of the images is computed once."""
+    import torch
 
-    Where the model changes its positions at a border, prompts beyond it go together, those that stay before it go
-    together, and each that may cross it while it is answered goes alone.
+    from domainvl.model.decoding import CachedRows
+
+    stems = None
+    with torch.inference_mode():
+        features = _image_features(loaded, load, tiles)
+        if load.groups[0].prefix_ids:
+            stems = CachedRows.empty(loaded.internvl, len(load.groups))
+            stems.read([group.prefix_ids for group in load.groups], features)
+            features = None
+    batches = list(load.batches(batch_size))
+    for batch in batches:
+        with torch.inference_mode():
+            numbers = [number for number, _ in batch]
+            if stems is None:
+                rows = CachedRows.empty(loaded.internvl, len(batch))
+            elif batch is batches[-1]:
+                rows = stems
+                rows.keep(numbers)
+            else:
+                rows = stems.take(numbers)
+            answers = _answer_batch(loaded, load, batch, rows, features, batch_size, max_new_tokens)
+        yield answers
+
+
+def _image_features(loaded: LoadedModel, load: Load, tiles: Sequence[Sequence[Tiles]]) -> torch.Tensor | None:
+    """Return what stands for the images of the groups one after the other; equal images are encoded once.
+
+    Returns:
+        Shape (tiles, tokens of a tile, width of the language model), None if there are no images.
     """
-    batch: list[_Request] = []
-    last = None
-    for request in requests:
-        length = len(request.input_ids)
-        beyond = rope_border is not None and length > rope_border
-        crosses = rope_border is not None and not beyond and length + max_new_tokens > rope_border
-        kind = request if crosses else beyond
-        if batch and (len(batch) == size or kind != last):
-            yield batch
-            batch = []
-        batch.append(request)
-        last = kind
-    if batch:
-        yield batch
+    import numpy as np
+    import torch
+
+    keys = [key for group in load.groups for key in group.questions[0].keys]
+    by_key = dict(zip(keys, (image for of_group in tiles for image in of_group), strict=True))
+    if not by_key:
+        return None
+    stacked = np.concatenate(list(by_key.values()))
+    encoded = []
+    for start in range(0, len(stacked), _TILES_AT_A_TIME):
+        pixels = pixel_values(loaded, [stacked[start : start + _TILES_AT_A_TIME]])
+        encoded.append(loaded.internvl.get_image_features(pixel_values=pixels, return_dict=True).pooler_output)
+    parts = torch.split(torch.cat(encoded), [len(image) for image in by_key.values()])
+    features = dict(zip(by_key, parts, strict=True))
+    return torch.cat([features[key] for key in keys])
 
 
 def _answer_batch(
-    loaded: LoadedModel, batch: Sequence[_Request], tiles: Sequence[Tiles], max_new_tokens: int
-) -> Iterator[GeneratedAnswer]:
-    import torch
-    from transformers import GenerationConfig, LogitsProcessorList
+    loaded: LoadedModel,
+    load: Load,
+    batch: Sequence[tuple[int, Question]],
+    rows: CachedRows,
+    features: torch.Tensor | None,
+    batch_size: int,
+    max_new_tokens: int,
+) -> list[GeneratedAnswer]:
+    """Answer questions: from rows in which their prefixes were read, or empty ones and the features of all images."""
+    from domainvl.model.decoding import continuation_log_probabilities, last_states, write_greedily
 
     model = loaded.internvl
+    rest = [load.groups[number].rest(question) for number, question in batch]
+    states = last_states(rows.read(rest, features), [len(ids) for ids in rest])
+    continuations = [(row, ids) for row, (_, question) in enumerate(batch) for ids in question.option_ids.values()]
+    of_options = iter(
+        continuation_log_probabilities(model, rows, states, continuations, 1 if load.alone else batch_size)
+    )
     end_id = int(loaded.tokenizer.convert_tokens_to_ids(loaded.spec.chat.markers.end))
-    padding_id = loaded.tokenizer.pad_token_id if loaded.tokenizer.pad_token_id is not None else end_id
-    input_ids, attention_mask = _pad_left([request.input_ids for request in batch], padding_id)
-    log_probabilities = _GreedyLogProbabilities()
-    with torch.inference_mode():
-        output = model.generate(
-            input_ids=input_ids.to(loaded.device),
-            attention_mask=attention_mask.to(loaded.device),
-            # Without any image the argument must be left out: transformers takes None for images all the same.
-            **({"pixel_values": pixel_values(loaded, tiles)} if tiles else {}),
-            logits_processor=LogitsProcessorList([log_probabilities]),
-            generation_config=GenerationConfig(
-                max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=end_id, pad_token_id=padding_id
-            ),
+    answers = []
+    for (_, question), written in zip(batch, write_greedily(model, rows, states, end_id, max_new_tokens), strict=True):
+        ended = written.ids[-1] == end_id
+        text = loaded.tokenizer.decode(list(written.ids[: -1 if ended else None]), skip_special_tokens=False).strip()
+        answers.append(
+            GeneratedAnswer(
+                question.sample_id,
+                text,
+                math.exp(written.log_probability / len(written.ids)),
+                token_count=len(written.ids),
+                cut_off=not ended,
+                options=_shares({option: next(of_options) for option in question.option_ids}),
+            )
         )
-    answers = output[:, input_ids.shape[1] :].tolist()
-    for row, (request, ids) in enumerate(zip(batch, answers, strict=True)):
-        length = ids.index(end_id) + 1 if end_id in ids else len(ids)
-        text = loaded.tokenizer.decode(
-            [token for token in ids[:length] if token != end_id], skip_special_tokens=False
-        ).strip()
-        yield GeneratedAnswer(request.sample.id, text, log_probabilities.likelihood(row, length))
+    return answers
+
+
+def _shares(log_probabilities: Mapping[str, float]) -> dict[str, float] | None:
+    """Return probabilities that add up to 1; None of nothing."""
+    if not log_probabilities:
+        return None
+    largest = max(log_probabilities.values())
+    weights = {option: math.exp(value - largest) for option, value in log_probabilities.items()}
+    total = math.fsum(weights.values())
+    return {option: weight / total for option, weight in weights.items()}
 
 
 def pixel_values(loaded: LoadedModel, tiles: Sequence[Tiles]) -> torch.Tensor | None:
@@ -155,33 +218,3 @@ def pixel_values(loaded: LoadedModel, tiles: Sequence[Tiles]) -> torch.Tensor | 
         return None
     stacked = torch.from_numpy(np.concatenate(tiles)).to(loaded.device)
     return normalise(stacked, loaded.spec.preprocessing, loaded.internvl.dtype)
-
-
-def _pad_left(rows: Sequence[Sequence[int]], padding_id: int) -> tuple[torch.Tensor, torch.Tensor]:
-    import torch
-
-    longest = max(len(row) for row in rows)
-    ids = torch.full((len(rows), longest), padding_id, dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for index, row in enumerate(rows):
-        ids[index, longest - len(row) :] = torch.tensor(row)
-        mask[index, longest - len(row) :] = 1
-    return ids, mask
-
-
-class _GreedyLogProbabilities:
-    """Watches greedy decoding: the chosen token is the most probable one, so its probability is the maximum.
-
-    Unlike keeping all scores this needs one number a token, not one a token and vocabulary entry.
-    """
-
-    def __init__(self) -> None:
-        self._steps: list[torch.Tensor] = []
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        self._steps.append(scores.float().log_softmax(dim=-1).amax(dim=-1).cpu())
-        return scores
-
-    def likelihood(self, row: int, length: int) -> float:
-        """Return the normalised likelihood of the first ``length`` tokens of one answer."""
-        return math.exp(sum(float(step[row]) for step in self._steps[:length]) / max(1, length))

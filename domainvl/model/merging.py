@@ -25,6 +25,7 @@ from domainvl.model.checkpoint import (
 from domainvl.model.encoding import ConversationEncoder
 from domainvl.model.generation import generate_answers, pixel_values
 from domainvl.model.preprocessing import TileReader
+from domainvl.model.trained_on import copy_trained_on
 from domainvl.schema import Sample, SampleFile, Split
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ def merge_adapter(
         gc.collect()  # the adapted model goes before the merged one comes
         after = _behaviour(load_model(str(work), device=device), samples, dataset, max_new_tokens)
         difference = _compare(before, after, _BOUNDS[kept_dtype], folder)
+        copy_trained_on(folder, work)
     return MergeSummary(
         out,
         kept_dtype,

@@ -21,9 +21,12 @@ from domainvl.quickstart.domains import (
 
 if TYPE_CHECKING:
     from domainvl.conversion import ConversionSummary
-    from domainvl.evaluation.run import EvaluationSummary
+    from domainvl.evaluation.results import Results
 
 Say = Callable[[str], object]
+
+_LONGEST_ANSWER = 64
+"""Tokens; a system that has not learned to end its answer would go on for long."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def run_domain(
     summary = _convert(domain, source, dataset, settings, say)
     _adapt(domain, dataset, run, size, say)
     kind = GENERATED if own is None else OWN
-    lines = [(kind, cells) for cells in _cells(_evaluate(run, dataset, scores, dataset, say))]
+    lines = [(kind, cells) for cells in _cells(domain, _evaluate(run, dataset, scores, dataset, say))]
     if own is None and domain.converter == "dicom":
         lines += [(REAL, cells) for cells in _score_real_dicom(domain, out, seed, run, dataset, say)]
     return DomainResult(domain.name, dataset, run, scores, _head(), lines, summary.failed_count)
@@ -130,12 +133,13 @@ def _adapt(domain: QuickstartDomain, dataset: Path, run: Path, size: float, say:
     say(f"{trained.steps} steps, loss {trained.final_loss:.3f}, {trained.seconds:.0f} s")
 
 
-def _evaluate(run: Path, dataset: Path, scores: Path, training_data: Path, say: Say) -> EvaluationSummary:
+def _evaluate(run: Path, dataset: Path, scores: Path, training_data: Path, say: Say) -> Results:
+    from domainvl.evaluation.contestants import Contestants
     from domainvl.evaluation.run import EvaluationSettings, evaluate
 
-    say(_command("eval", model=run, data=dataset, out=scores))
-    settings = EvaluationSettings(batch_size=64)
-    return evaluate(str(run), dataset, scores, training_data=training_data, settings=settings)
+    say(_command("eval", model=run, data=dataset, out=scores, max_new_tokens=_LONGEST_ANSWER))
+    settings = EvaluationSettings(batch_size=64, max_new_tokens=_LONGEST_ANSWER)
+    return evaluate(Contestants(model=str(run), training_data=training_data), dataset, scores, settings=settings)
 
 
 def _score_real_dicom(
@@ -152,21 +156,21 @@ def _score_real_dicom(
     settings = {"val_fraction": 0.0, "test_fraction": 0.999, "tasks": MEDICAL_TASKS, "burnt_in": "allow"}
     settings |= identity_settings(domain, out, None, seed)
     _convert(domain, source, out / "real-dataset", settings, say)
-    return _cells(_evaluate(run, out / "real-dataset", out / "real-scores", training_data, say))
+    return _cells(domain, _evaluate(run, out / "real-dataset", out / "real-scores", training_data, say))
 
 
 def _head() -> list[str]:
-    from domainvl.evaluation.run import SYSTEMS
+    from domainvl.evaluation.contestants import ADAPTED, BASE, BLANK, MAJORITY
 
-    return ["domain", "task", "metric", "n", "groups", *SYSTEMS]
+    return ["domain", "line", "metric", "n", "groups", ADAPTED, BASE, BLANK, MAJORITY]
 
 
-def _cells(summary: EvaluationSummary) -> list[list[str]]:
-    """Return the table's rows; the gain is left to scores.json."""
-    from domainvl.evaluation.report import table_cells
-    from domainvl.evaluation.run import SYSTEMS
+def _cells(domain: QuickstartDomain, results: Results) -> list[list[str]]:
+    """Return the table's rows: the lines that get a verdict; the others are in scores.json."""
+    from domainvl.evaluation.tables import score_cells
 
-    return table_cells({system: summary.rows[system] for system in SYSTEMS})
+    judged = {comparison.name for comparison in results.comparisons}
+    return [[domain.name, *cells] for cells in score_cells(results, names=judged)]
 
 
 def _command(name: str, *arguments: object, **options: object) -> str:

@@ -150,7 +150,7 @@ def _print_messages(messages: queue.Queue[str], say: Say) -> None:
 
 
 def _table(results: list[DomainResult]) -> str:
-    from domainvl.evaluation.report import format_markdown
+    from domainvl.evaluation.tables import format_markdown
 
     head = ["input", *results[0].head]
     return format_markdown([head, *([kind, *cells] for result in results for kind, cells in result.lines)])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from domainvl.errors import UsageError
+from domainvl.model.trained_on import TrainedOn
 from domainvl.training.plan import TrainingPlan
 from domainvl.training.processes import Processes
 from domainvl.training.recipe import Recipe
@@ -62,6 +63,21 @@ def training_record(recipe: Recipe, sources: Sequence[Source], identity: Mapping
         "sources": {source.name: source.record for source in sources},
         **{f"{key.replace(' ', '_').replace('-', '_')}_sha256": value for key, value in identity.items()},
     }
+
+
+def all_trained_on(before: TrainedOn, sources: Sequence[Source]) -> TrainedOn:
+    """Return all that a model was trained on when a run is done.
+
+    Samples that turned out too long or unreadable are among it: which those are, another run may see otherwise.
+
+    Args:
+        before: What the model that it started from was trained on, as far as that is known.
+        sources: What the run trains on.
+    """
+    found = before
+    for source in sources:
+        found |= source.trained_on()
+    return found
 
 
 def check_same_everywhere(identity: Mapping[str, str], recipe: Recipe, processes: Processes) -> None:

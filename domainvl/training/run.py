@@ -13,18 +13,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from domainvl.errors import OutputError, UsageError
 from domainvl.files import complete_folder, output_errors, write_atomically
-from domainvl.model.checkpoint import save_checkpoint
+from domainvl.model.checkpoint import find_checkpoint, save_checkpoint
 from domainvl.model.device import choose_device
+from domainvl.model.trained_on import TrainedOn, read_trained_on, write_trained_on
 from domainvl.schema import Split
 from domainvl.training.assembly import Assembly, assemble
 from domainvl.training.best import BestLook, Look
 from domainvl.training.curve import draw_loss_curve
 from domainvl.training.held_out import Scorer, answer_rows, score_answers
-from domainvl.training.identity import check_same_recipe
+from domainvl.training.identity import all_trained_on, check_same_recipe
 from domainvl.training.loading import SKIPPED_NAME, ErrorBudget, LoadedPack
 from domainvl.training.log import LOG_NAME, Log, LogRow
 from domainvl.training.mixture import MixtureSpec, mixture_of
@@ -198,6 +200,7 @@ class _Run:
         self._recipe, self._processes = assembly.recipe, assembly.processes
         self._out, self._reporting = out, reporting
         self._check_looks(reporting.score)
+        self._trained_before = read_trained_on(find_checkpoint(self._recipe.model)) or TrainedOn()
         self._best = BestLook(self._recipe.validation.best_by, self._recipe.validation.patience)
         self._told: set[tuple[str, ...]] = set()
         self._budget = ErrorBudget(self._recipe.mixture.error_budget, measure_fill(assembly.plan).samples)
@@ -448,7 +451,12 @@ class _Run:
             folder = self._out / name
             with complete_folder(folder) as partial:
                 save_checkpoint(self._parts.loaded, partial, weights)
+                write_trained_on(partial, self._trained_on)
         self._processes.barrier()
+
+    @cached_property
+    def _trained_on(self) -> TrainedOn:
+        return all_trained_on(self._trained_before, self._parts.sources)
 
     def _remove_states(self) -> None:
         if self._processes.is_first:

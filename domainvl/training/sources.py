@@ -14,7 +14,8 @@ from domainvl.errors import NothingToDoError
 from domainvl.files import hash_file
 from domainvl.model.encoding import ConversationEncoder
 from domainvl.model.preprocessing import Preprocessing
-from domainvl.schema import Sample, SampleFile, Split, read_manifest, spread
+from domainvl.model.trained_on import TrainedOn, trained_on, trained_on_images
+from domainvl.schema import Sample, SampleFile, Split, read_manifest, read_samples, spread
 from domainvl.training.interleaved import InterleavedFile, WindowLimits
 from domainvl.training.units import EncodedUnit, join
 
@@ -83,6 +84,10 @@ class Source(ABC):
             DatasetError: If a sample breaks a rule.
         """
 
+    def trained_on(self) -> TrainedOn:
+        """Return what can no longer be held out once this was trained on; nothing where nothing is shown."""
+        return TrainedOn()
+
     def passes(self, questions_per_pass: int) -> list[range]:
         """Put neighbouring samples about the same images together.
 
@@ -122,6 +127,7 @@ class DatasetSource(Source):
         self, folder: Path, name: str, role: Role, split: Split = Split.TRAIN, at_most: int | None = None
     ) -> None:
         self.name, self.role, self.folder = name, role, folder
+        self._split = split
         self._samples = SampleFile(folder, split)
         if split is Split.TRAIN and not self._samples:
             raise NothingToDoError(
@@ -148,6 +154,12 @@ class DatasetSource(Source):
     def samples(self, at_most: int | None = None) -> list[Sample]:
         """Return the samples, or some of them, evenly spread."""
         return [self._samples[self._picked[index]] for index in spread(len(self), at_most)]
+
+    def trained_on(self) -> TrainedOn:
+        """Return the groups and images of the samples that are taken; the file is read once."""
+        picked = set(self._picked)
+        samples = enumerate(read_samples(self.folder, self._split))
+        return trained_on(sample for index, sample in samples if index in picked)
 
     def encode(self, indices: Sequence[int], model: ModelInput, max_tiles: int) -> list[EncodedUnit]:
         """Encode samples about the same images."""
@@ -220,6 +232,10 @@ class InterleavedSource(Source):
     def image_key(self, index: int) -> int:
         """Return another number for each window: nothing of a document is asked twice."""
         return index
+
+    def trained_on(self) -> TrainedOn:
+        """Return the images of the windows that are taken; no sample is of the group of a document."""
+        return trained_on_images(image for index in self._picked for image in self._file.window(index).images)
 
     def encode(self, indices: Sequence[int], model: ModelInput, max_tiles: int) -> list[EncodedUnit]:
         """Encode windows, each for itself."""

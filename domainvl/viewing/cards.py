@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from domainvl.evaluation.items import score
-from domainvl.evaluation.metrics.boxes import box_iou
-from domainvl.evaluation.metrics.reading import read_boxes
+from domainvl.evaluation.metrics.boxes import IOU_THRESHOLD, box_iou
+from domainvl.evaluation.metrics.reading import read_boxes, read_labelled_boxes
 from domainvl.evaluation.metrics.text import normalise_text
 from domainvl.evaluation.predictions import Prediction
 from domainvl.schema import (
@@ -251,13 +251,54 @@ def _drawn_text(text: TextBox, image: Image) -> DrawnText:
     box_px = to_box_px(text.box_1000, image.width_px, image.height_px)
     verdict = "the box of an object" if text.agrees else "no object has this box"
     label = f"text: {text.label}" if text.label else "text"
-    x_px, at_end = _label_x(box_px, image)
-    # The labels of the text stand below their boxes, those of the truth above: so both can be read.
     return DrawnText(
         box_px,
-        Label(label, x_px, box_px[3], above=box_px[3] > (1 - _LABEL_ROOM) * image.height_px, at_end=at_end),
+        _text_label(label, box_px, image),
         f"{label} [{written_box(text.box_1000)}] of 1000, written by the {text.by}: {verdict}",
         text.agrees,
+    )
+
+
+def _text_label(text: str, box_px: Box, image: Image) -> Label:
+    # The labels of the text stand below their boxes, those of the truth above: so both can be read.
+    x_px, at_end = _label_x(box_px, image)
+    return Label(text, x_px, box_px[3], above=box_px[3] > (1 - _LABEL_ROOM) * image.height_px, at_end=at_end)
+
+
+def draw_answer(sample: Sample, text: str) -> dict[int, list[DrawnText]]:
+    """Lay out the boxes of a system's answer, each with its IoU with the object of the answer that it overlaps best.
+
+    Args:
+        sample: The sample.
+        text: What the system answered.
+
+    Returns:
+        By index of the image; a box agrees where that IoU is at least ``IOU_THRESHOLD``, or no box was asked for. Where
+        the sample has several images, a box that overlaps no object is drawn on none.
+    """
+    drawn: dict[int, list[DrawnText]] = {}
+    boxes: list[tuple[str | None, Box]] = list(read_labelled_boxes(text))
+    for name, box_1000 in boxes or [(None, box) for box in read_boxes(text)]:
+        found = _place(sample, Turn(role="assistant", text=text), name, box_1000)
+        if found.image is not None and box_1000[0] < box_1000[2] and box_1000[1] < box_1000[3]:
+            drawn.setdefault(found.image, []).append(_drawn_answer(found, sample, found.image))
+    return drawn
+
+
+def _drawn_answer(text: TextBox, sample: Sample, index: int) -> DrawnText:
+    image = sample.images[index]
+    box_px = to_box_px(text.box_1000, image.width_px, image.height_px)
+    name = f"answer: {text.label}" if text.label else "answer"
+    title = f"{name} [{written_box(text.box_1000)}] of 1000"
+    if not isinstance(sample.answer, BoxesAnswer):  # there is no box that it could agree with or not
+        return DrawnText(box_px, _text_label(name, box_px, image), title, agrees=True)
+    true = [thing.box_px for thing in sample.answer_objects() if thing.image == index and thing.box_px is not None]
+    iou = max((box_iou(box_px, one) for one in true), default=0.0)
+    return DrawnText(
+        box_px,
+        _text_label(f"{name}, IoU {iou:.2f}", box_px, image),
+        f"{title}: IoU {iou:.3f} with the truth",
+        agrees=iou >= IOU_THRESHOLD,
     )
 
 

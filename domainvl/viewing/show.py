@@ -218,6 +218,18 @@ def _render(
     )
 
 
+def drawing_macros() -> str:
+    """Return the macros of the page that draw boxes and labels, for other pages that draw them."""
+    template = _resource("page.html.j2")
+    end = "{% endmacro %}"
+    return template[template.index("{% macro") : template.rindex(end) + len(end)]
+
+
+def page_style() -> str:
+    """Return the style of the page: what is drawn on an image looks the same wherever it is drawn."""
+    return _resource("page.css")
+
+
 def _resource(name: str) -> str:
     return resources.files("domainvl.viewing").joinpath(name).read_text(encoding="utf-8")
 
@@ -227,12 +239,13 @@ def _policy(style: str, script: str, *, embed: bool) -> str:
     # Browsers differ in whether 'self' covers the other files of a page that was opened from a disk.
     sources = "data:" if embed else "'self' file:"
     return (
-        f"default-src 'none'; img-src {sources}; style-src {_csp_hash(style)}; script-src {_csp_hash(script)}; "
+        f"default-src 'none'; img-src {sources}; style-src {csp_hash(style)}; script-src {csp_hash(script)}; "
         "base-uri 'none'; form-action 'none'"
     )
 
 
-def _csp_hash(text: str) -> str:
+def csp_hash(text: str) -> str:
+    """Return what a Content Security Policy calls a style or script by (W3C, CSP Level 3)."""
     digest = hashlib.sha256(text.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 

@@ -13,6 +13,8 @@ from safetensors.torch import load_file
 
 from domainvl.errors import DatasetError, StoppedError, UsageError
 from domainvl.model.checkpoint import load_model
+from domainvl.model.merging import merge_adapter
+from domainvl.model.trained_on import read_trained_on, trained_on
 from domainvl.schema import Split, read_samples
 from domainvl.training.log import read_log
 from domainvl.training.mixture import MixtureSpec, SourceSpec, mixture_of
@@ -70,6 +72,36 @@ def test_resumed_equals_uninterrupted(untrained: Path, squares: Path, tmp_path: 
     assert whole.keys() == parts.keys()
     assert all(torch.equal(value, parts[name]) for name, value in whole.items())
     assert log_of(tmp_path / "whole") == log_of(tmp_path / "parts")
+
+
+def test_checkpoints_say_what_they_and_their_base_were_trained_on(
+    untrained: Path, squares: Path, tmp_path: Path
+) -> None:
+    """A run on two groups, then an adapter of it on one more; the best and the last checkpoint, and the merged one."""
+
+    def part(name: str, groups: set[str]) -> Path:
+        data = shutil.copytree(squares, tmp_path / name)
+        lines = (data / "train.jsonl").read_text().splitlines(keepends=True)
+        kept = [line for line in lines if json.loads(line)["domainvl"]["group"] in groups]
+        (data / "train.jsonl").write_text("".join(kept))
+        return data
+
+    first, second = part("first", {"g2", "g3"}), part("second", {"g6"})
+    short = ("optimisation.max_steps=1", "validation.every_steps=1", "validation.keep_best=true")
+    finetune(recipe(untrained, *short, method="full"), first, tmp_path / "base")
+    finetune(recipe(tmp_path / "base" / "checkpoint", *short), second, tmp_path / "run")
+    merge_adapter(str(tmp_path / "run"), tmp_path / "merged", squares, sample_count=1, max_new_tokens=1)
+    samples = [list(read_samples(data, Split.TRAIN)) for data in (first, second)]
+    for folder, wanted in (
+        ("base/checkpoint", samples[0]),
+        ("run/checkpoint", samples[0] + samples[1]),
+        ("run/best", samples[0] + samples[1]),
+        ("merged", samples[0] + samples[1]),
+    ):
+        found, expected = read_trained_on(tmp_path / folder), trained_on(wanted)
+        assert found is not None
+        assert found.groups.tolist() == expected.groups.tolist()
+        assert found.images.tolist() == expected.images.tolist()
 
 
 def test_rates_of_parts_are_logged_at_each_step(untrained: Path, squares: Path, tmp_path: Path) -> None:

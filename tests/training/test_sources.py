@@ -10,6 +10,7 @@ from training.inputs import model_input
 
 from domainvl.errors import NothingToDoError
 from domainvl.model.checkpoint import LoadedModel, load_model
+from domainvl.model.trained_on import trained_on
 from domainvl.schema import SampleFile, Split
 from domainvl.training.sources import DatasetSource, InterleavedSource
 
@@ -37,6 +38,26 @@ def test_a_part_is_spread_over_the_file(squares: Path) -> None:
     everything = SampleFile(squares, Split.VAL)
     assert [sample.id for sample in some.samples()] == [everything[index].id for index in range(0, 18, 3)]
     assert [sample.id for sample in some.samples(2)] == [everything[0].id, everything[9].id]
+
+
+def test_what_a_part_was_trained_on_is_of_that_part_alone(squares: Path) -> None:
+    everything = SampleFile(squares, Split.TRAIN)
+    some = DatasetSource(squares, "squares", "domain", at_most=4).trained_on()
+    picked = [everything[index] for index in (0, 9, 18, 27)]
+    assert some.groups.tolist() == trained_on(picked).groups.tolist()
+    assert some.images.tolist() == trained_on(picked).images.tolist()
+    other = next(one for one in everything if one.group not in {sample.group for sample in picked})
+    assert not some.has_group(other)
+
+
+def test_images_of_documents_were_trained_on(loaded: LoadedModel, tmp_path: Path) -> None:
+    path = write_documents(tmp_path / "web", [record_of(f"d{n}", "Red.", A, "Blue.", B) for n in range(9)], [A, B])
+    source = InterleavedSource(path, "web", "general", model_input(loaded), 512)
+    (unit,) = source.encode(range(1), model_input(loaded), 2)
+    found = source.trained_on()
+    assert len(found.images) == 2
+    assert all(found.has_image(image) for image in unit.images)
+    assert len(found.groups) == 0
 
 
 def test_windows_of_documents_are_units(loaded: LoadedModel, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from domainvl.viewing.cards import (
     assign_hues,
     boxes_in_text,
     describe_answer,
+    draw_answer,
     image_name,
     make_card,
     object_extent,
@@ -318,3 +319,45 @@ def test_boxes_of_solved_examples_are_passed_over(squares, tmp_path):
         found, unread = boxes_in_text(sample)
         assert [box.agrees for box in found] == [True]
         assert not unread
+
+
+def test_boxes_of_an_answer_with_their_iou():
+    # Boxes of thousandths in an image of 200x100 px: one moved by half its width, one that is no box of the truth.
+    sample = make_sample(
+        task=Task.DETECTION,
+        question="car",
+        answer=BoxesAnswer(object_ids=("0", "1")),
+        objects=[
+            Object(id="0", label="car", box_px=(20.0, 10.0, 60.0, 50.0)),
+            Object(id="1", label="car", box_px=(100.0, 10.0, 140.0, 50.0)),
+        ],
+    )
+    text = "<ref>car</ref><box>[[100, 100, 300, 500], [600, 100, 800, 500]]</box>"
+    first, second = draw_answer(sample, text)[0]
+    assert first.box_px == pytest.approx((20, 10, 60, 50))
+    assert first.agrees
+    assert first.label.text == "answer: car, IoU 1.00"
+    assert second.box_px == pytest.approx((120, 10, 160, 50))
+    assert not second.agrees
+    assert second.label.text == "answer: car, IoU 0.33"  # 20 of 60 px are shared
+
+
+def test_an_answer_without_boxes_that_can_be_read_or_drawn():
+    sample = make_sample(answer=TextAnswer(text="yes"))
+    assert draw_answer(sample, "yes") == {}
+    ((drawn,),) = draw_answer(sample, "[[100, 100, 300, 500]]").values()
+    assert (drawn.label.text, drawn.agrees) == ("answer", True)  # nothing that it could agree with
+    assert draw_answer(sample, "[[500, 100, 400, 200]]") == {}  # corners are swapped
+
+
+def test_a_box_of_an_answer_on_one_of_several_images():
+    images = [make_image("a.png", view="LEFT"), make_image("b.png", view="RIGHT")]
+    sample = make_sample(
+        task=Task.GROUNDING,
+        question="the bus",
+        answer=BoxesAnswer(object_ids=("0",)),
+        images=images,
+        objects=[Object(id="0", label="bus", image=1, box_px=(20.0, 10.0, 60.0, 50.0))],
+    )
+    assert list(draw_answer(sample, "[[100, 100, 300, 480]]")) == [1]
+    assert draw_answer(sample, "[[700, 700, 900, 900]]") == {}

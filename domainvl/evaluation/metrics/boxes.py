@@ -1,13 +1,21 @@
-"""How well boxes agree."""
+"""How well upright boxes agree, one pair or many; and how well they and their number are found in a whole set."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
+
+from domainvl.evaluation.statistics.scores import BoolArray, FloatArray, SumScore, mean_score, ratio
 from domainvl.schema.boxes import Box
 
 IOU_THRESHOLD = 0.5
 """Least IoU of a right box, inclusive; the usual Acc@0.5 of visual grounding (Yu et al., RefCOCO, 2016)."""
+
+_Parts: TypeAlias = Callable[[FloatArray, FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
+"""Makes numerator and denominator of the sums of true positives, false positives and false negatives."""
 
 
 def box_iou(a: Box, b: Box) -> float:
@@ -22,6 +30,53 @@ def box_iou(a: Box, b: Box) -> float:
         return 0.0
     shared = width * height
     return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+
+
+def box_iou_plus_one(a: Box, b: Box) -> float:
+    """Return the IoU of two boxes whose corners are taken for indices of pixels, the last ones included.
+
+    The convention of Pascal VOC, in which DIOR-RSVG is scored (OpenGVLab/InternVL,
+    internvl_chat/eval/domain_specific/rs_det/caculate.py), there on fractions of a pixel too: every side is one pixel
+    longer than it is, boxes less than one pixel apart overlap, and corners swapped by less than one pixel have an area.
+    Flaw for flaw, for figures as published; where both areas cancel out, which stops that code, 0.
+    """
+    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]) + 1)
+    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]) + 1)
+    shared = width * height
+    covered = (a[2] - a[0] + 1) * (a[3] - a[1] + 1) + (b[2] - b[0] + 1) * (b[3] - b[1] + 1) - shared
+    return shared / covered if covered else 0.0
+
+
+def paired_iou(a_boxes: npt.ArrayLike, b_boxes: npt.ArrayLike) -> FloatArray:
+    """Return the IoU of each box of a with the box of b at the same place, as :func:`box_iou` defines it.
+
+    Args:
+        a_boxes: Shape (..., 4).
+        b_boxes: Shape (..., 4), broadcast with the other; in the same unit.
+
+    Returns:
+        Shape (...).
+    """
+    a, b = np.asarray(a_boxes, dtype=np.float64), np.asarray(b_boxes, dtype=np.float64)
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    shared = np.where((sides > 0).all(axis=-1), sides[..., 0] * sides[..., 1], 0.0)
+    covered = _area(a) + _area(b) - shared
+    return np.divide(shared, covered, out=np.zeros_like(shared), where=shared > 0)
+
+
+def pairwise_iou(a_boxes: npt.ArrayLike, b_boxes: npt.ArrayLike) -> FloatArray:
+    """Return the IoU of each box of a with each box of b, as :func:`box_iou` defines it.
+
+    Args:
+        a_boxes: Shape (n, 4); n may be 0.
+        b_boxes: Shape (m, 4), in the same unit; m may be 0.
+
+    Returns:
+        Shape (n, m).
+    """
+    a = np.asarray(a_boxes, dtype=np.float64).reshape(-1, 1, 4)
+    b = np.asarray(b_boxes, dtype=np.float64).reshape(1, -1, 4)
+    return paired_iou(a, b)
 
 
 def match_greedily(ious: Sequence[Sequence[float]]) -> list[float]:
@@ -48,3 +103,102 @@ def match_greedily(ious: Sequence[Sequence[float]]) -> list[float]:
             columns.add(column)
             matched.append(iou)
     return matched
+
+
+def hits(ious: npt.ArrayLike, threshold: float = IOU_THRESHOLD, *, inclusive: bool = True) -> BoolArray:
+    """Say of each IoU whether it makes a box right.
+
+    Args:
+        ious: Of each item, shape (items,); 0 where no box could be read.
+        threshold: Least IoU of a right box.
+        inclusive: Whether an IoU of exactly the threshold is enough.
+    """
+    values = np.asarray(ious, dtype=np.float64)
+    return values >= threshold if inclusive else values > threshold
+
+
+def iou_accuracy(ious: npt.ArrayLike, threshold: float = IOU_THRESHOLD, *, inclusive: bool = True) -> SumScore:
+    """Return the share of items whose box is right; the arguments are those of :func:`hits`."""
+    return mean_score(hits(ious, threshold, inclusive=inclusive))
+
+
+def mean_iou(ious: npt.ArrayLike) -> SumScore:
+    """Return the mean IoU of items, shape (items,), of which those without a readable box count 0."""
+    return mean_score(np.asarray(ious, dtype=np.float64))
+
+
+def count_matches(ious: FloatArray, threshold: float = IOU_THRESHOLD) -> tuple[int, int, int]:
+    """Count right, surplus and missed boxes of one item.
+
+    Boxes are paired by :func:`match_greedily`; a pair of an IoU of the threshold or more is right.
+
+    Args:
+        ious: IoU of each true box with each predicted one, shape (true, predicted).
+        threshold: Least IoU of a right box.
+
+    Returns:
+        Number of true positives, false positives and false negatives.
+    """
+    right = sum(iou >= threshold for iou in match_greedily(ious.tolist()))
+    return right, ious.shape[1] - right, ious.shape[0] - right
+
+
+def f1_score(counts: npt.ArrayLike) -> SumScore:
+    """Return F1 over all boxes of a set, 2 tp / (2 tp + fp + fn).
+
+    Args:
+        counts: True positives, false positives and false negatives of each item, shape (items, 3).
+    """
+    return _of_counts(counts, lambda tp, fp, fn: (2 * tp, 2 * tp + fp + fn))
+
+
+def precision_score(counts: npt.ArrayLike) -> SumScore:
+    """Return the share of predicted boxes that are right; the argument is that of :func:`f1_score`."""
+    return _of_counts(counts, lambda tp, fp, fn: (tp, tp + fp))
+
+
+def recall_score(counts: npt.ArrayLike) -> SumScore:
+    """Return the share of true boxes that are found; the argument is that of :func:`f1_score`."""
+    return _of_counts(counts, lambda tp, fp, fn: (tp, tp + fn))
+
+
+def count_error_score(
+    counted: Sequence[int | None], true: Sequence[int], *, unread: Literal["as 0", "left out"] = "as 0"
+) -> SumScore:
+    """Return the mean distance of counts from the truth.
+
+    Args:
+        counted: The count that each answer gives; None where none could be read.
+        true: The true counts.
+        unread: What an answer without a count is worth. ``as 0``: as far off as 0 is, but at least 1, so that no answer
+            is never right and silence does not pay. ``left out``: the mean is over the others only.
+    """
+    terms = np.zeros((len(true), 2))
+    for index, (count, truth) in enumerate(zip(counted, true, strict=True)):
+        if count is not None:
+            terms[index] = abs(count - truth), 1
+        elif unread == "as 0":
+            terms[index] = max(truth, 1), 1
+    return SumScore(terms, ratio, None)
+
+
+def exact_count_score(counted: Sequence[int | None], true: Sequence[int]) -> SumScore:
+    """Return the share of counts that are exactly right; an answer without a count is wrong.
+
+    Args:
+        counted: The count that each answer gives; None where none could be read.
+        true: The true counts.
+    """
+    return mean_score([count == truth for count, truth in zip(counted, true, strict=True)])
+
+
+def _area(boxes: FloatArray) -> FloatArray:
+    sides = boxes[..., 2:] - boxes[..., :2]
+    return sides[..., 0] * sides[..., 1]
+
+
+def _of_counts(counts: npt.ArrayLike, parts: _Parts) -> SumScore:
+    def combine(sums: FloatArray) -> FloatArray:
+        return ratio(np.stack(parts(sums[..., 0], sums[..., 1], sums[..., 2]), axis=-1))
+
+    return SumScore(np.asarray(counts, dtype=np.float64).reshape(-1, 3), combine)

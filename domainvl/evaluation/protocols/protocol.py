@@ -65,7 +65,7 @@ class Average(_Part):
 
     Attributes:
         name: Of the number.
-        of: Names of columns of the same variant.
+        of: Names of columns, or of averages before it, of the same variant.
         kind: ``micro``: over all their items; ``macro``: mean of the columns; else the name of a formula
             (:data:`domainvl.evaluation.protocols.rules.FORMULAS`), which takes the columns in this order.
         variant: Whose columns.
@@ -93,13 +93,15 @@ class Protocol(_Part):
         title: In words.
         domain: The field.
         sources: Where its rules come from: paper tables, repository files.
-        converters: Whose data sets it is for; empty for a generic protocol.
+        converters: Whose data sets it is for; those of any where empty.
         where: Facts that the samples must have; others are of another benchmark and are counted.
         asking: How it is asked.
         excluded: What is not scored.
         columns: What is reported. Names are unique within a variant.
         averages: Numbers made of columns.
         headline: Name of the column or average that the verdict is about.
+        verdicts: Names of the strict columns and averages that get a verdict, one a task: Holm's correction is over
+            them. All strict ones where empty.
         breakdowns: Facts by which the headline is broken down.
         notes: What a reader should know, such as that images are in training and test.
     """
@@ -116,6 +118,7 @@ class Protocol(_Part):
     columns: tuple[Column, ...] = Field(min_length=1)
     averages: tuple[Average, ...] = ()
     headline: str
+    verdicts: tuple[str, ...] = ()
     breakdowns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -126,10 +129,17 @@ class Protocol(_Part):
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f"names must be unique within a variant, got {repeated}")
+        known = {(column.variant, column.name) for column in self.columns}
         for average in self.averages:
-            missing = [part for part in average.of if (average.variant, part) not in names]
+            missing = [part for part in average.of if (average.variant, part) not in known]
             if missing:
-                raise ValueError(f"{average.name} must be made of columns of its variant; there is no {missing}")
+                raise ValueError(
+                    f"{average.name} must be made of columns and earlier averages of its variant; there is no {missing}"
+                )
+            known.add((average.variant, average.name))
         if ("strict", self.headline) not in names:
             raise ValueError(f"headline must name a strict column or average, got {self.headline!r}")
+        unknown = [name for name in self.verdicts if ("strict", name) not in names]
+        if unknown or (self.verdicts and self.headline not in self.verdicts):
+            raise ValueError(f"verdicts must name strict columns or averages, the headline among them, got {unknown}")
         return self

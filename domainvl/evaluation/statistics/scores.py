@@ -106,3 +106,24 @@ def spread_over(score: Score, places: Sequence[int] | IntArray, item_count: int)
         case CompositeScore():
             parts = tuple(spread_over(part, where, item_count) for part in score.parts)
             return CompositeScore(parts, score.combine, score.bounds)
+
+
+def restrict(score: Score, places: Sequence[int] | IntArray) -> Score:
+    """Return the same score of some of its items; the others do not take part.
+
+    Args:
+        score: Over all items.
+        places: Which items, shape (some,).
+    """
+    inside = np.asarray(places, dtype=np.int64)
+    match score:
+        case SumScore():
+            terms = np.zeros_like(score.terms)
+            terms[inside] = score.terms[inside]
+            return SumScore(terms, score.combine, score.bounds)
+        case WeightedScore():
+            mask = np.zeros(score.item_count)
+            mask[inside] = 1.0
+            return WeightedScore(score.item_count, lambda weights: score.compute(weights * mask), score.bounds)
+        case CompositeScore():
+            return CompositeScore(tuple(restrict(part, inside) for part in score.parts), score.combine, score.bounds)

@@ -34,6 +34,7 @@ from domainvl.model.published.prompt import published_chat
 from domainvl.model.published.tensors import CheckpointTensors, TensorInfo, TensorSource, widest_dtype, write_tensors
 from domainvl.model.published.transfer import to_published
 from domainvl.model.tokens import IMAGE_CONTEXT, IMAGE_END, IMAGE_START
+from domainvl.model.trained_on import copy_trained_on
 
 if TYPE_CHECKING:
     import torch
@@ -104,6 +105,7 @@ def export_checkpoint(
     with complete_folder(out) as work:
         write = _write_published if layout == "published" else _write_native
         infos = write(folder, spec, source, work)
+        copy_trained_on(folder, work)
         _write_json(work / EXPORT_NAME, {"layout": layout, "weights_sha256": hash_weights(folder)})
     return ExportSummary(
         out,

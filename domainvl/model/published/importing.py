@@ -45,6 +45,7 @@ from domainvl.model.published.tokenizer import load_published_tokenizer
 from domainvl.model.published.transfer import Transfer, model_shapes, to_native
 from domainvl.model.sizes import PartParameters, build_on_meta, count_parameters, recognise_size
 from domainvl.model.tokens import IMAGE_CONTEXT
+from domainvl.model.trained_on import copy_trained_on
 from domainvl.model.trial import Trial, try_model
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ def import_checkpoint(
     opened.config.dtype = widest_dtype(transfer.infos)
     with complete_folder(out) as work:
         _write(opened, transfer, source, work, read_origin(source) or {"name": source.resolve().name})
+        copy_trained_on(source, work)  # where it is a model of ours that was exported
         opened.tensors.close()  # a trial needs the room
         seconds = time.perf_counter() - started
         trial = try_model(work, opened.config.dtype) if check else None

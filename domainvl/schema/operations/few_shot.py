@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -19,10 +19,10 @@ import numpy.typing as npt
 
 from domainvl.errors import NothingToDoError, UsageError
 from domainvl.files import output_errors
-from domainvl.schema.digests import digest_text
+from domainvl.schema.digests import digest_pixels, digest_text
 from domainvl.schema.operations.rows import InputSet, Row, check_output, unite_versions
 from domainvl.schema.record import from_record
-from domainvl.schema.sample import EXAMPLE_OF, MADE_OF, Image, Sample, Split, placed_count
+from domainvl.schema.sample import EXAMPLE_OF, Image, Sample, Split, placed_count
 from domainvl.schema.splitting import uniform_from_key
 from domainvl.schema.wording import escape_earlier
 from domainvl.schema.writer import DatasetWriter, Reject, Severity
@@ -146,6 +146,39 @@ def few_shot_dataset(
     return FewShotSummary(
         out, manifest, few_shot_count, held_out_count, unchanged_count, dict(sorted(left_out.items()))
     )
+
+
+def examples_of(
+    dataset: Path, samples: Sequence[Sample], settings: FewShotSettings, *, features: ImageFeatures | None = None
+) -> list[list[Sample] | str]:
+    """Choose training examples of samples that are given in memory, such as some of those that are held out.
+
+    Args:
+        dataset: Folder of the data set that they and the examples are of.
+        samples: The samples.
+        settings: How they are chosen; ``held_out_too`` does not matter.
+        features: Looks at images, for ``by="similar"``.
+
+    Returns:
+        For each sample its examples in the order in which they are shown, so that the last ones are the first choice;
+        where there are too few of them, a stable code of why.
+
+    Raises:
+        InputNotFoundError: If the data set or one of its files is not there.
+        DatasetError: If a line is no sample or an image is missing.
+        UsageError: If a setting is out of range or ``features`` and ``by`` do not fit.
+    """
+    _check_settings(settings, features)
+    pool = _Pool(InputSet.open(dataset), replace(settings, held_out_too=False))
+    if features is not None:
+        pool.look(features, beside=samples)
+    found: list[list[Sample] | str] = []
+    for sample in samples:
+        try:
+            found.append(pool.examples(sample))
+        except _LeftOutError as error:
+            found.append(error.reason)
+    return found
 
 
 def with_examples(sample: Sample, examples: Sequence[Sample]) -> Sample:
@@ -297,7 +330,7 @@ class _Pool:
             self._shown.update((image.pixel_sha256, image) for image in sample.images)
             if row.split is Split.TRAIN and _can_be_example(sample):
                 name = "/".join([*(image.pixel_sha256 for image in sample.images), sample.group])
-                new = _Picture(name, digest_text(sample.group), _pixels(sample), sample.images)
+                new = _Picture(name, digest_text(sample.group), digest_pixels(sample.images), sample.images)
                 picture = found.setdefault(self._kind_of(sample), {}).setdefault(name, new)
                 picture.samples.append((sample.id, row.offset))
         self._kinds = {kind: _arranged(pictures.values()) for kind, pictures in found.items()}
@@ -305,8 +338,9 @@ class _Pool:
         self._matrices: dict[tuple[str, str], Vector] = {}
         self._last: tuple[tuple[tuple[str, str], tuple[str, ...]], Vector] | None = None
 
-    def look(self, features: ImageFeatures) -> None:
-        """Take the features of all images, in the order of their pixels."""
+    def look(self, features: ImageFeatures, beside: Sequence[Sample] = ()) -> None:
+        """Take the features of all images, and of those of samples beside, in the order of their pixels."""
+        self._shown.update((image.pixel_sha256, image) for sample in beside for image in sample.images)
         names = sorted(self._shown)
         vectors = _normalised(np.asarray(features([self._shown[name] for name in names]), np.float64))
         self._vectors = dict(zip(names, vectors, strict=True))
@@ -348,7 +382,7 @@ class _Pool:
         mask = np.ones(len(kind.pictures), np.bool_)
         if not self._settings.same_group:
             mask &= kind.groups != np.uint64(digest_text(sample.group))
-        mask[[index for pixels in _pixels(sample) for index in kind.of_pixels.get(pixels, ())]] = False
+        mask[[index for pixels in digest_pixels(sample.images) for index in kind.of_pixels.get(pixels, ())]] = False
         return np.flatnonzero(mask)
 
     def _ranked(self, kind: _Kind, sample: Sample, allowed: npt.NDArray[np.intp]) -> list[int]:
@@ -401,16 +435,6 @@ def _choose(ranked: Sequence[_Picture], shots: int, room: int) -> list[_Picture]
             if not still_to_come:
                 return chosen
     return None
-
-
-def _pixels(sample: Sample) -> frozenset[int]:
-    """Stand for what a sample shows: the pixels of its images and of those that these were made of."""
-    shown: set[str] = set()
-    for image in sample.images:
-        shown.add(image.pixel_sha256)
-        made_of = image.source.details.get(MADE_OF)
-        shown.update(part for part in (made_of if isinstance(made_of, list) else ()) if isinstance(part, str))
-    return frozenset(digest_text(pixels) for pixels in shown)
 
 
 def _normalised(vectors: Vector) -> Vector:

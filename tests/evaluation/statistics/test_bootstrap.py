@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from domainvl.evaluation.statistics import bootstrap
+from domainvl.evaluation.statistics import resampling
 from domainvl.evaluation.statistics.bootstrap import Interval, clustered_bootstrap, paired_difference
 
 Z_SQUARED = 3.841458820694124  # 0.95 quantile of chi-square with one degree of freedom, from tables
@@ -96,7 +96,7 @@ def test_the_seed_decides_and_nothing_else(monkeypatch):
     assert clustered_bootstrap(values, groups, seed=6).low != first.low
     order = rng.permutation(len(values))
     assert clustered_bootstrap(values[order], [groups[index] for index in order], seed=5) == first
-    monkeypatch.setattr(bootstrap, "_CHUNK_BYTES", 8 * 40 * 7)
+    monkeypatch.setattr(resampling, "_CHUNK_BYTES", 8 * 40 * 7)
     in_chunks = clustered_bootstrap(values, groups, seed=5)
     assert in_chunks.low == pytest.approx(first.low, abs=1e-12)
     assert in_chunks.high == pytest.approx(first.high, abs=1e-12)

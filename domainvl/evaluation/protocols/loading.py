@@ -1,0 +1,180 @@
+"""Finds and reads protocols: packaged ones by name, others by path; every mistake in a file is named with its key."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Iterable
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from domainvl.errors import InputNotFoundError, RecipeError, UsageError
+from domainvl.evaluation.facts import Facts
+from domainvl.evaluation.protocols.protocol import Average, Column, Protocol, fits
+from domainvl.evaluation.protocols.rules import FORMULAS, RULES, Rule
+
+GENERIC = "generic"
+"""The protocol of data sets that no benchmark's is for."""
+
+_SUFFIX = ".yaml"
+_WHAT = "Cannot load a protocol"
+
+
+def protocol_names() -> list[str]:
+    """Return the names of the packaged protocols, sorted."""
+    return sorted(entry.name.removesuffix(_SUFFIX) for entry in _folder().iterdir() if entry.name.endswith(_SUFFIX))
+
+
+def load_protocol(name: str | Path) -> Protocol:
+    """Read a protocol.
+
+    Args:
+        name: Of a packaged protocol, or the path of a file that ends in ``.yaml``.
+
+    Raises:
+        UsageError: If there is no such packaged protocol.
+        InputNotFoundError: If there is no such file.
+        RecipeError: Naming file, key and rule, if it is not a protocol, or calls a rule or formula that is not there.
+    """
+    source, where = _find(name)
+    content = _read_mapping(source, where)
+    try:
+        # By way of JSON, where a list may be strict and a tuple all the same.
+        protocol = Protocol.model_validate_json(json.dumps(content, default=str), strict=True)
+    except ValidationError as error:
+        raise _refused(error, where) from error
+    if protocol.name != Path(where).stem:
+        raise RecipeError(_WHAT, where=where, rule=f"name: it must be that of the file, got {protocol.name!r}")
+    for index, column in enumerate(protocol.columns):
+        _check_rule(column, f"columns.{index}", where)
+    for index, average in enumerate(protocol.averages):
+        _check_kind(average, f"averages.{index}", where)
+    return protocol
+
+
+def protocol_sha256(name: str | Path) -> str:
+    """Return the hash of a protocol's file, by which results say what they were scored by.
+
+    Args:
+        name: As of :func:`load_protocol`.
+
+    Raises:
+        UsageError: If there is no such protocol.
+    """
+    return hashlib.sha256(_find(name)[0].read_bytes()).hexdigest()
+
+
+def choose_protocol(facts: Iterable[Facts]) -> Protocol:
+    """Return the protocol of the benchmark that samples are of, a generic one where there is none.
+
+    A benchmark's protocol is for the data sets of some converters, and for samples with some facts. Generic are
+    ``generic``, for all tasks together, and ``generic-TASK``, which is taken where all samples are of one task.
+
+    Args:
+        facts: What is known of each sample (:func:`domainvl.evaluation.facts.sample_facts`).
+
+    Raises:
+        UsageError: If several benchmarks' protocols are for some of the samples.
+    """
+    names = protocol_names()
+    benchmarks = [load_protocol(name) for name in names if name != GENERIC and not name.startswith(f"{GENERIC}-")]
+    chosen: dict[str, Protocol] = {}
+    tasks: set[str] = set()
+    for known in facts:
+        tasks.add(known["task"])
+        for protocol in benchmarks:
+            if protocol.name not in chosen and is_for(protocol, known):
+                chosen[protocol.name] = protocol
+    if len(chosen) > 1:
+        raise UsageError(
+            "Cannot choose a protocol",
+            rule=f"one benchmark's must be for the samples, got {', '.join(sorted(chosen))}",
+            action="Name one with --protocol; samples of the others are then left out and counted",
+        )
+    if chosen:
+        return next(iter(chosen.values()))
+    of_task = f"{GENERIC}-{next(iter(tasks))}" if len(tasks) == 1 else GENERIC
+    return load_protocol(of_task if of_task in names else GENERIC)
+
+
+def is_for(protocol: Protocol, facts: Facts) -> bool:
+    """Say whether a sample is of a protocol's benchmark: of one of its converters, if it names any, with its facts."""
+    return facts.get("converter") in (protocol.converters or (facts.get("converter"),)) and fits(facts, protocol.where)
+
+
+def _folder() -> Traversable:
+    return files("domainvl.evaluation.protocols")
+
+
+def _find(name: str | Path) -> tuple[Traversable, str]:
+    """Return a protocol's file and what messages call it."""
+    if isinstance(name, Path) or name.endswith(_SUFFIX):
+        path = Path(name)
+        if not path.is_file():
+            raise InputNotFoundError(_WHAT, where=path, rule="there is no such file", action=_names_in_words())
+        return path, str(path)
+    packaged = _folder() / f"{name}{_SUFFIX}"
+    if name not in protocol_names():
+        raise UsageError(_WHAT, rule=f"there is none called {name!r}", action=_names_in_words())
+    return packaged, packaged.name
+
+
+def _names_in_words() -> str:
+    return f"Name one of {', '.join(protocol_names())}, or a file that ends in {_SUFFIX}"
+
+
+def _read_mapping(source: Traversable, where: str) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(source.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(_WHAT, where=where, rule=f"it is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(_WHAT, where=where, rule="it must be a mapping of keys to values")
+    return content
+
+
+def _refused(error: ValidationError, where: str, key: str = "", *, action: str | None = None) -> RecipeError:
+    faults = [
+        f"{'.'.join([key] * bool(key) + [str(part) for part in fault['loc']]) or 'protocol'}: {fault['msg']}"
+        for fault in error.errors()
+    ]
+    return RecipeError(_WHAT, where=where, rule="; ".join(faults), action=action)
+
+
+def _check_rule(column: Column, key: str, where: str) -> None:
+    rule = RULES.get(column.rule)
+    if rule is None:
+        known = ", ".join(sorted(RULES))
+        raise RecipeError(
+            _WHAT, where=where, rule=f"{key}.rule: there is no {column.rule!r}", action=f"Name one of {known}"
+        )
+    model = _settings_model(rule)
+    try:
+        model.model_validate_json(json.dumps(column.settings, default=str), strict=True)
+    except ValidationError as error:
+        takes = f"{column.rule} takes {', '.join(model.model_fields) or 'no settings'}"
+        raise _refused(error, where, f"{key}.settings", action=takes) from error
+
+
+def _settings_model(rule: Rule) -> type[BaseModel]:
+    """Return what the settings of a rule must be, by its keyword-only arguments."""
+    hints = get_type_hints(rule)
+    fields: dict[str, Any] = {
+        name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)
+        for name, parameter in inspect.signature(rule).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    return create_model("Settings", __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def _check_kind(average: Average, key: str, where: str) -> None:
+    kinds = {"micro", "macro", *FORMULAS}
+    if average.kind not in kinds:
+        rule = f"{key}.kind: there is no {average.kind!r}"
+        raise RecipeError(_WHAT, where=where, rule=rule, action=f"Name one of {', '.join(sorted(kinds))}")

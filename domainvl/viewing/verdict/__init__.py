@@ -1,0 +1,1 @@
+"""The page that says how an evaluation came out. Imports no torch."""
