@@ -60,6 +60,6 @@ def find_bright(sample: Sample, folder: Path) -> str:
 
 
 def looking_model(**settings: Any) -> FakeModel:
-    """A model that finds what is bright; its checkpoint says that it was trained with these settings of the converter."""
+    """A model that finds what is bright, and says that it was trained with these settings of the converter."""
     source = {"role": "domain", "command": "convert geotiff", "conversion_settings": settings}
     return FakeModel(find_bright, {"sources": [source]})

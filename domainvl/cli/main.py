@@ -13,6 +13,7 @@ import typer
 from domainvl import __version__
 from domainvl.cli import (
     answers,
+    compare,
     convert,
     diff,
     distill,
@@ -29,6 +30,7 @@ from domainvl.cli import (
     recipe,
     sample,
     show,
+    specialist,
     split,
     stats,
     tiles,
@@ -71,8 +73,10 @@ def _options(
 app.add_typer(convert.app, name="convert")
 app.add_typer(model.app, name="model")
 app.add_typer(recipe.app, name="recipe")
+app.add_typer(specialist.app, name="specialist")
 app.command(name="finetune", epilog=finetune.EPILOG)(finetune.finetune)
 app.command(name="answers", epilog=answers.EPILOG)(answers.answers)
+app.command(name="compare", epilog=compare.EPILOG)(compare.compare)
 app.command(name="diff", epilog=diff.EPILOG)(diff.diff)
 app.command(name="distill", epilog=distill.EPILOG)(distill.distill)
 app.command(name="doctor", epilog=doctor.EPILOG)(doctor.doctor)

@@ -9,24 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from domainvl.evaluation.metrics.boxes import IOU_THRESHOLD, box_iou, match_greedily
+from domainvl.evaluation.box_answers import match_boxes
 from domainvl.evaluation.metrics.measures import is_right_measure, measure_distance, read_measure, tolerance_name
-from domainvl.evaluation.metrics.reading import read_boxes, read_choice, read_count, read_labelled_boxes
+from domainvl.evaluation.metrics.reading import read_choice, read_count
 from domainvl.evaluation.metrics.text import normalise_text
 from domainvl.evaluation.pairing import pair_predictions
 from domainvl.evaluation.predictions import Prediction
-from domainvl.schema.boxes import Box, to_box_px
 from domainvl.schema.sample import (
     BoxesAnswer,
     ChoiceAnswer,
     CountAnswer,
     MeasureAnswer,
-    Object,
     Sample,
     Task,
     TextAnswer,
 )
-from domainvl.schema.wording import NOTHING_FOUND, escape_special
+from domainvl.schema.wording import escape_special
 
 FREE_TEXT_TASKS = frozenset({Task.CAPTION, Task.CONVERSATION})
 """Tasks with many right answers, which no comparison with one of them can score; a report leaves them out."""
@@ -132,22 +130,5 @@ def _score_boxes(sample: Sample, text: str) -> tuple[bool, float]:
     ``<ref>label</ref>`` and match boxes of equal labels only, so that a pointed-at region is scored by its
     name. Where nothing is true, the answer must say so.
     """
-    truth = sample.answer_objects()
-    if not truth:
-        correct = normalise_text(text) == normalise_text(NOTHING_FOUND)
-        return correct, float(correct)
-    if sample.task is Task.GROUNDING:
-        predicted: list[tuple[str | None, Box]] = [(None, box) for box in read_boxes(text)]
-    else:
-        predicted = [(normalise_text(label), box) for label, box in read_labelled_boxes(text)]
-    ious = [[_object_iou(sample, thing, label, box) for label, box in predicted] for thing in truth]
-    matched = match_greedily(ious)
-    correct = len(predicted) == len(truth) == len(matched) and min(matched) >= IOU_THRESHOLD
-    return correct, sum(matched) / max(len(predicted), len(truth))
-
-
-def _object_iou(sample: Sample, thing: Object, label: str | None, box_1000: Box) -> float:
-    if thing.box_px is None or (label is not None and label != normalise_text(escape_special(thing.label))):
-        return 0.0
-    image = sample.images[thing.image]
-    return box_iou(thing.box_px, to_box_px(box_1000, image.width_px, image.height_px))
+    match = match_boxes(sample, text)
+    return match.is_right(), match.mean_iou

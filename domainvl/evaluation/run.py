@@ -16,11 +16,11 @@ from domainvl.evaluation.generating.inputs import INPUTS_FOLDER, save_inputs
 from domainvl.evaluation.generating.options import Options
 from domainvl.evaluation.leakage import find_leak
 from domainvl.evaluation.pairing import pair_predictions
-from domainvl.evaluation.predictions import Prediction, read_predictions, write_predictions
+from domainvl.evaluation.predictions import read_predictions, write_predictions
 from domainvl.evaluation.protocols.loading import choose_protocol, load_protocol, protocol_sha256
 from domainvl.evaluation.protocols.protocol import Protocol
 from domainvl.evaluation.protocols.scoring import Selection, select_samples
-from domainvl.evaluation.results import RESULTS_NAME, Data, Leak, Results, Run, System, read_results, write_results
+from domainvl.evaluation.results import RESULTS_NAME, Data, Leak, Results, Run, read_results, write_results
 from domainvl.evaluation.specialists.published import numbers_of
 from domainvl.evaluation.statistics.resampling import BootstrapSettings
 from domainvl.evaluation.tables import score_table, verdict_table
@@ -366,21 +366,24 @@ def _check_same(first: Results, other: Results, first_folder: Path, folder: Path
 
 
 def _unique_names(folders: Sequence[Path], every: Sequence[Results]) -> Mapping[tuple[Path, str], str]:
-    """Name the systems of all folders; baselines, which are the same everywhere, are taken once."""
+    """Name the systems of all folders by their folder; the majority answer, the same everywhere, is taken once.
+
+    Raises:
+        UsageError: If two folders have one name.
+    """
+    labels = [folder.resolve().name for folder in folders]
+    repeated = sorted({label for label in labels if labels.count(label) > 1})
+    if repeated:
+        rule = f"each folder must have a name of its own, {', '.join(repeated)} is there twice"
+        raise UsageError("Cannot compare", rule=rule, action="Rename one of them")
     names: dict[tuple[Path, str], str] = {}
-    baselines: set[str] = set()
-    for folder, results in zip(folders, every, strict=True):
+    shared: set[str] = set()
+    for folder, label, results in zip(folders, labels, every, strict=True):
         for system in results.systems:
-            if system.kind == "baseline" and system.name in baselines and not system.about.get("of"):
-                continue
-            if system.kind == "baseline" and not system.about.get("of"):
-                baselines.add(system.name)
+            is_shared = system.kind == "baseline" and not system.about.get("of")
+            if not is_shared:
+                names[folder, system.name] = f"{label}: {system.name}"
+            elif system.name not in shared:
+                shared.add(system.name)
                 names[folder, system.name] = system.name
-            else:
-                names[folder, system.name] = f"{folder.resolve().name}: {system.name}"
     return names
-
-
-def predictions_of(folder: Path, system: System) -> list[Prediction]:
-    """Read the answers of a system of an evaluation."""
-    return read_predictions(folder / system.predictions)

@@ -234,9 +234,7 @@ def _notes(scene: SceneTiles, place: _Place, tally: Tally, *, is_on_record: bool
     notes = list(scene.warnings)
     if place.crs is None:
         why = "is placed by rational polynomials (RPCs) only" if scene.grid.stored.has_rpcs else "has no georeference"
-        notes.append(
-            f"the scene {why}: coordinates are its pixels, x to the right and y down, and no place on Earth"
-        )
+        notes.append(f"the scene {why}: coordinates are its pixels, x to the right and y down, and no place on Earth")
     if not is_on_record:
         notes.append("the checkpoint does not say how its images were made: options that were left out are at default")
     if tally.cut_off:

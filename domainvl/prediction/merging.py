@@ -10,7 +10,7 @@ border of its tile that is none of the scene: the object may go on beyond it. In
    and is dropped. The share is that of the cut box: a small object inside a large cut one must not put it out.
 4. Cut boxes of tiles that overlap are pieces of one object if they agree in what both tiles show (IoU there).
    Cut boxes of tiles that only touch are pieces of one object if both touch the common border at the same place, unless
-   both are as long as whole objects of their label are: a row of equal objects may happen to lie on the border.
+   both have the size that whole objects of their label usually have: a row of equal objects may end on the border.
    Pieces become the box around them all, and its likelihood is that of the least likely piece.
 """
 
@@ -32,8 +32,11 @@ Side: TypeAlias = Literal["left", "top", "right", "bottom"]
 _SIDES: tuple[Side, ...] = ("left", "top", "right", "bottom")
 _OPPOSITE: dict[Side, Side] = {"left": "right", "right": "left", "top": "bottom", "bottom": "top"}
 
-_WHOLE_LENGTH = (0.8, 1.25)
-"""A piece whose length is within these shares of the usual one of its label looks like a whole object."""
+_USUAL_SIZE = (0.9, 1.1)
+"""A piece whose sides are within these shares of the usual ones of its label looks like a whole object."""
+
+_LEAST_WHOLE = 3
+"""Fewer whole objects do not tell what is usual."""
 
 
 @dataclass(frozen=True)
@@ -248,21 +251,33 @@ def _meet_at(
     opposite = _OPPOSITE[side]
     if opposite not in other.cut or _at(one.window.box_px, side) != _at(other.window.box_px, opposite):
         return False
-    axis = 0 if side in ("left", "right") else 1
-    along = 1 - axis
+    along = 1 if side in ("left", "right") else 0
     spans = [(box[along], 0.0, box[along + 2], 1.0) for box in (one.box_px, other.box_px)]
     if box_iou(spans[0], spans[1]) < settings.same_iou:
         return False
-    lengths = [box[axis + 2] - box[axis] for box in (one.box_px, other.box_px)]
-    low, high = _WHOLE_LENGTH
-    look_whole = usual is not None and all(low <= length / usual[axis] <= high for length in lengths)
-    return not look_whole
+    return not (_looks_whole(one, 1 - along, usual) and _looks_whole(other, 1 - along, usual))
+
+
+def _looks_whole(one: Detection, axis: int, usual: tuple[float, float] | None) -> bool:
+    """Say whether a box is as long as others of its label, and as wide as far as its tile shows.
+
+    Args:
+        one: The box.
+        axis: Along which it is compared: 0 for x, 1 for y; along the other it may be cut too.
+        usual: Usual width and height.
+    """
+    if usual is None:
+        return False
+    shares = [(one.box_px[side + 2] - one.box_px[side]) / usual[side] for side in (0, 1)]
+    low, high = _USUAL_SIZE
+    is_cut_across = bool(one.cut & ({"top", "bottom"} if axis == 0 else {"left", "right"}))
+    return low <= shares[axis] <= high and (is_cut_across or low <= shares[1 - axis]) and shares[1 - axis] <= high
 
 
 def _usual_sides(ranked: Sequence[Detection]) -> tuple[float, float] | None:
-    """Return the median width and height of the uncut boxes; None where there is none."""
+    """Return the median width and height of the uncut boxes; None where there are too few."""
     whole = [one.box_px for one in ranked if not one.cut]
-    if not whole:
+    if len(whole) < _LEAST_WHOLE:
         return None
     return median(box[2] - box[0] for box in whole), median(box[3] - box[1] for box in whole)
 

@@ -159,9 +159,7 @@ def read_answer(sample: Sample, answer: GeneratedAnswer, images: Sequence[ShownI
     )
 
 
-def _read_boxes(
-    sample: Sample, text: str, images: Sequence[ShownImage]
-) -> tuple[tuple[FoundBox, ...], str | None]:
+def _read_boxes(sample: Sample, text: str, images: Sequence[ShownImage]) -> tuple[tuple[FoundBox, ...], str | None]:
     if sample.task is Task.GROUNDING:
         said = [(sample.question, box) for box in read_boxes(text)]
     else:

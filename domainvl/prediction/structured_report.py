@@ -193,11 +193,10 @@ def code_of(text: str) -> CodedConcept:
     from pydicom.sr.codedict import codes
 
     keyword = "".join(word[:1].upper() + word[1:] for word in text.split())
-    if keyword.isidentifier() and keyword in codes.SCT.dir(f"^{keyword}$"):
-        known = getattr(codes.SCT, keyword)
-        if known.meaning.casefold() == text.strip().casefold():
-            return CodedConcept(known.value, known.scheme_designator, known.meaning)
-    return private_code(text)
+    known = getattr(codes.SCT, keyword, None) if keyword.isidentifier() else None
+    if known is None or known.meaning.casefold() != text.strip().casefold():
+        return private_code(text)
+    return CodedConcept(known.value, known.scheme_designator, known.meaning)
 
 
 class _Groups:

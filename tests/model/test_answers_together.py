@@ -1,5 +1,6 @@
 """Answers to many questions, of all kinds at once, are those of the official loop, which asks each by itself."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,22 @@ def test_options_at_a_border_are_those_of_the_question_alone(
         fresh = small_loaded(like, kind_name, **changes)
         alone = answer(fresh, [sample], folder, options_of=options_of)[sample.id].options
         assert found[sample.id].options == (None if alone is None else pytest.approx(alone, abs=1e-5))
+
+
+@pytest.mark.parametrize("kind_name", ["llama", "phi3"])
+def test_odds_do_not_change_with_a_longer_option_that_crosses_a_border(
+    like: LoadedModel, samples: list[Sample], folder: Path, kind_name: str
+) -> None:
+    changes = changes_at(kind_name, border=length_of(small_loaded(like, kind_name), samples[0]) + 3)
+    odds = []
+    for options in (["red", "blue"], ["red", "blue", "red square, red square, red square"]):
+        loaded = small_loaded(like, kind_name, **changes)
+        found = answer(loaded, samples[:1], folder, options_of=lambda _, options=options: options)[
+            samples[0].id
+        ].options
+        assert found is not None
+        odds.append(math.log(found["red"] / found["blue"]))
+    assert odds[0] == pytest.approx(odds[1], abs=1e-4)
 
 
 def test_no_options_are_none(kind: LoadedModel, images: list[Image], folder: Path) -> None:

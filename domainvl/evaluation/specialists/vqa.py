@@ -97,7 +97,7 @@ class AnswerClassifier(Answerer):
         """
         from transformers import AutoTokenizer, ViltConfig, ViltForQuestionAnswering
 
-        labels = {"num_labels": len(answers.answers)}
+        labels: dict[str, Any] = {"num_labels": len(answers.answers)}
         statistics: Statistics = (IMAGENET_MEAN, IMAGENET_STD)
         if weights is not None:
             folder = Path(weights)
