@@ -62,4 +62,4 @@ def find_bright(sample: Sample, folder: Path) -> str:
 def looking_model(**settings: Any) -> FakeModel:
     """A model that finds what is bright, and says that it was trained with these settings of the converter."""
     source = {"role": "domain", "command": "convert geotiff", "conversion_settings": settings}
-    return FakeModel(find_bright, {"sources": [source]})
+    return FakeModel(find_bright, {"sources": {"data": source}})

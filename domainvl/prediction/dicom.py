@@ -1,4 +1,4 @@
-"""Answers about a DICOM study: slices chosen and drawn as for training, answers by instance as JSON and as a DICOM SR."""
+"""Answers about a DICOM study: slices are chosen and drawn as for training, answers are JSON and a DICOM SR."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from domainvl.files import write_atomically
 from domainvl.prediction.answering import Model, Progress
 from domainvl.prediction.asking import _PROVENANCE as PROVENANCE
 from domainvl.prediction.asking import BOX_TASKS, Asked
+from domainvl.prediction.outputs import check_new_files, check_suffix
 from domainvl.prediction.series_answers import ImageRef, SeriesAnswer, ShownImage, counted, read_answer
 from domainvl.prediction.structured_report import ReportFacts, check_evidence, write_report
 from domainvl.prediction.trained_settings import agree, settings_of_dataset, settings_of_training
@@ -126,7 +127,8 @@ def predict_study(
         OutputError: If a file cannot be written.
     """
     report = out.with_suffix(".dcm") if wanted.sr else None
-    _check_outputs(out, report, overwrite=wanted.overwrite)
+    check_suffix(out, ".json")
+    check_new_files((out,) if report is None else (out, report), overwrite=wanted.overwrite)
     study = open_study(source, model.training, wanted.settings_of, wanted.given, wanted.form)
     if study.form != SLICES and any(asked.task in BOX_TASKS for asked in wanted.questions):
         raise UsageError(
@@ -217,7 +219,10 @@ def open_study(
     """
     if not source.exists():
         raise InputNotFoundError("Cannot read a DICOM study", where=source, rule="there is no such file or folder")
-    found = settings_of_training(training, CONVERTER) if settings_of is None else settings_of_dataset(settings_of, CONVERTER)
+    if settings_of is None:
+        found = settings_of_training(training, CONVERTER)
+    else:
+        found = settings_of_dataset(settings_of, CONVERTER)
     settings, form, notes = _settings(found, given or {}, form)
     pseudonyms = Pseudonyms(_KEY)
     survey = survey_input(source, settings, pseudonyms)
@@ -309,7 +314,9 @@ class _Mapped:
     Args:
         reader: Shows them.
         unit: The stack.
-        headers: Class of each instance, by its UID; filled while slices are shown.
+
+    Attributes:
+        shown: The slices that were shown, by their index in the series.
     """
 
     def __init__(self, reader: DicomStackReader, unit: StackUnit) -> None:
@@ -411,7 +418,12 @@ def _record(
         "counts": dict(counted(answers)),
         "answers": [answer.record() for answer in answers],
         "left_out": [
-            {"input": reject.input, "severity": reject.severity.value, "reason": reject.reason, "message": reject.message}
+            {
+                "input": reject.input,
+                "severity": reject.severity.value,
+                "reason": reject.reason,
+                "message": reject.message,
+            }
             for reject in study.rejects
         ],
         "notes": study.notes,
@@ -432,13 +444,3 @@ def _nothing(source: Path, rejects: Sequence[Reject]) -> NothingToDoError:
         rule=seen if first is None else f"{seen} (the first: {first.input}: {first.message})",
         action=None if first is None else first.action,
     )
-
-
-def _check_outputs(out: Path, report: Path | None, *, overwrite: bool) -> None:
-    if out.suffix.lower() != ".json":
-        raise UsageError("Cannot write predictions", where=out, rule=f"its name must end in .json, got {out.name!r}")
-    for path in (out, report):
-        if path is not None and path.exists() and not (overwrite and path.is_file()):
-            raise UsageError(
-                "Cannot write predictions", where=path, rule="it exists", action="Name another file, or add --overwrite"
-            )

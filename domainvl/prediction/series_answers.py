@@ -1,4 +1,4 @@
-"""What a model says of the images of a DICOM study: which instance, what was asked, the answer, boxes in stored pixels."""
+"""What a model says of the images of a DICOM study: about which instance, and where in stored pixels."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from domainvl.converters.medical.pixel_map import PixelMap
-from domainvl.evaluation.metrics.reading import read_boxes, read_choice, read_labelled_boxes
+from domainvl.evaluation.metrics.reading import read_choice
 from domainvl.evaluation.metrics.text import normalise_text
 from domainvl.model.generation import GeneratedAnswer
 from domainvl.prediction.answering import LIKELIHOOD_DECIMALS
 from domainvl.prediction.asking import BOX_TASKS
+from domainvl.prediction.found_boxes import place_found
 from domainvl.schema import Box, ChoiceAnswer, Sample, Task, to_box_px
-from domainvl.schema.boxes import clip_box
-from domainvl.schema.wording import NOTHING_FOUND
-
-BOX_DECIMALS = 3
-"""Of pixels; answers are thousandths of an image."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +58,14 @@ class ShownImage:
     rows: int
     map: PixelMap
 
-    def to_stored(self, box_1000: Box) -> Box | None:
-        """Bring a box of an answer to stored pixels, cut to the image; None where nothing of it is left.
+    def to_stored(self, box_1000: Box) -> Box:
+        """Bring a box of an answer to stored pixels; it is not cut to the image.
 
         Args:
             box_1000: In thousandths of what was shown.
         """
         shown = to_box_px(box_1000, self.map.width_px, self.map.height_px)
-        stored = clip_box(self.map.inverse(self.columns, self.rows).box(shown), self.columns, self.rows)
-        x_min, y_min, x_max, y_max = (round(value, BOX_DECIMALS) for value in stored)
-        return (x_min, y_min, x_max, y_max) if x_min < x_max and y_min < y_max else None
+        return self.map.inverse(self.columns, self.rows).box(shown)
 
 
 @dataclass(frozen=True)
@@ -136,12 +130,20 @@ def read_answer(sample: Sample, answer: GeneratedAnswer, images: Sequence[ShownI
         answer: What it said.
         images: The stored images that it was shown, one unless it is asked about several.
     """
-    value, boxes, unread = None, (), None
+    value: str | None = None
+    boxes: tuple[FoundBox, ...] = ()
+    unread: str | None = None
     if sample.task in BOX_TASKS:
-        boxes, unread = _read_boxes(sample, answer.text, images)
+        image = images[0]
+        size_px = (image.columns, image.rows)
+        placed, unread = place_found(sample.task, sample.question, answer.text, image.to_stored, size_px)
+        boxes = tuple(FoundBox(label, box) for label, box in placed)
     elif isinstance(sample.answer, ChoiceAnswer):
         choice = read_choice(answer.text, sample.answer.options)
-        value, unread = (None, "no-option") if choice is None else (sample.answer.options[choice], None)
+        if choice is None:
+            unread = "no-option"
+        else:
+            value = sample.answer.options[choice]
     elif not answer.text.strip():
         unread = "empty"
     elif normalise_text(answer.text) in ("yes", "no"):
@@ -157,18 +159,6 @@ def read_answer(sample: Sample, answer: GeneratedAnswer, images: Sequence[ShownI
         unread,
         answer.cut_off,
     )
-
-
-def _read_boxes(sample: Sample, text: str, images: Sequence[ShownImage]) -> tuple[tuple[FoundBox, ...], str | None]:
-    if sample.task is Task.GROUNDING:
-        said = [(sample.question, box) for box in read_boxes(text)]
-    else:
-        said = read_labelled_boxes(text)
-    if not said:
-        return (), None if normalise_text(text) == normalise_text(NOTHING_FOUND) else "no-box"
-    placed = [(label, images[0].to_stored(box)) for label, box in said]
-    boxes = tuple(FoundBox(label, box) for label, box in placed if box is not None)
-    return boxes, None if len(boxes) == len(said) else "box-without-area"
 
 
 def counted(answers: Sequence[SeriesAnswer]) -> Mapping[str, int]:

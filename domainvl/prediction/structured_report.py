@@ -1,16 +1,16 @@
 """Answers as a DICOM structured report: Comprehensive SR by TID 1500 "Measurement Report" (PS3.16).
 
-Each answer is a measurement group that references the stored images it is about: TID 1410 with a closed polyline in image
-coordinates for each box, else TID 1501. A group holds question and answer in full as TEXT (the templates are extensible),
-and where the answer is one of known words as a code too. Codes of DICOM and SNOMED CT are used where a term of theirs has
-the very words, else those of the private scheme 99DOMAINVL: the start of the SHA-256 of the full text, whose meaning is
-cut to the 64 characters of LO (PS3.5 6.2).
+Each answer is a measurement group that references the stored images it is about: TID 1410 with a closed polyline in
+image coordinates for each box, else TID 1501. A group holds question and answer in full as TEXT (the templates are
+extensible), and where the answer is one of known words as a code too. Codes of SNOMED CT are used where a term has the
+very words, else those of the private scheme 99DOMAINVL: the start of the SHA-256 of the full text, whose meaning is cut
+to the 64 characters of LO (PS3.5 6.2).
 
 The likelihood of an answer is no probability of a finding, so that it has a private code and says so.
 
-Flags (PS3.3 C.17.2): VerificationFlag UNVERIFIED, as no person has attested to it. PreliminaryFlag PRELIMINARY, as it is
-not the definitive means of communicating results. CompletionFlag COMPLETE where every image that was to be asked about
-was, and no answer was cut off, else PARTIAL.
+Flags (PS3.3 C.17.2): VerificationFlag UNVERIFIED, as no person has attested to it. PreliminaryFlag PRELIMINARY, as it
+is not the definitive means of communicating results. CompletionFlag COMPLETE where every image that was to be asked
+about was, and no answer was cut off, else PARTIAL.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ _PROCEDURES = {
 _IMAGING = ("363679005", "Imaging procedure")
 
 _TYPE_2 = (
-    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate", "StudyTime",
+    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
+    "StudyTime",
 )  # fmt: skip
 """Attributes of patient and study that may be empty, and that de-identified files may lack."""
 
@@ -87,7 +88,8 @@ def check_evidence(images: Sequence[Dataset]) -> None:
         missing = sorted({name for image in lacking for name in _NEEDED if not image.get(name)})
         raise UsageError(
             "Cannot write a structured report",
-            rule=f"each image must have {', '.join(_NEEDED)}; {len(lacking)} of {len(images)} lack {', '.join(missing)}",
+            rule=f"each image must have a UID of study, series, class and instance; {len(lacking)} of {len(images)} lack "
+            f"{', '.join(missing)}",
             action="Add --no-sr to get JSON alone",
         )
     studies = {str(image.StudyInstanceUID) for image in images}

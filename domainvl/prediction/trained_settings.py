@@ -41,8 +41,8 @@ def settings_of_training(training: Mapping[str, Any], converter: str) -> list[Ma
     sources = training.get("sources")
     return [
         settings
-        for source in (sources if isinstance(sources, list) else [])
-        if isinstance(source, dict) and source.get("role", "domain") == "domain"
+        for source in (sources.values() if isinstance(sources, dict) else ())
+        if source.get("role", "domain") == "domain"
         for settings in recorded_settings(source.get("command"), source.get("conversion_settings"), converter)
     ]
 

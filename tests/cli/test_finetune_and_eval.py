@@ -23,11 +23,13 @@ def test_from_data_set_to_table(squares: Path, untrained: Path, tmp_path: Path, 
         main(["eval", "--model", str(run), "--data", str(squares), "--out", str(scores), "--max-new-tokens", "3"]) == 0
     )
     out = capsys.readouterr().out
-    head = next(line for line in out.splitlines() if line.startswith("| domain"))
+    head = next(line for line in out.splitlines() if line.startswith("| line"))
     assert [cell.strip() for cell in head.strip("|").split("|")] == [
-        "domain", "task", "metric", "n", "groups", "base", "adapted", "majority", "blank images", "adapted - base",
+        "line", "metric", "n", "groups", "adapted", "base", "blank images", "majority",
     ]  # fmt: skip
-    assert (scores / "scores.md").read_text().strip() in out
+    assert "mean of tasks: adapted is " in out
+    assert (scores / "scores.md").read_text().split("\n\n")[0] in out
+    assert "<h1>" in (scores / "report.html").read_text()
 
 
 def test_same_recipe_by_family_and_method(squares: Path, untrained: Path, tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def test_nothing_found_is_an_empty_file(tmp_path, name):
 def reply(**answers: str | tuple[str, float]) -> FakeModel:
     """A model that gives each tile the answer of its name."""
     source = {"command": "convert geotiff", "conversion_settings": {"tile_px": 100, "min_filled": 0.0}}
-    return FakeModel(lambda sample, _: answers[sample.id.partition("/")[0]], {"sources": [source]})
+    return FakeModel(lambda sample, _: answers[sample.id.partition("/")[0]], {"sources": {"data": source}})
 
 
 def test_answers_about_tiles_lie_on_their_footprints_and_counts_add_up(tmp_path):
@@ -282,7 +282,7 @@ def test_the_pixels_are_those_of_the_converter(tmp_path):
     }
     manifest = read_manifest(summary.out)
     source = {"command": manifest["command"], "conversion_settings": manifest["settings"]}
-    model = FakeModel(lambda *_: "town", {"sources": [source]})
+    model = FakeModel(lambda *_: "town", {"sources": {"data": source}})
     predict(folder / "s.tif", tmp_path / "out.geojson", model, Asked(Task.VQA, "What is it?"))
     shown = {sample.id.partition("/")[0]: (sample.images[0].pixel_sha256, sample.preface) for sample in model.asked}
     assert len(shown) > 4
@@ -307,7 +307,7 @@ def test_limits_that_all_scenes_shared_come_from_the_data_set(tmp_path):
         for sample in read_samples(summary.out, split)
         if sample.id.startswith("b/")
     }
-    model = FakeModel(lambda *_: "field", {"sources": []})
+    model = FakeModel(lambda *_: "field", {"sources": {}})
     asked = Asked(Task.VQA, "What is it?")
     predict(folder / "b.tif", tmp_path / "out.geojson", model, asked, settings_of=summary.out)
     assert {sample.id.partition("/")[0]: sample.images[0].pixel_sha256 for sample in model.asked} == stored
@@ -368,5 +368,5 @@ def test_a_real_scene(real_data, tmp_path):
         return f"<ref>red</ref><box>{boxes}</box>" if boxes else "None"
 
     source = {"command": "convert geotiff", "conversion_settings": {"tile_px": 448, "overlap_px": 64}}
-    result = predict(scene, tmp_path / "out.geojson", FakeModel(say, {"sources": [source]}), RED)
+    result = predict(scene, tmp_path / "out.geojson", FakeModel(say, {"sources": {"data": source}}), RED)
     assert_same(read_boxes(result.out, scene), true)
