@@ -15,9 +15,11 @@ from domainvl.cli.options import read_split
 from domainvl.errors import UsageError
 
 if TYPE_CHECKING:
+    from domainvl.evaluation.further import Tell
     from domainvl.evaluation.generating.endpoint import EndpointSettings
+    from domainvl.evaluation.judging import Judging
     from domainvl.evaluation.results import Results
-    from domainvl.evaluation.run import EvaluationSettings, Progress
+    from domainvl.evaluation.run import EvaluationSettings, Further, Progress
 
 EPILOG = "Example: domainvl eval --model chest-lora --data chest --out chest-scores"
 
@@ -74,6 +76,26 @@ def evaluate(
     save_inputs: Annotated[
         bool, typer.Option("--save-inputs", help="Write what the model sees: its tiles and prompts.")
     ] = False,
+    sweep_tiles: Annotated[
+        str | None, typer.Option(help="Ask the model at these limits of tiles too, as in 1,6,12,24,40.")
+    ] = None,
+    shots: Annotated[
+        str | None, typer.Option(help="Ask the model with so many solved examples too, as in 0,1,2,4,8.")
+    ] = None,
+    select: Annotated[
+        str, typer.Option(help="How examples are chosen: random, or rices for the most similar images.")
+    ] = "random",
+    judge: Annotated[
+        str | None, typer.Option(help="Checkpoint that rates free answers; DriveLM's final score needs a judge.")
+    ] = None,
+    judge_endpoint: Annotated[
+        str | None, typer.Option(help="URL of a server that rates them instead; what is judged is sent there.")
+    ] = None,
+    judge_model: Annotated[str | None, typer.Option(help="Name by which that server knows the judge.")] = None,
+    judge_key: Annotated[Path | None, typer.Option(help="File that holds that server's key.")] = None,
+    judge_prompt: Annotated[
+        Path | None, typer.Option(help="What the judge is told, with {reference} and {answer}; ours, if left out.")
+    ] = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")] = True,
 ) -> None:
     """Score a model on held-out samples beside its base, specialists, the majority answer and blank images.
@@ -82,7 +104,7 @@ def evaluate(
     """
     from domainvl.evaluation.contestants import Contestants
     from domainvl.evaluation.forgetting import evaluate_with_general
-    from domainvl.evaluation.tables import score_table
+    from domainvl.evaluation.tables import score_table, verdict_table
     from domainvl.model.quiet import quiet_transformers
 
     quiet_transformers()
@@ -106,15 +128,29 @@ def evaluate(
         device=device,
         save_inputs=save_inputs,
     )
+    judging = _judging(judge, read_endpoint(judge_endpoint, judge_model, judge_key), judge_prompt, settings.devices[0])
+    tables: list[str] = []
     with answering_bars() as show:
-        results = evaluate_with_general(contestants, data, out, general, settings=settings, on_progress=show)
+        further = _further(model, sweep_tiles, shots, select, tables.append, show)
+        results = evaluate_with_general(
+            contestants, data, out, general, settings=settings, judging=judging, further=further, on_progress=show
+        )
     typer.echo(score_table(results))
+    if results.comparisons:
+        typer.echo(verdict_table(results))
+    for table in tables:
+        typer.echo(table)
     _print_verdict(results)
     files = [out / "scores.json", out / "predictions.jsonl"]
     if report:
+        from domainvl.evaluation.forgetting import GENERAL_FOLDER
+        from domainvl.viewing.verdict.inputs import ReportInput
         from domainvl.viewing.verdict.page import write_report
 
-        files.append(write_report([out], out / REPORT_NAME, dataset=data).path)
+        inputs = [ReportInput(out)]
+        if general is not None:
+            inputs.append(ReportInput(out / GENERAL_FOLDER, "general"))
+        files.append(write_report(inputs, out / REPORT_NAME, dataset=data).path)
     typer.echo(f"written: {', '.join(map(str, files))}")
 
 
@@ -142,6 +178,52 @@ def _settings(
         save_inputs=save_inputs,
         command=shlex.join(["domainvl", *sys.argv[1:]]),
     )
+
+
+def _judging(
+    checkpoint: str | None, endpoint: EndpointSettings | None, prompt: Path | None, device: str
+) -> Judging | None:
+    from domainvl.evaluation.judge import OUR_PROMPT, CheckpointJudge, EndpointJudge, Judge, read_prompt
+    from domainvl.evaluation.judging import Judging
+
+    if checkpoint is not None and endpoint is not None:
+        raise UsageError("Cannot choose a judge", rule="--judge and --judge-endpoint exclude each other")
+    if checkpoint is None and endpoint is None:
+        if prompt is not None:
+            raise UsageError("Cannot judge", rule="--judge-prompt needs --judge or --judge-endpoint")
+        return None
+    judge: Judge = EndpointJudge(endpoint) if endpoint else CheckpointJudge(checkpoint or "", device=device)
+    return Judging(judge, read_prompt(prompt) if prompt else OUR_PROMPT)
+
+
+def _further(
+    model: str | None, tiles: str | None, shots: str | None, select: str, tell: Tell, show: Progress
+) -> list[Further]:
+    from domainvl.evaluation.further import shot_experiment, tile_experiment
+
+    if model is None:
+        if tiles is not None or shots is not None:
+            raise UsageError("Cannot run the experiment", rule="--sweep-tiles and --shots need --model")
+        return []
+    found = []
+    if tiles is not None:
+        found.append(tile_experiment(model, read_numbers(tiles, "--sweep-tiles"), tell, show))
+    if shots is not None:
+        found.append(shot_experiment(model, read_numbers(shots, "--shots"), select, tell, show))
+    return found
+
+
+def read_numbers(text: str, option: str) -> list[int]:
+    """Read whole numbers with commas between them.
+
+    Raises:
+        UsageError: If one is none.
+    """
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        rule = f"it must be whole numbers with commas, got {text!r}"
+        raise UsageError(f"Cannot read {option}", rule=rule) from error
 
 
 def _print_verdict(results: Results) -> None:

@@ -8,6 +8,8 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from domainvl.cli import predict_dicom, predict_nuscenes
+
 
 class _VerbGroup(TyperGroup):
     """Makes the verb ``geotiff``, which has options of a converter, when it is asked for."""
@@ -33,3 +35,7 @@ app = typer.Typer(
 @app.callback()
 def _predict() -> None:
     """Answer questions about new imagery, in the format that it came in."""
+
+
+app.command(name="dicom", epilog=predict_dicom.EPILOG)(predict_dicom.dicom)
+app.command(name="nuscenes", epilog=predict_nuscenes.EPILOG)(predict_nuscenes.nuscenes)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import numpy as np
 
@@ -16,8 +15,15 @@ from domainvl.evaluation.metrics.calibration import ece_score, reliability_bins
 from domainvl.evaluation.metrics.text import normalise_text
 from domainvl.evaluation.predictions import Prediction
 from domainvl.evaluation.protocols.items import Item
-from domainvl.evaluation.protocols.protocol import Protocol, Variant
-from domainvl.evaluation.protocols.scoring import ScoredLine, Selection, empty_columns, pair_items, score_protocol
+from domainvl.evaluation.protocols.protocol import Protocol
+from domainvl.evaluation.protocols.scoring import (
+    LineKey,
+    ScoredLine,
+    Selection,
+    empty_columns,
+    pair_items,
+    score_protocol,
+)
 from domainvl.evaluation.results import (
     Breakdown,
     Calibration,
@@ -36,16 +42,20 @@ MOST_LEVELS = 20
 
 _FEWEST_LEVELS = 2
 
-LineKey: TypeAlias = tuple[Variant, str]
-"""Variant and name of a line."""
-
 
 @dataclass(frozen=True)
 class Answers:
-    """A system with its answers to all selected samples, in any order."""
+    """A system with its answers.
+
+    Attributes:
+        system: The system.
+        predictions: One to each selected sample, in any order.
+        further: Makes lines beyond the protocol's, such as those of a judge, from the protocol's.
+    """
 
     system: System
     predictions: Sequence[Prediction]
+    further: Callable[[Mapping[LineKey, ScoredLine]], Sequence[ScoredLine]] | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +101,8 @@ def assess(
     scored = []
     for one in answers:
         items = pair_items(selection, one.predictions)
-        lines = {(line.variant, line.name): line for line in score_protocol(protocol, items)}
+        lines: dict[LineKey, ScoredLine] = {(line.variant, line.name): line for line in score_protocol(protocol, items)}
+        lines |= {(line.variant, line.name): line for line in (one.further(lines) if one.further else ())}
         scored.append(_Scored(_counted(one.system, items), items, lines))
     resamples = Resamples([sample.group for sample in selection.samples], settings)
     members = _members(scored)

@@ -106,7 +106,9 @@ class Contestant:
     is_unchecked: bool = False
 
 
-def line_up(wanted: Contestants, dataset: Path, samples: Sequence[Sample], asking: Asking) -> list[Contestant]:
+def line_up(
+    wanted: Contestants, dataset: Path, samples: Sequence[Sample], asking: Asking, *, split: Sequence[Sample] = ()
+) -> list[Contestant]:
     """Return who takes part, the one that the verdict is about first.
 
     Model, base and blank images see the same pixels: by the preprocessing saved with the model.
@@ -116,6 +118,7 @@ def line_up(wanted: Contestants, dataset: Path, samples: Sequence[Sample], askin
         dataset: The data set's folder.
         samples: What is asked.
         asking: How.
+        split: All samples of the split, about which files of answers may be too; ``samples`` where empty.
 
     Raises:
         UsageError: If nobody is named, or two have one name.
@@ -127,7 +130,7 @@ def line_up(wanted: Contestants, dataset: Path, samples: Sequence[Sample], askin
         found += _checkpoints(wanted.model, wanted, dataset, samples, asking)
     if wanted.endpoint is not None:
         found.append(_server(wanted.endpoint, dataset, asking))
-    found += [_from_file(name, path, wanted, samples) for name, path in wanted.predictions.items()]
+    found += [_from_file(name, path, wanted, split or samples) for name, path in wanted.predictions.items()]
     found += [_specialist(name, path, dataset, asking) for name, path in wanted.specialists.items()]
     if not found:
         raise UsageError(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from domainvl.errors import UsageError
 from domainvl.evaluation.contestants import Contestants
+from domainvl.evaluation.judging import Judging
 from domainvl.evaluation.results import Results
-from domainvl.evaluation.run import EvaluationSettings, Progress, evaluate
+from domainvl.evaluation.run import EvaluationSettings, Further, Progress, evaluate
 from domainvl.files import hidden_sibling, output_errors
 
 GENERAL_FOLDER = "general"
@@ -22,6 +24,8 @@ def evaluate_with_general(
     general: Path | None = None,
     *,
     settings: EvaluationSettings | None = None,
+    judging: Judging | None = None,
+    further: Sequence[Further] = (),
     on_progress: Progress | None = None,
 ) -> Results:
     """Evaluate, and where a general set is named, evaluate the model and its base on that first.
@@ -32,6 +36,8 @@ def evaluate_with_general(
         out: Folder to make.
         general: Folder of the general data set.
         settings: How; the protocol of the general set is chosen by itself.
+        judging: A model that rates answers to ``dataset``.
+        further: Experiments on ``dataset``.
         on_progress: Told how far each system is.
 
     Returns:
@@ -42,7 +48,9 @@ def evaluate_with_general(
     """
     settings = settings or EvaluationSettings()
     if general is None:
-        return evaluate(contestants, dataset, out, settings=settings, on_progress=on_progress)
+        return evaluate(
+            contestants, dataset, out, settings=settings, judging=judging, further=further, on_progress=on_progress
+        )
     if contestants.model is None:
         raise UsageError("Cannot see what was forgotten", rule="--general needs --model", action="Leave it out")
     if out.exists():
@@ -57,7 +65,9 @@ def evaluate_with_general(
             settings=replace(settings, protocol=None, measure_cost=False, save_inputs=False),
             on_progress=told,
         )
-    results = evaluate(contestants, dataset, out, settings=settings, on_progress=on_progress)
+    results = evaluate(
+        contestants, dataset, out, settings=settings, judging=judging, further=further, on_progress=on_progress
+    )
     with output_errors(out):
         before.rename(out / GENERAL_FOLDER)
     return results

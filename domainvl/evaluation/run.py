@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from domainvl import __version__
 from domainvl.errors import DatasetError, UsageError
@@ -14,6 +15,7 @@ from domainvl.evaluation.facts import sample_facts
 from domainvl.evaluation.generating.answerer import answer_all
 from domainvl.evaluation.generating.inputs import INPUTS_FOLDER, save_inputs
 from domainvl.evaluation.generating.options import Options
+from domainvl.evaluation.judging import Judging, judge_system
 from domainvl.evaluation.leakage import find_leak
 from domainvl.evaluation.pairing import pair_predictions
 from domainvl.evaluation.predictions import read_predictions, write_predictions
@@ -74,13 +76,19 @@ class HeldOut:
         dataset: Folder of the data set.
         protocol: By which it is scored.
         selection: The samples.
-        data: The same in words.
+        split: All samples of the split.
+        data: What is asked, in words.
     """
 
     dataset: Path
     protocol: Protocol
     selection: Selection
+    split: Sequence[Sample]
     data: Data
+
+
+Further: TypeAlias = Callable[[HeldOut, EvaluationSettings, Path], None]
+"""A further experiment on the same samples: given how they are asked, it writes its findings into a folder."""
 
 
 def evaluate(
@@ -89,6 +97,8 @@ def evaluate(
     out: Path,
     *,
     settings: EvaluationSettings | None = None,
+    judging: Judging | None = None,
+    further: Sequence[Further] = (),
     on_progress: Progress | None = None,
 ) -> Results:
     """Ask systems held-out questions, score them, compare the first with the others, and write it all.
@@ -100,6 +110,8 @@ def evaluate(
         dataset: The data set's folder.
         out: Folder to make: scores.json, scores.md, a file of predictions a system.
         settings: How.
+        judging: A model that rates answers; none is asked where None.
+        further: Experiments on the same samples, whose findings are written beside.
         on_progress: Told how far each system is.
 
     Returns:
@@ -116,11 +128,13 @@ def evaluate(
         raise UsageError("Cannot evaluate", where=out, rule="the folder exists", action="Name another")
     held_out = open_held_out(dataset, settings)
     asking = _fit(settings, held_out.protocol)
-    line = line_up(contestants, dataset, held_out.selection.samples, _how(asking))
+    line = line_up(contestants, dataset, held_out.selection.samples, _how(asking), split=held_out.split)
     work = out.with_name(f".{out.name}.partial")
     with output_errors(work):
         work.mkdir(parents=True, exist_ok=True)
-    answers = [_answer(one, held_out, work, on_progress) for one in line]
+    answers = [_judged(_answer(one, held_out, work, on_progress), held_out, work, judging) for one in line]
+    for experiment in further:
+        experiment(held_out, asking, work)
     found = assess(held_out.protocol, held_out.selection, answers, settings.bootstrap)
     preprocessing = next((one.preprocessing for one in line if one.preprocessing is not None), None)
     results = Results(
@@ -176,7 +190,7 @@ def open_held_out(dataset: Path, settings: EvaluationSettings) -> HeldOut:
         limit=settings.limit,
         excluded=selection.reasons,
     )
-    return HeldOut(dataset, protocol, selection, data)
+    return HeldOut(dataset, protocol, selection, everything, data)
 
 
 def _limited(selection: Selection, limit: int | None) -> Selection:
@@ -219,6 +233,17 @@ def _answer(one: Contestant, held_out: HeldOut, work: Path, on_progress: Progres
     identity = {"data": held_out.data.sha256, "protocol": held_out.protocol.name}
     answered = answer_all(answerer, samples, work / f"answers-{slug(one.system.name)}.jsonl", identity, told)
     return Answers(one.system.model_copy(update={"cost": answered.cost}), answered.predictions)
+
+
+def _judged(answers: Answers, held_out: HeldOut, work: Path, judging: Judging | None) -> Answers:
+    if judging is None:
+        return answers
+    samples = held_out.selection.samples
+    by_id = {prediction.sample_id: prediction for prediction in answers.predictions}
+    path = work / f"judgements-{slug(answers.system.name)}.jsonl"
+    lines = judge_system(judging, samples, [by_id[sample.id] for sample in samples], path)
+    about = {**answers.system.about, **judging.judge.identity, "judge's prompt": judging.prompt.name}
+    return replace(answers, further=lines, system=answers.system.model_copy(update={"about": about}))
 
 
 def _leaks(line: Sequence[Contestant], samples: Sequence[Sample]) -> tuple[Leak, ...]:

@@ -256,15 +256,14 @@ def _settings(
 
 def _form(trained: set[str], form: str | None) -> str:
     """Choose what one question is about."""
-    possible = [name for name in FORMS if name != MIP and (not trained or name in trained)]
-    if form is None and possible:
-        return possible[0]
-    if form not in possible:
-        rule = f"--form must be one of {', '.join(possible)}, as the model was trained, got {form}"
-        if not possible:
-            rule = f"the model was trained on projections ({MIP}) alone, of which no instance can be named"
-        raise UsageError("Cannot show the model what it was trained on", rule=rule)
-    return form
+    possible: list[str] = [name for name in FORMS if name != MIP and (not trained or name in trained)]
+    chosen = form if form is not None else next(iter(possible), MIP)
+    if chosen in possible:
+        return chosen
+    rule = f"--form must be one of {', '.join(possible)}, as the model was trained, got {chosen}"
+    if not possible:
+        rule = f"the model was trained on projections ({MIP}) alone, of which no instance can be named"
+    raise UsageError("Cannot show the model what it was trained on", rule=rule)
 
 
 def _check_is_one_study(source: Path, survey: Survey) -> None:

@@ -175,10 +175,14 @@ def _settings(
 
 
 def _on_record(training: Mapping[str, Any], settings_of: Path | None, converter: str) -> list[Mapping[str, Any]]:
-    """Return the settings that a data set was made with, else those that a checkpoint was trained with."""
+    """Return the settings that a data set was made with, else those that a checkpoint was trained with.
+
+    Both converters show frames of nuScenes: where a model was trained on the other one's, that is how it knows them.
+    """
     if settings_of is not None:
         return settings_of_dataset(settings_of, converter)
-    return settings_of_training(training, converter)
+    other = {"nuscenes": "drivelm", "drivelm": "nuscenes"}[converter]
+    return settings_of_training(training, converter) or settings_of_training(training, other)
 
 
 def _frames(source: Path, index: SceneIndex, names: Sequence[str]) -> Iterator[tuple[str, Frame]]:

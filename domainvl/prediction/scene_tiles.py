@@ -9,6 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from domainvl.converters.geotiff.georeference import SceneGrid
 from domainvl.converters.geotiff.grid import Tile
 from domainvl.converters.geotiff.labels.vector_file import LabelReader
@@ -61,7 +63,13 @@ def choose_settings(
             action="Convert the dates with domainvl convert geotiff --series, and ask with domainvl eval",
         )
     chosen = agree(found, given, fixed=LOOK, free=PLACE)
-    settings = GeotiffSettings.model_validate(chosen)
+    try:
+        settings = GeotiffSettings.model_validate(chosen)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        option = f"--{str(problem['loc'][0]).replace('_', '-')}"
+        rule = f"{option}: {problem['msg']}, got {problem['input']!r}"
+        raise UsageError("Cannot show a scene", rule=rule) from error
     settings.check()
     return settings, bool(found)
 

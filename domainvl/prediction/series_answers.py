@@ -65,7 +65,8 @@ class ShownImage:
             box_1000: In thousandths of what was shown.
         """
         shown = to_box_px(box_1000, self.map.width_px, self.map.height_px)
-        return self.map.inverse(self.columns, self.rows).box(shown)
+        stored: Box = self.map.inverse(self.columns, self.rows).box(shown)
+        return stored
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from domainvl.errors import UsageError
 from domainvl.prediction.answering import ModelIdentity
@@ -29,8 +29,10 @@ from domainvl.prediction.series_answers import FoundBox, ImageRef, SeriesAnswer
 
 if TYPE_CHECKING:
     from highdicom.sr import CodedConcept
-    from highdicom.sr.templates import MeasurementsAndQualitativeEvaluations
     from pydicom import Dataset
+
+Group: TypeAlias = Any
+"""A measurement group of highdicom: planar, or of whole images; it is a sequence of one item."""
 
 SCHEME = "99DOMAINVL"
 """Private designators begin with 99 (PS3.3 Table 8.1-1, coding scheme designator)."""
@@ -88,8 +90,8 @@ def check_evidence(images: Sequence[Dataset]) -> None:
         missing = sorted({name for image in lacking for name in _NEEDED if not image.get(name)})
         raise UsageError(
             "Cannot write a structured report",
-            rule=f"each image must have a UID of study, series, class and instance; {len(lacking)} of {len(images)} lack "
-            f"{', '.join(missing)}",
+            rule="each image must have the UIDs of study, series, class and instance; "
+            f"{len(lacking)} of {len(images)} lack {', '.join(missing)}",
             action="Add --no-sr to get JSON alone",
         )
     studies = {str(image.StudyInstanceUID) for image in images}
@@ -216,13 +218,13 @@ class _Groups:
             parameters=[*(f"{name}: {value}" for name, value in facts.model.record().items()), *facts.parameters],
         )
 
-    def make(self) -> list[MeasurementsAndQualitativeEvaluations]:
+    def make(self) -> list[Group]:
         """Return one group a box, or one for an answer without any."""
         if self._answer.boxes:
             return [self._of_box(box, number) for number, box in enumerate(self._answer.boxes, start=1)]
         return [self._of_images()]
 
-    def _of_images(self) -> MeasurementsAndQualitativeEvaluations:
+    def _of_images(self) -> Group:
         import highdicom as hd
 
         images = [
@@ -238,7 +240,7 @@ class _Groups:
         )
         return self._with_text(made)
 
-    def _of_box(self, found: FoundBox, number: int) -> MeasurementsAndQualitativeEvaluations:
+    def _of_box(self, found: FoundBox, number: int) -> Group:
         import highdicom as hd
         import numpy as np
 
@@ -283,7 +285,7 @@ class _Groups:
             return []
         return [hd.sr.QualitativeEvaluation(private_code(self._answer.question), code_of(self._answer.value))]
 
-    def _with_text(self, made: MeasurementsAndQualitativeEvaluations) -> MeasurementsAndQualitativeEvaluations:
+    def _with_text(self, made: Group) -> Group:
         """Add question and answer in full."""
         import highdicom as hd
 

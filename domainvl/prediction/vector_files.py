@@ -91,7 +91,7 @@ def check_crs(out: Path, crs: CRS | None) -> None:
             "Cannot write predictions",
             where=out,
             rule="GeoJSON can name a CRS by its EPSG code only, and that of the scene has none",
-            action="Use --crs EPSG:4326, or name a file that ends in .gpkg",
+            action="Use --out-crs EPSG:4326, or name a file that ends in .gpkg",
         )
 
 

@@ -124,12 +124,13 @@ def test_slope_of_a_straight_line_and_of_a_crooked_one() -> None:
 
 
 def test_the_interval_of_the_slope_is_of_paired_resamples() -> None:
-    """Each sample gains exactly 0.1 a shot: whatever is drawn, so does the score."""
-    base = np.linspace(0.0, 0.6, 7)
+    """At 0 to 3 shots a slope is 0.3 (s3 - s0) + 0.1 (s2 - s1): made to be 0.1 for each sample, whatever is drawn."""
+    a, b, gain = np.random.default_rng(0).uniform(size=(3, 7))
+    scores = (a, b, b + 1 - 3 * gain, a + gain)
     resamples = Resamples([f"g{index}" for index in range(7)], SETTINGS)
-    found = resamples.estimates([mean_score(base + 0.1 * shots, bounds=None) for shots in (0, 1, 2)])
-    assert found[0].high - found[0].low > 0.1
-    gained = slope(dict(zip((0, 1, 2), found, strict=True)))
+    found = resamples.estimates([mean_score(score, bounds=None) for score in scores])
+    assert all(one.high - one.low > 0.1 for one in found)
+    gained = slope(dict(enumerate(found)))
     assert gained.value == pytest.approx(0.1)
     assert (gained.low, gained.high) == (None, None)  # no resample differs, and there are no bounds to go by
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -29,6 +30,9 @@ from domainvl.evaluation.statistics.scores import (
 from domainvl.schema import Sample
 
 NOT_OF_THE_BENCHMARK = "not of the benchmark"
+
+LineKey: TypeAlias = tuple[Variant, str]
+"""Variant and name of a line."""
 
 
 @dataclass(frozen=True)
