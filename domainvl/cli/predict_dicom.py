@@ -18,7 +18,7 @@ _SHOWN = "How images are shown and chosen; as the model was trained, if left out
 def dicom(
     source: Annotated[Path, typer.Argument(help="File, folder or archive with the images of one study.")],
     model: Annotated[str, typer.Option(help="Checkpoint or run of finetune.")],
-    out: Annotated[Path, typer.Option(help="JSON file to make; the DICOM SR lies beside it, with the suffix .dcm.")],
+    out: Annotated[Path, typer.Option(help="JSON file to make; the DICOM SR lies beside it, as NAME.sr.dcm.")],
     detect: Annotated[
         list[str] | None, typer.Option(help="Find this, such as nodule; give it several times for several things.")
     ] = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -48,6 +48,9 @@ LOOK = (
 
 CHOICE = ("select", "max_frames", "burnt_in", "for_processing", "unpack_limit_gb")
 """Those that say which images are shown: another study may need others."""
+
+REPORT_SUFFIX = ".sr.dcm"
+"""In place of ``.json``, it names the structured report; not ``.dcm`` alone, which may be the name of an image."""
 
 _KEY = b"domainvl predict dicom"
 """The converter works under pseudonyms. Those of this key never leave this module: results name instances by UID."""
@@ -115,7 +118,7 @@ def predict_study(
 
     Args:
         source: File, folder or archive.
-        out: JSON file to make; the structured report lies beside it, with the suffix ``.dcm``.
+        out: JSON file to make; the structured report lies beside it, with :data:`REPORT_SUFFIX`.
         model: Answers.
         wanted: How it is asked about.
         on_progress: Told how many answers there are and will be, of the stacks so far.
@@ -126,10 +129,11 @@ def predict_study(
         NothingToDoError: If no image can be shown.
         OutputError: If a file cannot be written.
     """
-    report = out.with_suffix(".dcm") if wanted.sr else None
+    report = out.with_suffix(REPORT_SUFFIX) if wanted.sr else None
     check_suffix(out, ".json")
     check_new_files((out,) if report is None else (out, report), overwrite=wanted.overwrite)
     study = open_study(source, model.training, wanted.settings_of, wanted.given, wanted.form)
+    study.check_keeps((out, report))
     if study.form != SLICES and any(asked.task in BOX_TASKS for asked in wanted.questions):
         raise UsageError(
             "Cannot ask for boxes",
@@ -186,6 +190,18 @@ class Study:
                     content = io.BytesIO(files.read(ref.file))
                     found[ref.place.sop_uid] = dcmread(content, force=True, stop_before_pixels=True)
         return found
+
+    def check_keeps(self, outputs: Iterable[Path | None]) -> None:
+        """Check that no file of the study would be replaced, whatever may be overwritten.
+
+        Raises:
+            UsageError: If one would.
+        """
+        files = {path.resolve() for unit in self.units for path in unit.files}
+        for path in outputs:
+            if path is not None and path.resolve() in files:
+                rule = "it is a file of the study, which would be lost"
+                raise UsageError("Cannot write predictions", where=path, rule=rule, action="Name another file")
 
     def parameters(self) -> list[str]:
         """Say how images are made, a line a setting."""

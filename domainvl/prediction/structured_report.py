@@ -147,7 +147,6 @@ def write_report(answers: Sequence[SeriesAnswer], images: Sequence[Dataset], fac
             for group in _Groups(answer, number, facts, identity).make()
         ],
         title=codes.DCM.ImagingMeasurementReport,
-        referenced_images=evidence,
     )
     report = hd.sr.ComprehensiveSR(
         evidence=evidence,

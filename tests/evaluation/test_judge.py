@@ -3,12 +3,11 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
+from chat_server import chat_server, completion
 
 from domainvl.errors import UsageError
 from domainvl.evaluation.generating.endpoint import EndpointSettings
@@ -33,30 +32,8 @@ SampleMaker = Callable[..., Sample]
 @contextmanager
 def server(reply: Callable[[str], str]) -> Iterator[tuple[EndpointSettings, list[dict[str, Any]]]]:
     """A chat server on this machine, and the requests that it got."""
-    requests: list[dict[str, Any]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            requests.append(content)
-            text = reply(content["messages"][0]["content"])
-            body = json.dumps({"choices": [{"message": {"content": text}}]}).encode()
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=running.serve_forever)
-    thread.start()
-    try:
-        yield EndpointSettings(f"http://127.0.0.1:{running.server_port}/v1", "rater", parallel=2), requests
-    finally:
-        running.shutdown()
-        thread.join()
-        running.server_close()
+    with chat_server(lambda request: completion(reply(request["messages"][0]["content"]))) as (url, requests):
+        yield EndpointSettings(url, "rater", parallel=2), requests
 
 
 def answered(make: SampleMaker, texts: Sequence[str]) -> tuple[list[Sample], list[Prediction]]:
