@@ -13,6 +13,7 @@ import typer
 from domainvl import __version__
 from domainvl.cli import (
     answers,
+    chat,
     compare,
     convert,
     diff,
@@ -26,6 +27,7 @@ from domainvl.cli import (
     model,
     pack,
     plan,
+    predict,
     quickstart,
     recipe,
     sample,
@@ -72,10 +74,12 @@ def _options(
 
 app.add_typer(convert.app, name="convert")
 app.add_typer(model.app, name="model")
+app.add_typer(predict.app, name="predict")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(specialist.app, name="specialist")
 app.command(name="finetune", epilog=finetune.EPILOG)(finetune.finetune)
 app.command(name="answers", epilog=answers.EPILOG)(answers.answers)
+app.command(name="chat", epilog=chat.EPILOG)(chat.chat)
 app.command(name="compare", epilog=compare.EPILOG)(compare.compare)
 app.command(name="diff", epilog=diff.EPILOG)(diff.diff)
 app.command(name="distill", epilog=distill.EPILOG)(distill.distill)

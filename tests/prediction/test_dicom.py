@@ -209,9 +209,7 @@ def test_no_file_of_the_study_is_replaced(tmp_path):
     write_slice(tmp_path / "one.sr.dcm", np.ones((8, 8), np.int16))
     before = (tmp_path / "one.sr.dcm").read_bytes()
     with pytest.raises(UsageError, match="a file of the study"):
-        predict_study(
-            tmp_path, tmp_path / "one.json", FakeModel(lambda *_: "no"), wanted(IS_IT, overwrite=True)
-        )
+        predict_study(tmp_path, tmp_path / "one.json", FakeModel(lambda *_: "no"), wanted(IS_IT, overwrite=True))
     assert (tmp_path / "one.sr.dcm").read_bytes() == before
 
 

@@ -85,7 +85,7 @@ def fit(
     clock = _Clock(settings.epochs * steps_an_epoch, settings.minutes)
     best: tuple[float, int, dict[str, Any]] | None = None
     epoch = 0
-    while epoch < settings.epochs and not clock.over:
+    while epoch < settings.epochs:
         epoch += 1
         module.train()
         order = torch.randperm(len(examples), generator=generator).tolist()

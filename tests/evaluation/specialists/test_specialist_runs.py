@@ -159,14 +159,6 @@ def test_what_is_kept(data, trained):
     assert str(data) not in (folder / "specialist.json").read_text()
 
 
-def test_the_best_epoch_is_kept(data, tmp_path):
-    """With the learning rate of the first steps alone the first epoch is as good as any."""
-    spec = train_specialist(
-        "classifier", data, tmp_path / "slow", TrainOptions(image_px=32, epochs=3, learning_rate=1e-12)
-    )
-    assert (spec.training.epochs, spec.training.best_epoch) == (3, 1)
-
-
 def test_minutes_end_a_training(data, tmp_path):
     spec = train_specialist("language-only", data, tmp_path / "short", TrainOptions(epochs=100_000, minutes=0.005))
     assert spec.training.epochs < 100_000
