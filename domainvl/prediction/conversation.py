@@ -15,7 +15,7 @@ from domainvl.prediction.asking import BOX_TASKS, Asked, samples_to_ask
 from domainvl.prediction.found_boxes import place_found
 from domainvl.prediction.pictures import Picture
 from domainvl.schema import Box, Sample, Task, Turn, escape_special
-from domainvl.schema.wording import image_prefix
+from domainvl.schema.wording import escape_but_marks, image_prefix
 
 TASKS = tuple(task for task in Task if task not in (Task.REGION, Task.MULTIPLE_CHOICE))
 """Tasks whose questions are a line of text."""
@@ -135,7 +135,7 @@ class Conversation:
         self._earlier.clear()
 
     def ask(self, text: str, task: Task) -> Round:
-        """Ask a question; what was said before is part of the prompt.
+        """Ask a question; what was said before is part of the prompt, but for questions with an empty answer.
 
         Raises:
             UsageError: If the prompt is too long for the model; then nothing is asked.
@@ -156,7 +156,9 @@ class Conversation:
         said = Round(
             task, text, answer.text, round(answer.likelihood, LIKELIHOOD_DECIMALS), boxes, unread, answer.cut_off
         )
-        self._earlier += [Turn(role="human", text=self._prompt(sample)), Turn(role="assistant", text=answer.text)]
+        heard = escape_but_marks(answer.text)  # nothing that a model writes is a marker of the prompt
+        if heard.strip():
+            self._earlier += [Turn(role="human", text=self._prompt(sample)), Turn(role="assistant", text=heard)]
         self.rounds.append(said)
         return said
 
@@ -274,7 +276,7 @@ class Chat:
         return ""
 
     def _told(self, said: Round) -> str:
-        lines = [said.answer or "(empty answer)"]
+        lines = [said.answer if said.answer.strip() else _EMPTY]
         for label, box in said.boxes:
             x_min, y_min, x_max, y_max = box
             lines.append(f"  {label}: x {x_min:.1f} to {x_max:.1f}, y {y_min:.1f} to {y_max:.1f}")
@@ -286,6 +288,8 @@ class Chat:
             lines.append("  the answer met the limit of tokens before its end: raise --max-new-tokens")
         return "\n".join([*lines, f"  likelihood {said.likelihood:.3f}"])
 
+
+_EMPTY = "(empty answer; what follows is asked as if this had not been)"
 
 _UNREAD = {
     "no-box": "no box can be read from it",

@@ -177,7 +177,7 @@ def _rank(detection: Detection) -> tuple[float, tuple[float, float, float, float
 
 def _without_repeats(detections: Sequence[Detection]) -> list[Detection]:
     """Sort by likelihood, and keep each box of an answer once."""
-    unique = {(one.answer, one.box_px): one for one in sorted(detections, key=_rank, reverse=True)}
+    unique = {(one.answer, one.box_px): one for one in detections}
     return sorted(unique.values(), key=_rank)
 
 

@@ -70,7 +70,7 @@ class ReportFacts:
         model: Which model answered.
         parameters: How its images were made, a line each.
         is_complete: Whether every image that was to be asked about was, to the end.
-        at: When the answers were given.
+        at: When the answers were given; the report says it without an offset, as the images say their times.
     """
 
     model: ModelIdentity
@@ -123,7 +123,7 @@ def write_report(answers: Sequence[SeriesAnswer], images: Sequence[Dataset], fac
     import highdicom as hd
     from pydicom import Dataset
     from pydicom.sr.codedict import codes
-    from pydicom.valuerep import DA, TM
+    from pydicom.valuerep import DA, DT, TM
 
     check_evidence(images)
     evidence = [_with_empty(image) for image in images]
@@ -168,6 +168,8 @@ def write_report(answers: Sequence[SeriesAnswer], images: Sequence[Dataset], fac
     for name, value in (("Date", DA(facts.at.date())), ("Time", TM(facts.at.time()))):
         for what in ("Content", "Series", "InstanceCreation"):
             setattr(report, f"{what}{name}", value)
+    for equipment in report.get("ContributingEquipmentSequence", ()):
+        equipment.ContributionDateTime = DT(facts.at.replace(tzinfo=None))
     scheme = Dataset()
     scheme.CodingSchemeDesignator = SCHEME
     scheme.CodingSchemeName = "domainvl: text of questions and answers"

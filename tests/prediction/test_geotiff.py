@@ -102,6 +102,14 @@ def test_a_resampled_scene_maps_back(tmp_path):
     assert result.crs == UTM
 
 
+def test_a_scene_that_is_warped_to_be_shown_comes_back_in_its_own_crs(tmp_path):
+    """UTM on ETRS89 and on WGS 84 have the same coordinates to centimetres, so that the pixels stay in place."""
+    scene = write_bright(tmp_path / "s.tif", BOXES)
+    result = predict(scene, tmp_path / "out.geojson", looking_model(tile_px=224, crs="EPSG:25833"))
+    assert result.crs == UTM
+    assert_same(read_boxes(result.out, scene), BOXES)
+
+
 def test_a_scene_placed_by_control_points_lies_where_they_say(tmp_path):
     points = [
         GroundControlPoint(row, col, 400_000 + 10 * col, 5_600_000 - 10 * row) for row in (0, 500) for col in (0, 600)
@@ -298,6 +306,8 @@ def test_limits_that_all_scenes_shared_come_from_the_data_set(tmp_path):
     folder.mkdir()
     write_bright(folder / "a.tif", BOXES, dtype="uint16")
     write_bright(folder / "b.tif", [], dtype="uint16", transform=from_origin(500_000, 5_600_000, 10, 10))
+    with rasterio.open(folder / "b.tif", "r+") as dataset:
+        dataset.write(np.broadcast_to(np.linspace(1000, 3000, 600).astype("uint16"), (3, 500, 600)))
     (tmp_path / "labels.csv").write_text("scene,label\na,town\nb,field\n")
     settings = GeotiffSettings(labels=tmp_path / "labels.csv", tile_px=150, stretch_scope="dataset")
     summary = convert(CONVERTER, folder, tmp_path / "data", settings)

@@ -105,6 +105,14 @@ def test_what_does_not_go_on_in_the_other_tile_stays_apart(first, second):
     assert boxes_of(merge([one(first, LEFT), one(second, RIGHT)], SETTINGS)) == [first, second]
 
 
+def test_a_box_that_begins_beyond_the_border_is_no_continuation():
+    """Both are cut, the second below only: it begins further from the border than a touch."""
+    first_window, second_window, *_ = windows((200, 200), 100, 0)
+    first, second = one((70, 60, 100, 100), first_window), one((101.5, 60, 140, 100), second_window)
+    assert (first.cut, second.cut) == ({"right", "bottom"}, {"bottom"})
+    assert len(merge([first, second], SETTINGS).detections) == 2
+
+
 def test_labels_are_never_mixed():
     first, second = one((70, 10, 100, 30), LEFT), one((100, 10, 140, 30), RIGHT, label="ship")
     assert len(merge([first, second], SETTINGS).detections) == 2

@@ -28,7 +28,7 @@ from domainvl.prediction.structured_report import (
 from domainvl.schema import Task
 
 FACTS = ReportFacts(ModelIdentity("chest", "ab" * 32), ["windows: lung"], True, datetime(2026, 1, 2, 3, 4, 5))
-LONG = "Is there a nodule in the image, and if there is one, would a careful reader say that it has grown? " * 3
+LONG = "Is there a nodule in the image, and if there is one, would a careful reader say that it has grown? " * 3 + "Say it."
 
 
 def image(number=1, **attributes):
@@ -190,7 +190,7 @@ def test_dcmtk_reads_it(tmp_path):
     if shutil.which("dsrdump") is None:
         pytest.skip("no dcmtk")
     (tmp_path / "report.dcm").write_bytes(report(BOXES, TEXT, CHOICE)[1])
-    done = subprocess.run(["dsrdump", "+Pt", str(tmp_path / "report.dcm")], capture_output=True, text=True)
+    done = subprocess.run(["dsrdump", "+Pl", str(tmp_path / "report.dcm")], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count('"Measurement Group"') == 3
-    assert "(1.5/2.25,30.125/2.25,30.125/40,1.5/40,1.5/2.25)" in done.stdout
+    assert "(POLYLINE,1.5/2.25,30.125/2.25,30.125/40,1.5/40,1.5/2.25)" in done.stdout

@@ -31,6 +31,7 @@ from domainvl.evaluation.specialists.training_loop import LoopSettings, OnProgre
 from domainvl.evaluation.specialists.vqa import AnswerClassifier
 from domainvl.files import check_target, complete_folder, hash_file, output_errors, write_atomically
 from domainvl.model.device import choose_device
+from domainvl.model.trained_on import trained_on, write_trained_on
 from domainvl.schema.reader import SampleFile, read_manifest, read_samples
 from domainvl.schema.sample import Sample, Split
 
@@ -156,6 +157,7 @@ def train_specialist(
         with complete_folder(out) as work:
             shutil.copyfile(dataset / _TRAIN_NAME, work / _TRAIN_NAME)
             spec = SpecialistSpec(kind=kind, training=training)
+            write_trained_on(work, trained_on(samples))
             _write_spec(work, spec)
         return spec
     with _seeded(options.seed):
@@ -347,7 +349,7 @@ def _train_network(
         details=specialist.details(),
         training=trained,
     )
-    _save(specialist, spec, out)
+    _save(specialist, spec, samples, out)
     return spec
 
 
@@ -423,12 +425,13 @@ def _check_tasks(spec: SpecialistSpec, samples: Sequence[Sample], folder: Path) 
         )
 
 
-def _save(specialist: Specialist[Any], spec: SpecialistSpec, out: Path) -> None:
+def _save(specialist: Specialist[Any], spec: SpecialistSpec, samples: Sequence[Sample], out: Path) -> None:
     from safetensors.torch import save_model
 
     with complete_folder(out) as work:
         save_model(specialist.module.cpu(), str(work / WEIGHTS_NAME))
         specialist.save_further(work)
+        write_trained_on(work, trained_on(samples))
         _write_spec(work, spec)
 
 

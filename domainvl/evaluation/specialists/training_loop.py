@@ -85,7 +85,7 @@ def fit(
     clock = _Clock(settings.epochs * steps_an_epoch, settings.minutes)
     best: tuple[float, int, dict[str, Any]] | None = None
     epoch = 0
-    while epoch < settings.epochs:
+    while epoch < settings.epochs and not clock.over:
         epoch += 1
         module.train()
         order = torch.randperm(len(examples), generator=generator).tolist()
@@ -189,7 +189,9 @@ def _step(specialist: Specialist[Any], optimiser: torch.optim.Optimizer, batch: 
     loss = specialist.loss(batch)
     if not torch.isfinite(loss):
         raise StoppedError(
-            "Training diverged", rule=f"the loss must be a number, got {float(loss)}", action="Lower --learning-rate"
+            "Training diverged",
+            rule=f"the loss must be a number, got {float(loss.detach())}",
+            action="Lower --learning-rate",
         )
     optimiser.zero_grad()
     torch.autograd.backward(loss)

@@ -95,6 +95,16 @@ def test_language_alone_cannot_tell_colours(right):
     assert shares["vqa"] <= 0.7
 
 
+def test_options_are_those_of_the_task(trained, data, tmp_path):
+    predict_with_specialist(trained("language-only"), data, Split.TEST, tmp_path / "out.jsonl")
+    possible = {"colour": {"red", "blue"}, "count": {"0", "1", "2"}}
+    answered = [prediction for prediction in read_predictions(tmp_path / "out.jsonl") if prediction.text]
+    assert len(answered) == 64
+    for prediction in answered:
+        assert prediction.options.keys() == possible[prediction.sample_id.split("/")[-1]]
+        assert sum(prediction.options.values()) == pytest.approx(1.0)
+
+
 def test_language_alone_finds_what_the_question_gives_away(make_sample, squares, tmp_path):
     """The answer stands in the question: the majority of the task is right half the time, the words always."""
     from domainvl.evaluation.specialists.answer_list import AnswerList

@@ -12,7 +12,7 @@ from domainvl.evaluation.predictions import Prediction
 from domainvl.evaluation.specialists.specialist import CannotAnswerError, Specialist
 from domainvl.evaluation.specialists.training_loop import LoopSettings, answer_all, fit
 
-SETTINGS = LoopSettings(epochs=5, minutes=None, batch_size=1, learning_rate=0.1, seed=0)
+SETTINGS = LoopSettings(epochs=5, minutes=None, batch_size=4, learning_rate=0.1, seed=0)
 
 
 class Scripted(Specialist[float]):
