@@ -25,6 +25,7 @@ EXTRA_USES = {
     "fast": "PNG files written about four times as quickly",
     "gdcm": "reading DICOM files in lossless JPEG",
     "hub": "domainvl export for the library datasets of Hugging Face",
+    "imagenet": "domainvl specialist train classifier --from imagenet-efficientnet-lite0: ImageNet weights of 17 MB",
     "liger": "fused kernels for training on a GPU, domainvl finetune with compute.liger: true",
     "ocr": "looking for text in the pixels of DICOM images, which may be a name",
     "parquet": "domainvl pack and unpack with Parquet files",

@@ -267,7 +267,7 @@ class GeotiffSettings(ConverterSettings):
             return
         try:
             crs = CRS.from_user_input(self.crs)
-        except CRSError as error:
+        except (CRSError, ValueError) as error:
             raise UsageError(
                 "Cannot read --crs", rule=f"it must name a CRS, such as EPSG:32633, got {self.crs!r}"
             ) from error

@@ -181,6 +181,7 @@ def _words(
     if pair.a.estimate.n != pair.b.estimate.n:
         counts = f"{pair.a.estimate.n} answers of {a.name} and {pair.b.estimate.n} of {b.name}"
         sentences.append(f"The scores are not about the same samples but about {counts}, as the others were left out")
+    sentences += [f"{one.name} left {one.empty} samples without an answer" for one in (a, b) if one.empty]
     if from_scratch:
         sentences.append("This is no verdict on the specialist that people use")
     if found.groups < FEW_GROUPS:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,7 +38,7 @@ Group: TypeAlias = Any
 SCHEME = "99DOMAINVL"
 """Private designators begin with 99 (PS3.3 Table 8.1-1, coding scheme designator)."""
 
-_MEANING_CHARS = 64
+_LO_CHARS = 64
 _CODE_DIGITS = 12
 
 _PROCEDURES = {
@@ -120,12 +121,19 @@ def write_report(answers: Sequence[SeriesAnswer], images: Sequence[Dataset], fac
     Raises:
         UsageError: If the images cannot be referenced.
     """
+    check_evidence(images)
+    with warnings.catch_warnings():
+        # Of a patient's name with one component, which is copied as it is.
+        warnings.filterwarnings("ignore", category=UserWarning, module="highdicom")
+        return _written(answers, images, facts)
+
+
+def _written(answers: Sequence[SeriesAnswer], images: Sequence[Dataset], facts: ReportFacts) -> bytes:
     import highdicom as hd
     from pydicom import Dataset
     from pydicom.sr.codedict import codes
     from pydicom.valuerep import DA, DT, TM
 
-    check_evidence(images)
     evidence = [_with_empty(image) for image in images]
     identity = _digest(answers, evidence, facts)
     model = facts.model
@@ -156,7 +164,7 @@ def write_report(answers: Sequence[SeriesAnswer], images: Sequence[Dataset], fac
         sop_instance_uid=_uid("instance", identity),
         instance_number=1,
         manufacturer="domainvl",
-        manufacturer_model_name=model.name,
+        manufacturer_model_name=_short(model.name),
         software_versions=model.domainvl,
         device_serial_number=model.weights_sha256,
         is_complete=facts.is_complete,
@@ -184,9 +192,13 @@ def private_code(text: str) -> CodedConcept:
     """Return the code of a text in the private scheme; its meaning is cut to 64 characters."""
     from highdicom.sr import CodedConcept
 
+    return CodedConcept(hashlib.sha256(text.encode()).hexdigest()[:_CODE_DIGITS], SCHEME, _short(text))
+
+
+def _short(text: str) -> str:
+    """Make a text fit into LO: one line of 64 characters without a backslash, which divides values."""
     plain = " ".join(text.replace("\\", "/").split())
-    meaning = plain if len(plain) <= _MEANING_CHARS else plain[: _MEANING_CHARS - 3].rstrip() + "..."
-    return CodedConcept(hashlib.sha256(plain.encode()).hexdigest()[:_CODE_DIGITS], SCHEME, meaning)
+    return plain if len(plain) <= _LO_CHARS else plain[: _LO_CHARS - 3].rstrip() + "..."
 
 
 def code_of(text: str) -> CodedConcept:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -134,6 +136,14 @@ def test_against_a_network_from_scratch_there_is_no_verdict_on_the_specialist(va
     assert "from the specialist" not in row.words
     assert "a network trained from scratch on this split (the specialist)" in row.words
     assert "This is no verdict on the specialist that people use." in row.words
+
+
+def test_who_left_samples_without_an_answer_is_said():
+    silent = make_system("silent", {"accuracy": HALF})
+    silent = replace(silent, system=silent.system.model_copy(update={"empty": 7}))
+    (row,) = compare([make_system("adapted", {"accuracy": with_more_right(40)}), silent], RESAMPLES)
+    assert "silent left 7 samples without an answer." in row.words
+    assert "adapted left" not in row.words
 
 
 def test_a_pretrained_specialist_is_called_by_its_name():

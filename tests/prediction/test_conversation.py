@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,6 +53,14 @@ def test_each_prompt_holds_what_was_said_before(talk):
         ["<image>\nWhat colour?", "Red.", "How many?"],
         ["<image>\nWhat colour?", "Red.", "How many?", "Two.", "Really?"],
     ]
+
+
+def test_what_is_said_before_the_first_question_is_said_once(talk):
+    chat, model, conversation = talk(lambda *_: "yes")
+    conversation.show(replace(conversation.picture, preface="The image has 2 m per pixel."))
+    chat.respond("First?")
+    chat.respond("Second?")
+    assert turns(model.asked[1]) == ["<image>\nThe image has 2 m per pixel.\nFirst?", "yes", "Second?"]
 
 
 def test_a_task_words_questions_as_in_training_and_is_kept_in_what_was_said(talk):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -159,6 +160,16 @@ def test_questions_of_drivelm_are_answered_in_the_official_form(drivelm, tmp_pat
     assert json.loads((tmp_path / "out" / "submission.json").read_text(encoding="utf-8"))["team"] == "us"
     kept = read_predictions(tmp_path / "out" / "predictions.jsonl")
     assert {(one.text, one.likelihood) for one in kept} == {("The car <c1,CAM_FRONT,[500,250]>", 0.9)}
+
+
+def test_an_option_that_is_named_in_words_goes_out_as_its_letter(drivelm, tmp_path):
+    model = FakeModel(lambda *_: "Stopped.", TRAINED_ON_STITCHED)
+    predict_drivelm(drivelm / "generated_val_nus_q_only.json", tmp_path / "out", model, DriveLmPrediction())
+    written = json.loads((tmp_path / "out" / "output.json").read_text(encoding="utf-8"))
+    letters = {one["answer"]: re.search(r"([A-D])\. Stopped\.", one["question"]) for one in written}
+    with_option = {answer: found for answer, found in letters.items() if found is not None}
+    assert with_option
+    assert all(answer == found[1] for answer, found in with_option.items())
 
 
 def test_a_data_set_gives_the_same_answers_as_its_file(drivelm, tmp_path):

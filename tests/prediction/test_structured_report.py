@@ -28,7 +28,10 @@ from domainvl.prediction.structured_report import (
 from domainvl.schema import Task
 
 FACTS = ReportFacts(ModelIdentity("chest", "ab" * 32), ["windows: lung"], True, datetime(2026, 1, 2, 3, 4, 5))
-LONG = "Is there a nodule in the image, and if there is one, would a careful reader say that it has grown? " * 3 + "Say it."
+LONG = (
+    "Is there a nodule in the image, and if there is one, would a careful reader say that it has grown? " * 3
+    + "Say it."
+)
 
 
 def image(number=1, **attributes):
@@ -103,6 +106,18 @@ def test_question_and_answer_stand_in_full_and_codes_are_short_enough():
     pydicom.dcmread(io.BytesIO(written)).walk(check)
 
 
+def test_a_long_name_of_a_model_is_cut_where_it_must_be():
+    facts = replace(FACTS, model=ModelIdentity("a\\b " + "n" * 80, "ab" * 32))
+    read, _ = report(CHOICE, facts=facts)
+    assert read.ManufacturerModelName == "a/b " + "n" * 57 + "..."
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_name_of_one_component_is_copied_without_a_word():
+    read, _ = report(CHOICE, images=[image(PatientName="JANE")])
+    assert str(read.PatientName) == "JANE"
+
+
 def test_answers_of_known_words_are_codes():
     read, _ = report(CHOICE)
     (group,) = read.content.get_image_measurement_groups()
@@ -113,6 +128,8 @@ def test_answers_of_known_words_are_codes():
 
 def test_a_term_is_coded_by_its_very_words_only():
     assert code_of("Lung").value == "39607008"
+    assert code_of("B-mode ultrasound").scheme_designator == SCHEME  # pydicom's keyword for it has no hyphen
+    assert code_of("B mode ultrasound").scheme_designator == SCHEME  # the term of SNOMED CT has one
     for text in ("lungs of dogs", "", "x" * 100, "No ", "class"):
         code = code_of(text)
         assert (code.scheme_designator == "SCT") == (text == "No ")

