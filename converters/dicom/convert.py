@@ -55,7 +55,7 @@ def convert_unit(
         handling = PixelHandling(settings, quarantined_count=unit.quarantined_count, shows_face=unit.shows_face)
         reader = DicomStackReader(unit, settings, files, handling)
         known = what_is_known(unit, settings, files)
-        stack = _facts(unit, reader, known)
+        stack = facts_of_stack(unit, reader, known)
         result = samples_of_stack(stack, reader, settings, images, provenance)
         while handling.begins_again():
             # Text was found after other pictures of its file or stack had passed. No sample of this round is written,
@@ -65,7 +65,8 @@ def convert_unit(
     return UnitResult(result.samples, (*known.rejects, *result.rejects), log.to_facts())
 
 
-def _facts(unit: StackUnit, reader: DicomStackReader, known: Known) -> StackFacts:
+def facts_of_stack(unit: StackUnit, reader: DicomStackReader, known: Known) -> StackFacts:
+    """Return what is known of a stack before it is shown: its name, patient, slices, plane and what is asked."""
     first = unit.slices[0]
     plane = None
     if first.place.geometry is not None:

@@ -195,10 +195,10 @@ def samples_to_ask(
             images=images,
             objects=objects,
             group=name,
-            provenance=_PROVENANCE,
+            provenance=PROVENANCE,
             fixed_split=Split.TEST,
         )
     )
 
 
-_PROVENANCE = Provenance(converter="predict", version=__version__, settings_sha256="0" * 64, wording=WORDING_VERSION)
+PROVENANCE = Provenance(converter="predict", version=__version__, settings_sha256="0" * 64, wording=WORDING_VERSION)

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydicom import Dataset, dcmread
 
-from domainvl.converters.dicom.convert import _facts as facts_of_stack
+from domainvl.converters.dicom.convert import facts_of_stack
 from domainvl.converters.dicom.inputs.quiet import quiet_pydicom
 from domainvl.converters.dicom.inputs.reading import FileReader
 from domainvl.converters.dicom.knowledge import what_is_known
@@ -30,8 +30,7 @@ from domainvl.converters.medical.stack_samples import FORMS, MIP, SLICES, conver
 from domainvl.errors import ExitCode, InputNotFoundError, NothingToDoError, UsageError
 from domainvl.files import write_atomically
 from domainvl.prediction.answering import Model, Progress
-from domainvl.prediction.asking import _PROVENANCE as PROVENANCE
-from domainvl.prediction.asking import BOX_TASKS, Asked
+from domainvl.prediction.asking import BOX_TASKS, PROVENANCE, Asked
 from domainvl.prediction.outputs import check_new_files, check_suffix
 from domainvl.prediction.series_answers import ImageRef, SeriesAnswer, ShownImage, counted, read_answer
 from domainvl.prediction.structured_report import ReportFacts, check_evidence, write_report

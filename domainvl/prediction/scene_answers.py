@@ -13,18 +13,18 @@ from domainvl.converters.geotiff.grid import Tile
 from domainvl.converters.geotiff.settings import GeotiffSettings
 from domainvl.converters.geotiff.tile_samples import DOMAIN
 from domainvl.errors import ItemError
-from domainvl.evaluation.metrics.reading import read_boxes, read_choice, read_count, read_labelled_boxes
+from domainvl.evaluation.metrics.reading import read_choice, read_count
 from domainvl.evaluation.metrics.text import normalise_text
 from domainvl.model.generation import GeneratedAnswer
 from domainvl.prediction.answering import LIKELIHOOD_DECIMALS, Model
 from domainvl.prediction.asking import BOX_TASKS, Asked, samples_to_ask
+from domainvl.prediction.found_boxes import read_found, says_nothing_found
 from domainvl.prediction.merging import Detection, MergeSettings, detect, make_window, merge
 from domainvl.prediction.scene_tiles import SceneTiles, ShownTile, TileLeftOutError, box_of
 from domainvl.schema import Box, ImageStore, Task, to_box_px
 from domainvl.schema.boxes import clip_box
 from domainvl.schema.phrases import stems
 from domainvl.schema.questions.question import scale_note
-from domainvl.schema.wording import NOTHING_FOUND
 
 TILES_AT_A_TIME = 64
 """Tiles that lie on disk at once, in a folder that is removed."""
@@ -211,13 +211,9 @@ class SceneAnswers:
         self.tally.dropped_answers[reason] += 1
 
     def _read_boxes(self, shown: ShownTile, asked: Asked, text: str, likelihood: float) -> None:
-        if asked.task is Task.GROUNDING:
-            found = [(asked.text, box) for box in read_boxes(text)]
-        else:
-            found = read_labelled_boxes(text)
+        found = read_found(asked.task, asked.text, text)
         if not found:
-            says_nothing = normalise_text(text) == normalise_text(NOTHING_FOUND)
-            self._drop_answer("nothing found" if says_nothing else "without a readable box")
+            self._drop_answer("nothing found" if says_nothing_found(text) else "without a readable box")
         self.tally.boxes += len(found)
         grid, tile, side_px = self._scene.grid, shown.tile, self._settings.tile_px
         window = make_window(shown.name, box_of(tile), (grid.width_px, grid.height_px))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from domainvl.errors import UsageError
 from domainvl.files import output_errors, write_atomically
+from domainvl.prediction.outputs import check_new_files
 
 if TYPE_CHECKING:
     from rasterio.crs import CRS
@@ -66,10 +67,7 @@ def check_output(out: Path, *, overwrite: bool) -> None:
     if out.suffix.lower() not in FORMATS:
         rule = f"its name must end in {', '.join(FORMATS)}, got {out.name!r}"
         raise UsageError("Cannot write predictions", where=out, rule=rule)
-    for path in (out, record_path(out)):
-        if path.exists() and not (overwrite and path.is_file()):
-            action = "Name another file, or add --overwrite" if path.is_file() else "Name another file"
-            raise UsageError("Cannot write predictions", where=path, rule="it exists", action=action)
+    check_new_files((out, record_path(out)), overwrite=overwrite)
 
 
 def check_crs(out: Path, crs: CRS | None) -> None:
