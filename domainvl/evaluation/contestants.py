@@ -19,11 +19,15 @@ from domainvl.evaluation.predictions import PREDICTIONS_NAME, Prediction
 from domainvl.evaluation.results import System, SystemKind
 from domainvl.evaluation.specialists.majority import majority_predictions
 from domainvl.evaluation.specialists.run import read_spec as read_specialist
+from domainvl.files import hash_file
 from domainvl.model.checkpoint import CheckpointSpec, find_checkpoint, hash_weights, read_spec
 from domainvl.model.preprocessing import Preprocessing
 from domainvl.schema import BoxesAnswer, Sample, Split, read_samples
 
 ADAPTED, BASE, MAJORITY, BLANK, SERVER = "adapted", "base", "majority", "blank images", "server"
+
+MAJORITY_OF = "training split"
+"""What of the majority answer says whose it is: the hash of the training split."""
 
 OUR_COORDINATES = "0-1000"
 
@@ -139,8 +143,10 @@ def line_up(
             action="Give --model, --endpoint, --specialist or --predictions",
         )
     if wanted.baselines:
-        train = read_samples(wanted.training_data or dataset, Split.TRAIN)
-        system = System(name=MAJORITY, kind="baseline", predictions="")
+        source = wanted.training_data or dataset
+        train = read_samples(source, Split.TRAIN)
+        about = {MAJORITY_OF: hash_file(source / f"{Split.TRAIN.value}.jsonl")}
+        system = System(name=MAJORITY, kind="baseline", predictions="", about=about)
         found.append(Contestant(system, given=majority_predictions(train, samples)))
     return _with_files(found)
 

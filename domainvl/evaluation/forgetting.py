@@ -9,8 +9,8 @@ from pathlib import Path
 from domainvl.errors import UsageError
 from domainvl.evaluation.contestants import Contestants
 from domainvl.evaluation.judging import Judging
-from domainvl.evaluation.results import Results
-from domainvl.evaluation.run import EvaluationSettings, Further, Progress, evaluate
+from domainvl.evaluation.results import Results, read_results
+from domainvl.evaluation.run import EvaluationSettings, Further, Progress, evaluate, expected_identity, identity_of
 from domainvl.files import hidden_sibling, output_errors
 
 GENERAL_FOLDER = "general"
@@ -56,18 +56,40 @@ def evaluate_with_general(
     if out.exists():
         raise UsageError("Cannot evaluate", where=out, rule="the folder exists", action="Name another")
     before = hidden_sibling(out, GENERAL_FOLDER)
-    if not before.exists():  # else a stopped run has done it already
+    if before.exists():  # a stopped run has done it already
+        _check_same(before, contestants, general, settings)
+    else:
         told = (lambda system, done, total: on_progress(f"{system}, general", done, total)) if on_progress else None
-        evaluate(
-            Contestants(model=contestants.model, base=contestants.base, baselines=False),
-            general,
-            before,
-            settings=replace(settings, protocol=None, measure_cost=False, save_inputs=False),
-            on_progress=told,
-        )
+        evaluate(_those(contestants), general, before, settings=_how(settings), on_progress=told)
     results = evaluate(
         contestants, dataset, out, settings=settings, judging=judging, further=further, on_progress=on_progress
     )
     with output_errors(out):
         before.rename(out / GENERAL_FOLDER)
     return results
+
+
+def _those(contestants: Contestants) -> Contestants:
+    return Contestants(model=contestants.model, base=contestants.base, baselines=False)
+
+
+def _how(settings: EvaluationSettings) -> EvaluationSettings:
+    return replace(settings, protocol=None, measure_cost=False, save_inputs=False)
+
+
+def _check_same(before: Path, contestants: Contestants, general: Path, settings: EvaluationSettings) -> None:
+    """Refuse to go on from an evaluation on the general set that was of something else.
+
+    Raises:
+        UsageError: Naming what differs.
+    """
+    found = read_results(before)
+    wanted = expected_identity(_those(contestants), general, _how(settings))
+    different = [name for name, value in wanted.items() if identity_of(found).get(name) != value]
+    if different:
+        raise UsageError(
+            "Cannot go on",
+            where=before,
+            rule=f"the evaluation on the general set there is of another {', '.join(different)}",
+            action=f"Give the same options, or delete {before} to begin again",
+        )

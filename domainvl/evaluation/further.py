@@ -16,6 +16,7 @@ from domainvl.evaluation.predictions import Prediction
 from domainvl.evaluation.results import Cost
 from domainvl.evaluation.run import EvaluationSettings, Further, HeldOut, Progress
 from domainvl.evaluation.tile_sweep import sweep_table, sweep_tiles
+from domainvl.evaluation.workplace import journal_path
 from domainvl.files import write_atomically
 from domainvl.model.checkpoint import find_checkpoint, read_spec
 from domainvl.schema import Sample
@@ -123,7 +124,7 @@ def _answer(
     told = (lambda done, total: on_progress(name, done, total)) if on_progress else None
     answerer = make_answerer(settings, Options(held_out.selection.samples), asking.devices)
     identity = {"data": held_out.data.sha256, "experiment": name, "seed": str(asking.bootstrap.seed)}
-    return answer_all(answerer, samples, work / f"answers-{name}.jsonl", identity, told)
+    return answer_all(answerer, samples, journal_path(work, name), identity, told)
 
 
 def _look(model: str, dataset: Path, asking: EvaluationSettings) -> ImageFeatures:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from domainvl.evaluation.generating.journal import Journal
 from domainvl.evaluation.judge import (
     OUR_PROMPT,
     Judge,
@@ -27,6 +29,8 @@ RATING, GPT_PART, MATCH, FINAL = "judge's rating", "judge's rating (GPT part)", 
 
 _GPT_TAG, _MATCH_TAG = 1, 3
 
+_PROMPTS_AT_A_TIME = 64
+
 
 @dataclass(frozen=True)
 class Judging:
@@ -41,8 +45,29 @@ class Judging:
     prompt: JudgePrompt = OUR_PROMPT
 
 
+class _Remembering:
+    """A judge whose replies are kept as they come: after a kill none is asked for again."""
+
+    def __init__(self, judge: Judge, path: Path) -> None:
+        self._judge, self._path = judge, path
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        return self._judge.identity
+
+    def reply(self, prompts: Sequence[str]) -> list[str]:
+        keys = [hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest() for prompt in prompts]
+        with Journal(self._path, self.identity) as journal:
+            left = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in journal.answers}
+            for start in range(0, len(left), _PROMPTS_AT_A_TIME):
+                some = dict(list(left.items())[start : start + _PROMPTS_AT_A_TIME])
+                replies = self._judge.reply(list(some.values()))
+                journal.add(Prediction(sample_id=key, text=text) for key, text in zip(some, replies, strict=True))
+            return [journal.answers[key].text for key in keys]
+
+
 def judge_system(
-    judging: Judging, samples: Sequence[Sample], predictions: Sequence[Prediction], path: Path
+    judging: Judging, samples: Sequence[Sample], predictions: Sequence[Prediction], path: Path, journal: Path
 ) -> Callable[[Mapping[LineKey, ScoredLine]], list[ScoredLine]] | None:
     """Let a judge rate the answers that need one, and keep what it said.
 
@@ -53,6 +78,7 @@ def judge_system(
         samples: What was asked.
         predictions: The answers, in the order of the samples.
         path: File to write the ratings to.
+        journal: File of the replies so far.
 
     Returns:
         What makes lines of the ratings, given the other lines of the system; None where nothing needs a judge.
@@ -67,8 +93,9 @@ def judge_system(
     rated = [*gpt, *match, *described]
     if not rated:
         return None
+    judge = _Remembering(judging.judge, journal)
     judged = judge_answers(
-        judging.judge, [samples[place] for place in rated], [predictions[place] for place in rated], judging.prompt
+        judge, [samples[place] for place in rated], [predictions[place] for place in rated], judging.prompt
     )
     write_judgements(path, judged)
 

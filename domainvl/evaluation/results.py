@@ -28,7 +28,7 @@ class Cost(_Part):
     Attributes:
         device: Where it ran.
         seconds: Wall time of all answers, without loading the model.
-        ms_per_image: At batch 1, mean over some images: from pixels to the end of the answer; None if not measured.
+        ms_per_image: At batch 1, median over some images: from pixels to the end of the answer; None if not measured.
         answers: Number of answers that these seconds are about; fewer than all where a run was resumed.
         visual_tokens: Number of visual tokens read.
         tokens: Number of tokens written.

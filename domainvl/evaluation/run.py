@@ -10,7 +10,7 @@ from typing import TypeAlias
 from domainvl import __version__
 from domainvl.errors import DatasetError, UsageError
 from domainvl.evaluation.assessment import Answers, assess
-from domainvl.evaluation.contestants import Asking, Contestant, Contestants, line_up, slug
+from domainvl.evaluation.contestants import MAJORITY_OF, Asking, Contestant, Contestants, line_up, slug
 from domainvl.evaluation.facts import sample_facts
 from domainvl.evaluation.generating.answerer import answer_all
 from domainvl.evaluation.generating.inputs import INPUTS_FOLDER, save_inputs
@@ -26,7 +26,8 @@ from domainvl.evaluation.results import RESULTS_NAME, Data, Leak, Results, Run, 
 from domainvl.evaluation.specialists.published import numbers_of
 from domainvl.evaluation.statistics.resampling import BootstrapSettings
 from domainvl.evaluation.tables import score_table, verdict_table
-from domainvl.files import hash_file, output_errors
+from domainvl.evaluation.workplace import journal_path, open_workplace
+from domainvl.files import hash_file, write_atomically
 from domainvl.model.preprocessing import Preprocessing
 from domainvl.schema import Sample, SampleFile, Split, read_manifest, spread
 
@@ -124,45 +125,51 @@ def evaluate(
         NothingToDoError: If there is nothing to ask.
     """
     settings = settings or EvaluationSettings()
-    if out.exists():
-        raise UsageError("Cannot evaluate", where=out, rule="the folder exists", action="Name another")
-    held_out = open_held_out(dataset, settings)
-    asking = _fit(settings, held_out.protocol)
-    line = line_up(contestants, dataset, held_out.selection.samples, _how(asking), split=held_out.split)
-    work = out.with_name(f".{out.name}.partial")
-    with output_errors(work):
-        work.mkdir(parents=True, exist_ok=True)
-    answers = [_judged(_answer(one, held_out, work, on_progress), held_out, work, judging) for one in line]
-    for experiment in further:
-        experiment(held_out, asking, work)
-    found = assess(held_out.protocol, held_out.selection, answers, settings.bootstrap)
-    preprocessing = next((one.preprocessing for one in line if one.preprocessing is not None), None)
-    results = Results(
-        protocol=held_out.protocol.name,
-        protocol_version=held_out.protocol.version,
-        protocol_sha256=protocol_sha256(settings.protocol or held_out.protocol.name),
-        protocol_file=settings.protocol if settings.protocol not in (None, held_out.protocol.name) else None,
-        title=held_out.protocol.title,
-        headline=held_out.protocol.headline,
+    with open_workplace(out) as work:
+        held_out = open_held_out(dataset, settings)
+        asking = _fit(settings, held_out.protocol)
+        line = line_up(contestants, dataset, held_out.selection.samples, _how(asking), split=held_out.split)
+        answers = [_judged(_answer(one, held_out, work, on_progress), held_out, work, judging) for one in line]
+        for experiment in further:
+            experiment(held_out, asking, work)
+        results = _find(held_out, asking, line, answers)
+        preprocessing = _preprocessing(line)
+        if settings.save_inputs and preprocessing is not None:
+            save_inputs(held_out.selection.samples, dataset, preprocessing, work / INPUTS_FOLDER)
+        _write(work, answers, results)
+    return results
+
+
+def _find(
+    held_out: HeldOut, asking: EvaluationSettings, line: Sequence[Contestant], answers: Sequence[Answers]
+) -> Results:
+    """Score the answers and put together all that is known."""
+    protocol, preprocessing = held_out.protocol, _preprocessing(line)
+    found = assess(protocol, held_out.selection, answers, asking.bootstrap)
+    return Results(
+        protocol=protocol.name,
+        protocol_version=protocol.version,
+        protocol_sha256=protocol_sha256(asking.protocol or protocol.name),
+        protocol_file=asking.protocol if asking.protocol not in (None, protocol.name) else None,
+        title=protocol.title,
+        headline=protocol.headline,
         data=held_out.data,
-        run=_run(settings, asking, preprocessing),
+        run=_run(asking, preprocessing),
         systems=found.systems,
         lines=found.lines,
         comparisons=found.comparisons,
         breakdowns=found.breakdowns,
         calibration=found.calibration,
         confusion=found.confusion,
-        published=tuple(numbers_of(held_out.protocol.name)),
+        published=tuple(numbers_of(protocol.name)),
         leaks=_leaks(line, held_out.selection.samples),
         unchecked=tuple(one.system.name for one in line if one.is_unchecked),
-        notes=(*held_out.protocol.notes, *_asking_notes(asking, held_out, preprocessing), *found.notes),
+        notes=(*protocol.notes, *_asking_notes(asking, held_out, preprocessing), *found.notes),
     )
-    if settings.save_inputs and preprocessing is not None:
-        save_inputs(held_out.selection.samples, dataset, preprocessing, work / INPUTS_FOLDER)
-    _write(work, answers, results)
-    with output_errors(out):
-        work.rename(out)
-    return results
+
+
+def _preprocessing(line: Sequence[Contestant]) -> Preprocessing | None:
+    return next((one.preprocessing for one in line if one.preprocessing is not None), None)
 
 
 def open_held_out(dataset: Path, settings: EvaluationSettings) -> HeldOut:
@@ -229,9 +236,8 @@ def _answer(one: Contestant, held_out: HeldOut, work: Path, on_progress: Progres
         return Answers(one.system, pair_predictions(samples, one.given, not_asked=held_out.selection.left_out))
     answerer = one.make(Options(samples))
     told = (lambda done, total: on_progress(one.system.name, done, total)) if on_progress else None
-    # The samples, not their file: another limit asks others, and what both ask is not asked twice.
     identity = {"data": held_out.data.sha256, "protocol": held_out.protocol.name}
-    answered = answer_all(answerer, samples, work / f"answers-{slug(one.system.name)}.jsonl", identity, told)
+    answered = answer_all(answerer, samples, journal_path(work, slug(one.system.name)), identity, told)
     return Answers(one.system.model_copy(update={"cost": answered.cost}), answered.predictions)
 
 
@@ -241,7 +247,8 @@ def _judged(answers: Answers, held_out: HeldOut, work: Path, judging: Judging | 
     samples = held_out.selection.samples
     by_id = {prediction.sample_id: prediction for prediction in answers.predictions}
     path = work / f"judgements-{slug(answers.system.name)}.jsonl"
-    lines = judge_system(judging, samples, [by_id[sample.id] for sample in samples], path)
+    journal = journal_path(work, f"judge-{slug(answers.system.name)}")
+    lines = judge_system(judging, samples, [by_id[sample.id] for sample in samples], path, journal)
     about = {**answers.system.about, **judging.judge.identity, "judge's prompt": judging.prompt.name}
     return replace(answers, further=lines, system=answers.system.model_copy(update={"about": about}))
 
@@ -251,21 +258,21 @@ def _leaks(line: Sequence[Contestant], samples: Sequence[Sample]) -> tuple[Leak,
     return tuple(leak for leak in found if leak is not None)
 
 
-def _run(settings: EvaluationSettings, asking: EvaluationSettings, preprocessing: Preprocessing | None) -> Run:
+def _run(asking: EvaluationSettings, preprocessing: Preprocessing | None) -> Run:
     told = {
         "longest answer": f"{asking.max_new_tokens} tokens",
         "decoding": "greedy",
-        "batch size": str(settings.batch_size),
+        "batch size": str(asking.batch_size),
     }
     if preprocessing is not None:
         told["tile limit"] = str(preprocessing.max_tiles)
         told["resizing"] = preprocessing.resize
     return Run(
         domainvl=__version__,
-        command=settings.command,
-        resamples=settings.bootstrap.resamples,
-        confidence=settings.bootstrap.confidence,
-        seed=settings.bootstrap.seed,
+        command=asking.command,
+        resamples=asking.bootstrap.resamples,
+        confidence=asking.bootstrap.confidence,
+        seed=asking.bootstrap.seed,
         asking=told,
     )
 
@@ -297,10 +304,7 @@ def _write(work: Path, answers: Sequence[Answers], results: Results) -> None:
         write_predictions(work / one.system.predictions, one.predictions)
     write_results(work / RESULTS_NAME, results)
     table = score_table(results) + ("\n" + verdict_table(results) if results.comparisons else "")
-    with output_errors(work):
-        (work / TABLE_NAME).write_text(table, encoding="utf-8")
-        for journal in work.glob("answers-*.jsonl"):
-            journal.unlink()
+    write_atomically(work / TABLE_NAME, table.encode())
 
 
 def rescore(folders: Sequence[Path], dataset: Path | None = None) -> Results:
@@ -327,6 +331,15 @@ def rescore(folders: Sequence[Path], dataset: Path | None = None) -> Results:
             limit=first.data.limit,
         ),
     )
+    now = protocol_sha256(first.protocol_file or first.protocol)
+    if now != first.protocol_sha256:
+        raise UsageError(
+            "Cannot compare",
+            where=folders[0],
+            rule=f"the protocol {first.protocol} has changed since: it was version {first.protocol_version} with hash "
+            f"{first.protocol_sha256[:12]}, and is version {held_out.protocol.version} with {now[:12]}",
+            action="Evaluate again: domainvl eval --predictions scores what was answered",
+        )
     if held_out.data.sha256 != first.data.sha256:
         raise DatasetError(
             "Cannot compare",
@@ -373,6 +386,40 @@ def rescore(folders: Sequence[Path], dataset: Path | None = None) -> Results:
     )
 
 
+def identity_of(results: Results) -> dict[str, str]:
+    """Return what the answers of an evaluation depend on, by name."""
+    weights = [system.about["weights"] for system in results.systems if "weights" in system.about]
+    return {
+        "model": " ".join(weights),
+        "data set": results.data.sha256,
+        "split": results.data.split,
+        "limit": str(results.data.limit),
+        **results.run.asking,
+        "batch size": "",  # no answer depends on it
+    }
+
+
+def expected_identity(contestants: Contestants, dataset: Path, settings: EvaluationSettings) -> dict[str, str]:
+    """Return the :func:`identity_of` the results that :func:`evaluate` would give.
+
+    Raises:
+        CheckpointError: If a checkpoint cannot be used.
+        NothingToDoError: If there is nothing to ask.
+    """
+    held_out = open_held_out(dataset, settings)
+    asking = _fit(settings, held_out.protocol)
+    line = line_up(contestants, dataset, held_out.selection.samples, _how(asking), split=held_out.split)
+    weights = [one.system.about["weights"] for one in line if "weights" in one.system.about]
+    return {
+        "model": " ".join(weights),
+        "data set": held_out.data.sha256,
+        "split": held_out.data.split,
+        "limit": str(held_out.data.limit),
+        **_run(asking, _preprocessing(line)).asking,
+        "batch size": "",
+    }
+
+
 def _check_same(first: Results, other: Results, first_folder: Path, folder: Path) -> None:
     pairs = {
         "protocol": (f"{first.protocol} {first.protocol_sha256}", f"{other.protocol} {other.protocol_sha256}"),
@@ -391,7 +438,7 @@ def _check_same(first: Results, other: Results, first_folder: Path, folder: Path
 
 
 def _unique_names(folders: Sequence[Path], every: Sequence[Results]) -> Mapping[tuple[Path, str], str]:
-    """Name the systems of all folders by their folder; the majority answer, the same everywhere, is taken once.
+    """Name the systems of all folders by their folder; a majority answer that is the same in several is taken once.
 
     Raises:
         UsageError: If two folders have one name.
@@ -402,13 +449,12 @@ def _unique_names(folders: Sequence[Path], every: Sequence[Results]) -> Mapping[
         rule = f"each folder must have a name of its own, {', '.join(repeated)} is there twice"
         raise UsageError("Cannot compare", rule=rule, action="Rename one of them")
     names: dict[tuple[Path, str], str] = {}
-    shared: set[str] = set()
+    shared: dict[str, str] = {}
     for folder, label, results in zip(folders, labels, every, strict=True):
         for system in results.systems:
-            is_shared = system.kind == "baseline" and not system.about.get("of")
-            if not is_shared:
+            learned_from = system.about.get(MAJORITY_OF)
+            if learned_from is None or shared.setdefault(system.name, learned_from) != learned_from:
                 names[folder, system.name] = f"{label}: {system.name}"
-            elif system.name not in shared:
-                shared.add(system.name)
+            elif system.name not in names.values():
                 names[folder, system.name] = system.name
     return names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import time
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ def _next_logits(loaded: LoadedModel, input_ids: tuple[int, ...], tile: np.ndarr
 
 
 def peak_memory_bytes() -> int:
-    """Return the most memory that this process has had resident.
+    """Return the most memory that this process has had resident, since its begin or :func:`forget_peak_memory`.
 
     Linux hands ``ru_maxrss`` on from the process that started this one; the high-water mark in ``/proc`` is its own.
     """
@@ -94,3 +95,9 @@ def peak_memory_bytes() -> int:
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) << 10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def forget_peak_memory() -> None:
+    """Let the high-water mark of this process's memory begin anew; where the system cannot, nothing happens."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")

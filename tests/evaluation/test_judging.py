@@ -41,7 +41,7 @@ class Rater:
 def judged(rater: Rater, samples, texts, folder: Path):
     predictions = [Prediction(sample_id=one.id, text=text) for one, text in zip(samples, texts, strict=True)]
     items = [Item(one, said, sample_facts(one)) for one, said in zip(samples, predictions, strict=True)]
-    further = judge_system(Judging(rater), samples, predictions, folder / "judgements.jsonl")
+    further = judge_system(Judging(rater), samples, predictions, folder / "judgements.jsonl", folder / "journal.jsonl")
     protocol = load_protocol("drivelm" if samples[0].domain == "driving" else "generic")
     others = {(line.variant, line.name): line for line in score_protocol(protocol, items)}
     values = {name: value_of(line.score) for (variant, name), line in others.items() if variant == "strict"}
@@ -57,6 +57,9 @@ def test_the_final_score_is_that_of_the_challenge(tmp_path: Path) -> None:
     rater = Rater("80", "no idea", "60")  # of both answers with tag 1, then of the one with tag 3
     values, lines = judged(rater, samples, [sample.turns[-1].text for sample in samples], tmp_path)
     assert len(rater.prompts) == 3
+    again = Rater()
+    assert judged(again, samples, [sample.turns[-1].text for sample in samples], tmp_path)[1][FINAL].unreadable == 1
+    assert again.prompts == []  # what was asked before is not asked again
     assert "Wait" in rater.prompts[1]
     assert lines[GPT_PART].members.tolist() == [2]
     assert lines[GPT_PART].unreadable == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,10 @@ from chat_server import chat_server, completion
 from domainvl.errors import CheckpointError, DatasetError, NothingToDoError, UsageError
 from domainvl.evaluation import run as running
 from domainvl.evaluation.contestants import ADAPTED, BASE, BLANK, MAJORITY, SERVER, Contestants
-from domainvl.evaluation.forgetting import evaluate_with_general
 from domainvl.evaluation.generating import checkpoint
 from domainvl.evaluation.generating.endpoint import EndpointSettings
 from domainvl.evaluation.predictions import Prediction, read_predictions, write_predictions
-from domainvl.evaluation.results import Results, read_results
+from domainvl.evaluation.results import Results, read_results, write_results
 from domainvl.evaluation.run import EvaluationSettings, evaluate, rescore
 from domainvl.schema import Sample, Split, read_samples
 from domainvl.schema.operations.few_shot import FewShotSettings, few_shot_dataset
@@ -119,6 +119,19 @@ def test_a_killed_run_goes_on_and_asks_nothing_twice(
     assert not (tmp_path / ".out.partial").exists()
 
 
+def test_a_killed_run_is_not_gone_on_with_by_another(run: Path, squares: Path, tmp_path: Path) -> None:
+    """Another limit gathers other options and asks others: its answers are not those that are there."""
+
+    def kill(*_: object) -> None:
+        raise _Killed
+
+    with pytest.raises(_Killed):
+        evaluate(Contestants(model=str(run)), squares, tmp_path / "out", settings=SETTINGS, on_progress=kill)
+    fewer = replace(SETTINGS, limit=6)
+    with pytest.raises(UsageError, match="the answers there are others: questions was"):
+        evaluate(Contestants(model=str(run)), squares, tmp_path / "out", settings=fewer)
+
+
 def test_answers_of_others_are_scored_beside(squares: Path, tmp_path: Path) -> None:
     """Without any model: a perfect system against one that always says the same, by their files."""
     samples = held_out(squares)
@@ -150,15 +163,6 @@ def test_a_server_answers_as_a_system_of_its_own(squares: Path, tmp_path: Path) 
     assert results.comparisons == ()
 
 
-def test_what_was_forgotten_stands_beside(run: Path, squares: Path, tmp_path: Path) -> None:
-    settings = EvaluationSettings(max_new_tokens=2, measure_cost=False, limit=6)
-    evaluate_with_general(Contestants(model=str(run)), squares, tmp_path / "scores", squares, settings=settings)
-    general = read_results(tmp_path / "scores" / "general")
-    assert [system.name for system in general.systems] == [ADAPTED, BASE]
-    with pytest.raises(UsageError, match="--general needs --model"):
-        evaluate_with_general(Contestants(), squares, tmp_path / "other", squares, settings=settings)
-
-
 def test_rescored_folders_equal_what_was_scored_together(squares: Path, tmp_path: Path) -> None:
     samples = held_out(squares)
     texts = {"right": [sample.turns[-1].text for sample in samples], "red": ["red"] * len(samples)}
@@ -174,6 +178,33 @@ def test_rescored_folders_equal_what_was_scored_together(squares: Path, tmp_path
     assert {one.b for one in compared.comparisons} == {"red: red", MAJORITY}
     expected = {(one.name, one.difference, one.p_holm) for one in together.comparisons if one.b == "red"}
     assert {(one.name, one.difference, one.p_holm) for one in compared.comparisons if one.b == "red: red"} == expected
+
+
+def test_a_changed_protocol_or_equal_names_are_not_compared(squares: Path, tmp_path: Path) -> None:
+    samples = held_out(squares)
+    write_predictions(tmp_path / "a.jsonl", [Prediction(sample_id=sample.id, text="red") for sample in samples])
+    one = Contestants(predictions={"a": tmp_path / "a.jsonl"})
+    results = evaluate(one, squares, tmp_path / "one" / "run", settings=SETTINGS)
+    evaluate(one, squares, tmp_path / "two" / "run", settings=SETTINGS)
+    with pytest.raises(UsageError, match="run is there twice"):
+        rescore([tmp_path / "one" / "run", tmp_path / "two" / "run"])
+    write_results(tmp_path / "one" / "run" / "scores.json", results.model_copy(update={"protocol_sha256": "0" * 64}))
+    with pytest.raises(UsageError, match="protocol generic has changed since: it was version 1 with hash 000000000000"):
+        rescore([tmp_path / "one" / "run"])
+
+
+def test_majority_answers_of_other_training_data_stand_apart(squares: Path, tmp_path: Path) -> None:
+    """Once the majority of the set's own training split, once that of another with fewer samples."""
+    samples = held_out(squares)
+    write_predictions(tmp_path / "a.jsonl", [Prediction(sample_id=sample.id, text="red") for sample in samples])
+    other = shutil.copytree(squares, tmp_path / "other")
+    lines = (other / "train.jsonl").read_text().splitlines(keepends=True)
+    (other / "train.jsonl").write_text("".join(lines[:6]))
+    for name, source in (("x", None), ("y", None), ("z", other)):
+        wanted = Contestants(predictions={"a": tmp_path / "a.jsonl"}, training_data=source)
+        evaluate(wanted, squares, tmp_path / name, settings=SETTINGS)
+    compared = rescore([tmp_path / "x", tmp_path / "y", tmp_path / "z"])
+    assert [system.name for system in compared.systems] == ["x: a", MAJORITY, "y: a", "z: a", "z: majority"]
 
 
 def test_other_data_are_not_compared(squares: Path, untrained: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -74,14 +76,14 @@ def answer_all(
         answerer: Who answers.
         samples: What is asked.
         journal_path: File of the answers so far.
-        identity: What the answers depend on besides the answerer, such as the data.
+        identity: What the answers depend on besides the answerer and the questions, such as the data.
         on_progress: Told how far it is.
 
     Raises:
         UsageError: If the journal holds other answers.
         OutputError: If it cannot be written.
     """
-    with Journal(journal_path, {**identity, **answerer.identity}) as journal:
+    with Journal(journal_path, {**identity, **answerer.identity, "questions": _digest(samples)}) as journal:
         left = [sample for sample in samples if sample.id not in journal.answers]
         if on_progress is not None:
             on_progress(len(samples) - len(left), len(samples))
@@ -104,3 +106,13 @@ def answer_all(
         peak_memory_gb=answerer.peak_memory_gb(),
     )
     return Answered(predictions, cost)
+
+
+def _digest(samples: Sequence[Sample]) -> str:
+    """Hash what is asked: prompts and pixels. The options, which a set gathers from all of its samples, follow them."""
+    digest = hashlib.sha256()
+    for sample in samples:
+        images = [image.pixel_sha256 for image in sample.images]
+        asked = [sample.id, images, [turn.text for turn in sample.turns[:-1]]]
+        digest.update(json.dumps(asked, ensure_ascii=True).encode())
+    return digest.hexdigest()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +14,7 @@ from domainvl.model.checkpoint import find_checkpoint, hash_weights, load_model,
 from domainvl.model.device import choose_device, choose_precision
 from domainvl.model.generation import GeneratedAnswer, generate_answers
 from domainvl.model.preprocessing import Preprocessing, TileReader
+from domainvl.model.trial import forget_peak_memory, peak_memory_bytes
 from domainvl.schema import Sample, spread
 
 if TYPE_CHECKING:
@@ -128,8 +127,15 @@ class CheckpointAnswerer:
 
         if self._device.type == "cuda":
             return torch.cuda.max_memory_allocated(self._device) / 1e9
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+        return peak_memory_bytes() / 1e9
+
+    def _forget_peak(self) -> None:
+        """Let the peak begin anew: systems answer one after the other in one process."""
+        import torch
+
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+        forget_peak_memory()
 
     def _generate(
         self, samples: Sequence[Sample], batch_size: int, reader: TileReader | None = None
@@ -148,6 +154,7 @@ class CheckpointAnswerer:
 
     def _loaded(self) -> LoadedModel:
         if self._model is None:
+            self._forget_peak()
             model = load_model(self._settings.reference, device=self._device, dtype=self._dtype)
             model.spec = model.spec.model_copy(update={"preprocessing": self._settings.preprocessing})
             self._model = model

@@ -104,7 +104,8 @@ def complete(
     reply = _post(settings, content)
     try:
         choice = reply["choices"][0]
-        text = str(choice["message"]["content"] or "").strip()
+        # Half of a surrogate pair, which JSON can hold and UTF-8 cannot, becomes a question mark.
+        text = str(choice["message"]["content"] or "").strip().encode("utf-8", "replace").decode("utf-8")
         logprobs = [float(token["logprob"]) for token in (choice.get("logprobs") or {}).get("content") or ()]
         count = (reply.get("usage") or {}).get("completion_tokens")
         return Completion(
