@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from domainvl.cli.predict_options import Device, LongestAnswer, PredictingModel, SettingsOf
+
 EPILOG = "Example: domainvl chat photo.jpg --model farms-lora"
 
 
@@ -20,7 +22,7 @@ def chat(
             "(study#17); the part in the middle where none is named."
         ),
     ],
-    model: Annotated[str, typer.Option(help="Checkpoint or run of finetune.")],
+    model: PredictingModel,
     task: Annotated[
         str,
         typer.Option(help="In whose words questions are asked: conversation as they are, vqa for short answers, ..."),
@@ -28,11 +30,9 @@ def chat(
     domain: Annotated[
         str | None, typer.Option(help="remote-sensing, medical, driving or general; by the format if left out.")
     ] = None,
-    settings_of: Annotated[
-        Path | None, typer.Option(help="Data set that was made as the model was trained, where its checkpoint is mute.")
-    ] = None,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest answer in tokens.", min=1)] = 256,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    settings_of: SettingsOf = None,
+    max_new_tokens: LongestAnswer = 256,
+    device: Device = "auto",
 ) -> None:
     """Ask a model about a picture, line by line; scenes and slices are shown to it as it was trained.
 

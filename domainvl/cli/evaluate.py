@@ -42,7 +42,7 @@ def evaluate(
         typer.Option(help="Answers of any other system, as NAME=FILE or FILE; repeatable."),
     ] = None,
     answers_format: Annotated[
-        str, typer.Option(help="Of these files: auto, domainvl, geochat, llava-med, drivelm, table.")
+        str, typer.Option(help="Of these files: auto, ours, geochat, llava-med, drivelm, plain.")
     ] = "auto",
     pretraining: Annotated[
         list[str] | None,

@@ -7,6 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from domainvl.cli.predict_options import (
+    BatchSize,
+    Device,
+    Like,
+    LongestAnswer,
+    OptionTexts,
+    PredictingModel,
+    SettingsOf,
+)
+
 if TYPE_CHECKING:
     from domainvl.prediction.dicom import DicomResult
 
@@ -17,7 +27,7 @@ _SHOWN = "How images are shown and chosen; as the model was trained, if left out
 
 def dicom(
     source: Annotated[Path, typer.Argument(help="File, folder or archive with the images of one study.")],
-    model: Annotated[str, typer.Option(help="Checkpoint or run of finetune.")],
+    model: PredictingModel,
     out: Annotated[Path, typer.Option(help="JSON file to make; the DICOM SR lies beside it, as NAME.sr.dcm.")],
     detect: Annotated[
         list[str] | None, typer.Option(help="Find this, such as nodule; give it several times for several things.")
@@ -26,8 +36,8 @@ def dicom(
     task: Annotated[
         str | None, typer.Option(help="Task of --ask (vqa if left out), or the only one of --like: presence, ...")
     ] = None,
-    option: Annotated[list[str] | None, typer.Option(help="An option of --ask, for multiple choice.")] = None,
-    like: Annotated[Path | None, typer.Option(help="Data set whose kinds of question are asked.")] = None,
+    option: OptionTexts = None,
+    like: Like = None,
     sr: Annotated[bool, typer.Option("--sr/--no-sr", help="Write a DICOM SR too (TID 1500, unverified).")] = True,
     form: Annotated[
         str | None,
@@ -55,12 +65,10 @@ def dicom(
     for_processing: Annotated[
         str | None, typer.Option(help="skip or convert radiographs FOR PROCESSING.", rich_help_panel=_SHOWN)
     ] = None,
-    settings_of: Annotated[
-        Path | None, typer.Option(help="Data set that was made as the model was trained, where its checkpoint is mute.")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(help="Questions at a time.", min=1)] = 32,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest answer in tokens.", min=1)] = 256,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    settings_of: SettingsOf = None,
+    batch_size: BatchSize = 32,
+    max_new_tokens: LongestAnswer = 256,
+    device: Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
 ) -> None:
     """Ask a model about the images of a DICOM study; its answers name the instances that they are about."""

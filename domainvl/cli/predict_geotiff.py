@@ -13,6 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from domainvl.cli.predict_options import (
+    BatchSize,
+    Device,
+    Like,
+    LongestAnswer,
+    OptionTexts,
+    PredictingModel,
+    SettingsOf,
+)
+
 if TYPE_CHECKING:
     from domainvl.prediction.geotiff import GeotiffResult
 
@@ -50,7 +60,7 @@ def make_command() -> Callable[..., None]:
 
 def _geotiff(
     source: Annotated[Path, typer.Argument(help="The scene: a GeoTIFF, or the folder of a Sentinel-2 or Landsat one.")],
-    model: Annotated[str, typer.Option(help="Checkpoint or run of finetune.")],
+    model: PredictingModel,
     out: Annotated[Path, typer.Option(help="File to make: .geojson or .gpkg.")],
     given: dict[str, Any],
     detect: Annotated[
@@ -60,8 +70,8 @@ def _geotiff(
     task: Annotated[
         str | None, typer.Option(help="Task of --ask (vqa if left out), or the only one of --like: counting, ...")
     ] = None,
-    option: Annotated[list[str] | None, typer.Option(help="An option of --ask, for multiple choice.")] = None,
-    like: Annotated[Path | None, typer.Option(help="Data set whose kinds of question are asked.")] = None,
+    option: OptionTexts = None,
+    like: Like = None,
     check_presence: Annotated[
         bool,
         typer.Option(
@@ -81,12 +91,10 @@ def _geotiff(
         str | None,
         typer.Option(help="CRS of the result, such as EPSG:4326 for RFC 7946; the scene's own if left out."),
     ] = None,
-    settings_of: Annotated[
-        Path | None, typer.Option(help="Data set that was made as the model was trained, where its checkpoint is mute.")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(help="Questions at a time.", min=1)] = 32,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest answer in tokens.", min=1)] = 256,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    settings_of: SettingsOf = None,
+    batch_size: BatchSize = 32,
+    max_new_tokens: LongestAnswer = 256,
+    device: Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
     """Ask a model about a scene of any size, tile by tile, and write its answers as polygons on the map."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from domainvl.cli.predict_options import BatchSize, Device, LongestAnswer, PredictingModel, SettingsOf
 from domainvl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def nuscenes(
             help="Data root in the layout of nuScenes; or a file of DriveLM's questions, or their data set."
         ),
     ],
-    model: Annotated[str, typer.Option(help="Checkpoint or run of finetune.")],
+    model: PredictingModel,
     out: Annotated[Path, typer.Option(help="JSONL file to make; for DriveLM's questions a folder with output.json.")],
     detect: Annotated[
         list[str] | None, typer.Option(help="Find this in each view, such as car.", rich_help_panel=_FRAMES)
@@ -66,12 +67,10 @@ def nuscenes(
     ] = False,
     team: Annotated[str | None, typer.Option(help="Name of the team that submits.", rich_help_panel=_DRIVELM)] = None,
     layout: Annotated[str | None, typer.Option(help="multi-image or stitched.", rich_help_panel=_SHOWN)] = None,
-    settings_of: Annotated[
-        Path | None, typer.Option(help="Data set that was made as the model was trained, where its checkpoint is mute.")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(help="Questions at a time.", min=1)] = 32,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest answer in tokens.", min=1)] = 256,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    settings_of: SettingsOf = None,
+    batch_size: BatchSize = 32,
+    max_new_tokens: LongestAnswer = 256,
+    device: Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
     """Ask a model about key frames of nuScenes, or answer the questions of DriveLM.

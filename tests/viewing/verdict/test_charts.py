@@ -86,14 +86,15 @@ def test_a_confusion_matrix_with_other_labels():
     confusion = Confusion(
         system="a",
         name="class",
-        labels=("ship", "quay", "other"),
-        said=("ship", "quay", "other"),
-        counts=((9, 1, 0), (0, 0, 0), (1, 1, 2)),
+        labels=("ship", "other", "quay", "(Rarer)"),
+        said=("ship", "other", "quay", "(Other)"),
+        counts=((9, 1, 0, 0), (0, 3, 0, 1), (0, 0, 0, 0), (1, 0, 1, 2)),
     )
-    ship, quay, other = charts.matrix(confusion).rows
-    assert [cell.heat for cell in ship[1]] == [9, 1, 0]
-    assert [cell.right for cell in ship[1]] == [True, False, False]
+    ship, named_other, quay, rarer = charts.matrix(confusion).rows
+    assert [cell.heat for cell in ship[1]] == [9, 1, 0, 0]
+    assert [cell.right for cell in ship[1]] == [True, False, False, False]
+    assert named_other[2:] == (4, 0.75)  # a class of this name is a class
     assert ship[2:] == (10, 0.9)
     assert quay[2:] == (0, None)  # of nothing no share is right
-    assert other[2:] == (4, None)  # what is other to both need not be the same
-    assert not any(cell.right for cell in other[1])
+    assert rarer[2:] == (4, None)  # what is no shown label to both need not be the same
+    assert not any(cell.right for cell in rarer[1])
