@@ -29,6 +29,8 @@ from domainvl.schema import (
     Task,
     word,
 )
+from domainvl.schema.oriented import corners_of
+from domainvl.schema.sample import OrientedBox
 
 _ANSWER: TypeAdapter[Answer] = TypeAdapter(Answer)
 
@@ -75,6 +77,8 @@ def make_case_sample(
     task: str = "vqa",
     answer: dict[str, Any] | None = None,
     boxes: list[tuple[str, list[float]]] | None = None,
+    oriented: list[tuple[str, list[float]]] | None = None,
+    ignored: list[tuple[str, list[float]]] | None = None,
     group: str | None = None,
     question: str = "What is it?",
     size_px: tuple[int, int] = (800, 800),
@@ -82,13 +86,25 @@ def make_case_sample(
     converter: str = "any",
     domain: str = "general",
 ) -> Sample:
-    """Build a sample from what a row of ``samples.yaml`` says; ``boxes`` are asked for, labels and pixels."""
-    objects = tuple(
-        Object(id=str(index), label=label, box_px=tuple(box)) for index, (label, box) in enumerate(boxes or [])
+    """Build a sample from what a row of ``samples.yaml`` says.
+
+    Args:
+        boxes: What is asked for, labels and pixels.
+        oriented: What is asked for besides: labels, and centre x and y, width, height in pixels, angle in degrees.
+        ignored: Objects to be ignored.
+    """
+    asked = [Object(id=str(index), label=label, box_px=tuple(box)) for index, (label, box) in enumerate(boxes or [])]
+    asked += [_oriented(f"o{index}", label, box) for index, (label, box) in enumerate(oriented or [])]
+    objects = (
+        *asked,
+        *(
+            Object(id=f"i{index}", label=label, box_px=tuple(box), ignore=True)
+            for index, (label, box) in enumerate(ignored or [])
+        ),
     )
     truth: Answer
     if answer is None:
-        truth = BoxesAnswer(object_ids=tuple(thing.id for thing in objects))
+        truth = BoxesAnswer(object_ids=tuple(thing.id for thing in asked))
     else:
         truth = _ANSWER.validate_python(answer)
     source = Source(uri="a.png", details=details or {})
@@ -108,6 +124,15 @@ def make_case_sample(
         group=group or id,
         provenance=Provenance(converter=converter, version="0", settings_sha256="0", wording="0"),
     )
+
+
+def _oriented(name: str, label: str, box: list[float]) -> Object:
+    center_x_px, center_y_px, width_px, height_px, angle_deg = box
+    turned = OrientedBox(
+        center_x_px=center_x_px, center_y_px=center_y_px, width_px=width_px, height_px=height_px, angle_deg=angle_deg
+    )
+    xs, ys = zip(*corners_of(turned), strict=True)
+    return Object(id=name, label=label, box_px=(min(xs), min(ys), max(xs), max(ys)), oriented_box_px=turned)
 
 
 def make_item(said: str, *, id: str = "s", **truth: Any) -> Item:

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from domainvl.cli.options import read_split
-from domainvl.errors import UsageError
+from domainvl.errors import StoppedError, UsageError
 
 if TYPE_CHECKING:
-    from domainvl.evaluation.further import Tell
     from domainvl.evaluation.generating.endpoint import EndpointSettings
     from domainvl.evaluation.judging import Judging
     from domainvl.evaluation.results import Results
@@ -73,6 +72,7 @@ def evaluate(
     baselines: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="The majority answer and blank images take part.")
     ] = True,
+    resamples: Annotated[int, typer.Option(help="Resamples of the groups that intervals are made of.", min=100)] = 2000,
     save_inputs: Annotated[
         bool, typer.Option("--save-inputs", help="Write what the model sees: its tiles and prompts.")
     ] = False,
@@ -104,7 +104,7 @@ def evaluate(
     """
     from domainvl.evaluation.contestants import Contestants
     from domainvl.evaluation.forgetting import evaluate_with_general
-    from domainvl.evaluation.tables import score_table, verdict_table
+    from domainvl.evaluation.run import TABLE_NAME
     from domainvl.model.quiet import quiet_transformers
 
     quiet_transformers()
@@ -127,21 +127,22 @@ def evaluate(
         max_tiles=max_tiles,
         device=device,
         save_inputs=save_inputs,
+        resamples=resamples,
     )
     judging = _judging(judge, read_endpoint(judge_endpoint, judge_model, judge_key), judge_prompt, settings.devices[0])
-    tables: list[str] = []
-    with answering_bars() as show:
-        further = _further(model, sweep_tiles, shots, select, tables.append, show)
-        results = evaluate_with_general(
-            contestants, data, out, general, settings=settings, judging=judging, further=further, on_progress=show
-        )
-    typer.echo(score_table(results))
-    if results.comparisons:
-        typer.echo(verdict_table(results))
-    for table in tables:
-        typer.echo(table)
+    try:
+        with answering_bars() as show:
+            further = _further(model, sweep_tiles, shots, select, show)
+            results = evaluate_with_general(
+                contestants, data, out, general, settings=settings, judging=judging, further=further, on_progress=show
+            )
+    except KeyboardInterrupt as stop:
+        raise StoppedError(
+            "Stopped", rule="by Ctrl-C", action="The same command goes on from the answers that are there"
+        ) from stop
+    typer.echo((out / TABLE_NAME).read_text(encoding="utf-8"))
     _print_verdict(results)
-    files = [out / "scores.json", out / "predictions.jsonl"]
+    files = [out / name for name in ("scores.json", "scores.md", "predictions.jsonl")]
     if report:
         from domainvl.evaluation.forgetting import GENERAL_FOLDER
         from domainvl.viewing.verdict.inputs import ReportInput
@@ -164,8 +165,10 @@ def _settings(
     max_tiles: int | None,
     device: str,
     save_inputs: bool,
+    resamples: int,
 ) -> EvaluationSettings:
     from domainvl.evaluation.run import EvaluationSettings
+    from domainvl.evaluation.statistics.resampling import BootstrapSettings
 
     return EvaluationSettings(
         split=read_split(split, "Cannot evaluate"),
@@ -176,6 +179,7 @@ def _settings(
         max_tiles=max_tiles,
         devices=tuple(name.strip() for name in device.split(",")),
         save_inputs=save_inputs,
+        bootstrap=BootstrapSettings(resamples=resamples),
         command=shlex.join(["domainvl", *sys.argv[1:]]),
     )
 
@@ -185,6 +189,7 @@ def _judging(
 ) -> Judging | None:
     from domainvl.evaluation.judge import OUR_PROMPT, CheckpointJudge, EndpointJudge, Judge, read_prompt
     from domainvl.evaluation.judging import Judging
+    from domainvl.model.checkpoint import find_checkpoint
 
     if checkpoint is not None and endpoint is not None:
         raise UsageError("Cannot choose a judge", rule="--judge and --judge-endpoint exclude each other")
@@ -192,13 +197,13 @@ def _judging(
         if prompt is not None:
             raise UsageError("Cannot judge", rule="--judge-prompt needs --judge or --judge-endpoint")
         return None
+    if checkpoint is not None:
+        find_checkpoint(checkpoint)  # before anything is asked
     judge: Judge = EndpointJudge(endpoint) if endpoint else CheckpointJudge(checkpoint or "", device=device)
     return Judging(judge, read_prompt(prompt) if prompt else OUR_PROMPT)
 
 
-def _further(
-    model: str | None, tiles: str | None, shots: str | None, select: str, tell: Tell, show: Progress
-) -> list[Further]:
+def _further(model: str | None, tiles: str | None, shots: str | None, select: str, show: Progress) -> list[Further]:
     from domainvl.evaluation.further import shot_experiment, tile_experiment
 
     if model is None:
@@ -207,9 +212,9 @@ def _further(
         return []
     found = []
     if tiles is not None:
-        found.append(tile_experiment(model, read_numbers(tiles, "--sweep-tiles"), tell, show))
+        found.append(tile_experiment(model, read_numbers(tiles, "--sweep-tiles"), show))
     if shots is not None:
-        found.append(shot_experiment(model, read_numbers(shots, "--shots"), select, tell, show))
+        found.append(shot_experiment(model, read_numbers(shots, "--shots"), select, show))
     return found
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from domainvl.errors import UsageError
+from domainvl.cli.options import read_split
+from domainvl.errors import StoppedError
 
 if TYPE_CHECKING:
     from domainvl.evaluation.specialists.specialist import Training
@@ -23,7 +24,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 
 @app.command(
     name="train",
-    epilog="Example: domainvl specialist train classifier --data chest --from imagenet-efficientnet-lite0 --out resnet",
+    epilog="Example: domainvl specialist train classifier --data chest --from imagenet-efficientnet-lite0 --out net",
 )
 def train(
     kind: Annotated[str, typer.Argument(help="classifier, vqa, detector, language-only or majority.")],
@@ -65,15 +66,18 @@ def train(
         most_answers=answers,
         device=device,
     )
-    with _bar() as show:
-        spec = train_specialist(chosen, data, out, options, overwrite=overwrite, on_progress=show)
+    try:
+        with _bar() as show:
+            spec = train_specialist(chosen, data, out, options, overwrite=overwrite, on_progress=show)
+    except KeyboardInterrupt as stop:
+        raise StoppedError("Stopped", rule="by Ctrl-C; nothing is kept", action="Give the same command again") from stop
     typer.echo(f"{spec.kind}, pretraining {spec.pretraining}: {_described(spec.training)}")
     typer.echo(f"saved {out}")
 
 
 @app.command(
     name="predict",
-    epilog="Example: domainvl specialist predict resnet --data chest --out resnet-answers.jsonl",
+    epilog="Example: domainvl specialist predict net --data chest --out net.jsonl",
 )
 def predict(
     folder: Annotated[Path, typer.Argument(help="Folder of the specialist.")],
@@ -87,16 +91,14 @@ def predict(
     """Answer a split with a specialist; what it cannot answer gets an empty answer and is counted."""
     from domainvl.evaluation.specialists.run import counted, predict_with_specialist
     from domainvl.model.quiet import quiet_transformers
-    from domainvl.schema import Split
 
     quiet_transformers()
-    if split not in list(Split):
-        raise UsageError("Cannot answer", rule=f"--split must be train, val or test, got {split!r}")
+    wanted = read_split(split, "Cannot answer")
     with _bar() as show:
         summary = predict_with_specialist(
             folder,
             data,
-            Split(split),
+            wanted,
             out,
             batch_size=batch_size,
             device=device,

@@ -28,7 +28,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from domainvl.errors import DatasetError, InputNotFoundError, UsageError
 from domainvl.evaluation.geochat_boxes import to_our_boxes
 from domainvl.evaluation.metrics.text import normalise_text
-from domainvl.evaluation.predictions import Prediction, read_predictions
+from domainvl.evaluation.predictions import Prediction, broken_line, read_predictions
 from domainvl.schema import Sample
 from domainvl.schema.sample import EXAMPLE_OF
 
@@ -102,11 +102,13 @@ def read_answer_file(path: Path, format: str, samples: Sequence[Sample]) -> list
     Raises:
         InputNotFoundError: If there is no such file.
         UsageError: If the format is unknown or cannot be told.
-        DatasetError: If the file is cut off or broken, or answers are repeated or about no sample or several; with the
-            counts and the first examples.
+        DatasetError: If the file is empty, cut off or broken, or answers are repeated or about no sample or several;
+            with the counts and the first examples.
     """
     if not path.is_file():
         raise InputNotFoundError("Cannot read answers", where=path, rule="there is no such file", action="Check it")
+    if _is_blank(path):
+        raise DatasetError("Cannot read answers", where=path, rule="the file is empty", action="Make the answers again")
     known: AnswerFormat = _tell_format(path, samples) if format == AUTO else _known_format(format)
     if known == "ours":
         return read_predictions(path)
@@ -152,14 +154,19 @@ def _tell_format(path: Path, samples: Sequence[Sample]) -> AnswerFormat:
         keys = frozenset(first)
         found = [name for name, wanted in _OF_JSON_LINES.items() if wanted <= keys]
     if len(found) != 1:
-        told = f"its first line has {', '.join(sorted(keys)) or 'nothing'}" if keys else "it is one JSON document"
+        told = f"its first line has {', '.join(sorted(keys))}" if keys else "it is one JSON document"
         raise UsageError(
             "Cannot tell the format of answers",
             where=path,
             rule=f"it must fit exactly one, but {told}, which fits {' and '.join(found) or 'none'}",
-            action=f"Name it with --answer-format, one of: {', '.join(get_args(AnswerFormat))}",
+            action=f"Name it with --answers-format, one of: {', '.join(get_args(AnswerFormat))}",
         )
     return found[0]
+
+
+def _is_blank(path: Path) -> bool:
+    with path.open("rb") as file:
+        return not any(line.strip() for line in file)
 
 
 def _is_json_document(path: Path) -> bool:
@@ -192,13 +199,11 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
             try:
                 row = json.loads(line)
             except ValueError as error:  # not JSON, or not UTF-8
-                cut_off = not line.endswith(b"\n")
-                why = f"the file ends within a line, after {whole} whole answers" if cut_off else str(error)
                 raise DatasetError(
                     "Cannot read answers",
                     where=f"{path}:{number}",
-                    rule=f"each line must be one JSON object ({why})",
-                    action="Make the answers again" if cut_off else None,
+                    rule=broken_line(line, error, whole),
+                    action="Make the answers again",
                 ) from error
             yield number, _checked_object(row, f"{path}:{number}")
             whole += 1
@@ -246,7 +251,7 @@ def _to_row(row: Mapping[str, Any], known: AnswerFormat, where: str) -> _Row:
                 "Cannot read answers",
                 where=where,
                 rule=f"{key} must be a text or a number, got {row.get(key)!r:.80}",
-                action=f"Name the file's format with --answer-format; {known} was taken",
+                action=f"Name the file's format with --answers-format; {known} was taken",
             )
 
     def optional(key: str | None) -> str | None:

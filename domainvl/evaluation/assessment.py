@@ -73,11 +73,12 @@ class Assessment:
 
 @dataclass(frozen=True)
 class _Scored:
-    """A system whose answers were scored."""
+    """A system whose answers were scored; further lines are those beyond the protocol's."""
 
     system: System
     items: Sequence[Item]
     lines: Mapping[LineKey, ScoredLine]
+    further: frozenset[LineKey] = frozenset()
     values: dict[LineKey, Estimate] = field(default_factory=dict)
 
 
@@ -102,8 +103,8 @@ def assess(
     for one in answers:
         items = pair_items(selection, one.predictions)
         lines: dict[LineKey, ScoredLine] = {(line.variant, line.name): line for line in score_protocol(protocol, items)}
-        lines |= {(line.variant, line.name): line for line in (one.further(lines) if one.further else ())}
-        scored.append(_Scored(_counted(one.system, items), items, lines))
+        further = {(line.variant, line.name): line for line in (one.further(lines) if one.further else ())}
+        scored.append(_Scored(_counted(one.system, items), items, lines | further, frozenset(further)))
     resamples = Resamples([sample.group for sample in selection.samples], settings)
     members = _members(scored)
     _estimate(scored, resamples)
@@ -134,10 +135,14 @@ def _gaps(protocol: Protocol, first: _Scored) -> list[str]:
 def _counted(system: System, items: Sequence[Item]) -> System:
     return system.model_copy(
         update={
-            "empty": sum(not item.prediction.text.strip() for item in items),
+            "empty": sum(map(_is_empty, items)),
             "cut_off": sum(item.prediction.cut_off for item in items),
         }
     )
+
+
+def _is_empty(item: Item) -> bool:
+    return not item.prediction.text.strip()
 
 
 def _members(scored: Sequence[_Scored]) -> dict[LineKey, IntArray]:
@@ -181,7 +186,7 @@ def _value(estimate: Estimate, unreadable: int = 0, uncounted: int = 0) -> Value
 
 
 def _compared(protocol: Protocol, one: _Scored) -> ScoredSystem:
-    """Return the lines that get a verdict: one a task, so that the correction is for as many."""
+    """Return the lines that get a verdict: one a task, so that the correction is for as many, and all further ones."""
     return ScoredSystem(
         one.system,
         [
@@ -192,10 +197,12 @@ def _compared(protocol: Protocol, one: _Scored) -> ScoredSystem:
                 estimate=one.values[key],
                 right=line.right,
                 higher_is_better=line.higher_is_better,
+                members=line.members,
             )
             for key, line in one.lines.items()
-            if line.variant == "strict" and line.name in (protocol.verdicts or (line.name,))
+            if line.variant == "strict" and (key in one.further or line.name in (protocol.verdicts or (line.name,)))
         ],
+        np.array([_is_empty(item) for item in one.items], dtype=np.bool_),
     )
 
 
@@ -203,9 +210,9 @@ def _break_down(
     protocol: Protocol, scored: Sequence[_Scored], selection: Selection, resamples: Resamples
 ) -> tuple[list[Breakdown], list[str]]:
     """Score the headline for the samples that share a fact, for each fact that tells samples apart."""
-    key: LineKey = ("strict", protocol.headline)
+    key: LineKey = ("strict", protocol.breakdown_of or protocol.headline)
     if key not in scored[0].lines:
-        return [], [f"{protocol.headline}, of which the verdict speaks, has no sample"]
+        return [], [f"{key[1]}, which would be broken down, has no sample"]
     members = scored[0].lines[key].members
     wanted: list[tuple[str, str, IntArray]] = []
     notes = []
@@ -225,6 +232,7 @@ def _break_down(
     found = iter(resamples.estimates(scores, [inside for _, _, inside in wanted for _ in scored]) if scores else ())
     rows = [
         Breakdown(
+            line=key[1],
             factor=factor,
             level=level,
             n=len(inside),

@@ -13,9 +13,14 @@ from domainvl.schema import ChoiceAnswer, CountAnswer, Sample, TextAnswer
 from domainvl.schema.wording import escape_special
 
 MOST_LABELS = 12
-"""More would not be read; the rarer ones go together as ``OTHER``."""
+"""More would not be read; the rarer ones go together as ``RARER``."""
 
-OTHER = "other"
+RARER = "(Rarer)"
+"""Row of the true labels that are not shown. Labels are normalised to lower case, so that none can be this one."""
+
+OTHER = "(Other)"
+"""Column of what is said besides the labels that are shown. Not ``RARER``: one rare label said of another is wrong."""
+
 _MOST_DIFFERENT = 60
 """A task with more different true answers is an open one: its matrix says nothing."""
 
@@ -49,9 +54,9 @@ def _matrix(system: str, task: str, pairs: Sequence[tuple[str, str]]) -> Confusi
     frequencies = Counter(true for true, _ in pairs)
     ordered = sorted(frequencies, key=lambda label: (-frequencies[label], label))
     shown = ordered if len(ordered) <= MOST_LABELS else ordered[: MOST_LABELS - 1]
-    labels = tuple(shown if len(shown) == len(ordered) else [*shown, OTHER])
+    labels = tuple(shown if len(shown) == len(ordered) else [*shown, RARER])
     said = (*shown, OTHER)
-    counts = Counter((true if true in shown else OTHER, answer if answer in shown else OTHER) for true, answer in pairs)
+    counts = Counter((true if true in shown else RARER, answer if answer in shown else OTHER) for true, answer in pairs)
     return Confusion(
         system=system,
         name=task,

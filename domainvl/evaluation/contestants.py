@@ -18,7 +18,7 @@ from domainvl.evaluation.leakage import TrainedOn, read_trained_on
 from domainvl.evaluation.predictions import PREDICTIONS_NAME, Prediction
 from domainvl.evaluation.results import System, SystemKind
 from domainvl.evaluation.specialists.majority import majority_predictions
-from domainvl.evaluation.specialists.run import read_spec as read_specialist
+from domainvl.evaluation.specialists.run import check_specialist
 from domainvl.files import hash_file
 from domainvl.model.checkpoint import CheckpointSpec, find_checkpoint, hash_weights, read_spec
 from domainvl.model.preprocessing import Preprocessing
@@ -129,25 +129,30 @@ def line_up(
         CheckpointError: If a checkpoint is missing, or does not fit the samples.
         DatasetError: If a file of answers does not fit the samples.
     """
+    unknown = sorted(set(wanted.pretraining) - set(wanted.predictions))
+    if unknown:
+        raise UsageError(
+            "Cannot tell what a system started from",
+            rule=f"--pretraining must name files of --predictions, got {', '.join(unknown)}",
+            action=f"Name one of {', '.join(wanted.predictions)}" if wanted.predictions else "Leave it out",
+        )
     found: list[Contestant] = []
     if wanted.model is not None:
         found += _checkpoints(wanted.model, wanted, dataset, samples, asking)
     if wanted.endpoint is not None:
         found.append(_server(wanted.endpoint, dataset, asking))
     found += [_from_file(name, path, wanted, split or samples) for name, path in wanted.predictions.items()]
-    found += [_specialist(name, path, dataset, asking) for name, path in wanted.specialists.items()]
+    found += [_specialist(name, path, dataset, samples, asking) for name, path in wanted.specialists.items()]
     if not found:
         raise UsageError(
             "Nobody to evaluate",
             rule="there must be a model, a server, a specialist or a file of answers",
             action="Give --model, --endpoint, --specialist or --predictions",
         )
-    if wanted.baselines:
-        source = wanted.training_data or dataset
-        train = read_samples(source, Split.TRAIN)
-        about = {MAJORITY_OF: hash_file(source / f"{Split.TRAIN.value}.jsonl")}
-        system = System(name=MAJORITY, kind="baseline", predictions="", about=about)
-        found.append(Contestant(system, given=majority_predictions(train, samples)))
+    train = (wanted.training_data or dataset) / f"{Split.TRAIN.value}.jsonl"
+    if wanted.baselines and (wanted.training_data is not None or train.is_file()):  # a test set alone has none
+        system = System(name=MAJORITY, kind="baseline", predictions="", about={MAJORITY_OF: hash_file(train)})
+        found.append(Contestant(system, given=majority_predictions(read_samples(train.parent, Split.TRAIN), samples)))
     return _with_files(found)
 
 
@@ -158,12 +163,13 @@ def slug(name: str) -> str:
 
 def _with_files(found: Sequence[Contestant]) -> list[Contestant]:
     """Give each its file of predictions; what has no name of its own cannot have one."""
-    names = [PREDICTIONS_NAME, *(f"predictions-{slug(one.system.name)}.jsonl" for one in found[1:])]
-    repeated = sorted({one.system.name for one, name in zip(found, names, strict=True) if names.count(name) > 1})
-    if repeated or len({one.system.name for one in found}) < len(found):
+    slugs = [slug(one.system.name) for one in found]
+    names = [PREDICTIONS_NAME, *(f"predictions-{name}.jsonl" for name in slugs[1:])]
+    if len(set(slugs)) < len(slugs) or not all(slugs):
         raise UsageError(
             "Cannot tell systems apart",
-            rule=f"names must differ by more than case and punctuation, got {[one.system.name for one in found]}",
+            rule="each needs a name, and names must differ by more than case and punctuation, got "
+            f"{[one.system.name for one in found]}",
             action="Name files and folders with NAME=PATH",
         )
     return [
@@ -284,8 +290,8 @@ def _from_file(name: str, path: Path, wanted: Contestants, samples: Sequence[Sam
     )
 
 
-def _specialist(name: str, path: Path, dataset: Path, asking: Asking) -> Contestant:
-    spec = read_specialist(path)
+def _specialist(name: str, path: Path, dataset: Path, samples: Sequence[Sample], asking: Asking) -> Contestant:
+    spec = check_specialist(path, samples)
     is_baseline = spec.kind in _BLIND
     trained_on = read_trained_on(path)
     return Contestant(

@@ -68,7 +68,8 @@ def sample_facts(sample: Sample) -> dict[str, str]:
     """Return what is known of a sample.
 
     Its domain, task, converter and kind of answer; what its id begins and ends with, which some benchmarks' editions
-    and questions are told apart by; ``unit`` of a measure; ``yes_no`` is ``true`` where the true answer is yes or no.
+    and questions are told apart by; ``unit`` of a measure; ``yes_no`` is ``true`` where the true answer is yes or no,
+    ``oriented`` where it is boxes and each has an oriented one.
     Of its last image that shows no solved example the view and every plain value in the details of its source, under
     the name that the converter gave it; and those of :data:`BREAKDOWN_FACTS` that are known. An object's size and
     distance are those of what the answer names; ``camera`` is the view that shows it.
@@ -88,6 +89,9 @@ def sample_facts(sample: Sample) -> dict[str, str]:
         facts["unit"] = sample.answer.unit
     if isinstance(sample.answer, TextAnswer) and normalise_text(sample.answer.text) in _YES_NO:
         facts["yes_no"] = "true"
+    asked = sample.answer_objects()
+    if asked and all(thing.oriented_box_px is not None for thing in asked):
+        facts["oriented"] = "true"
     own = [image for image in sample.images if EXAMPLE_OF not in image.source.details]
     if own:
         details = _details(own)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from domainvl.evaluation.in_context import Select, evaluate_shots, fits_context,
 from domainvl.evaluation.predictions import Prediction
 from domainvl.evaluation.results import Cost
 from domainvl.evaluation.run import EvaluationSettings, Further, HeldOut, Progress
-from domainvl.evaluation.tile_sweep import sweep_table, sweep_tiles
+from domainvl.evaluation.tile_sweep import check_limits, sweep_table, sweep_tiles
 from domainvl.evaluation.workplace import journal_path
 from domainvl.files import write_atomically
 from domainvl.model.checkpoint import find_checkpoint, read_spec
@@ -26,32 +26,30 @@ if TYPE_CHECKING:
 
 TILES_NAME, SHOTS_NAME = "tiles.json", "shots.json"
 
-Tell = Callable[[str], object]
-"""Prints a table."""
 
-
-def tile_experiment(model: str, limits: Sequence[int], tell: Tell, on_progress: Progress | None = None) -> Further:
+def tile_experiment(model: str, limits: Sequence[int], on_progress: Progress | None = None) -> Further:
     """Return the experiment that asks a model at several limits of tiles.
 
     Args:
         model: The checkpoint.
         limits: Limits of tiles a sample; the checkpoint's own is added.
-        tell: Prints what came out.
         on_progress: Told how far it is.
 
     Raises:
         CheckpointError: If there is no such checkpoint.
+        UsageError: If a limit is below 1.
     """
+    check_limits(limits)
     own = read_spec(find_checkpoint(model)).preprocessing.max_tiles
 
-    def run(held_out: HeldOut, asking: EvaluationSettings, work: Path) -> None:
-        def answer(samples: Sequence[Sample], max_tiles: int) -> tuple[Sequence[Prediction], Cost]:
+    def run(held_out: HeldOut, asking: EvaluationSettings, work: Path) -> str:
+        def answer(samples: Sequence[Sample], max_tiles: int) -> tuple[Sequence[Prediction], Cost | None]:
             answered = _answer(model, held_out, asking, work, f"tiles-{max_tiles}", samples, max_tiles, on_progress)
             return answered.predictions, answered.cost
 
         found = sweep_tiles(held_out.protocol, held_out.selection, limits, own, answer, asking.bootstrap)
         write_atomically(work / TILES_NAME, (found.model_dump_json(indent=1) + "\n").encode())
-        tell(sweep_table(found))
+        return sweep_table(found)
 
     return run
 
@@ -60,7 +58,6 @@ def shot_experiment(
     model: str,
     shots: Sequence[int],
     select: str,
-    tell: Tell,
     on_progress: Progress | None = None,
 ) -> Further:
     """Return the experiment that puts solved examples before the questions.
@@ -69,7 +66,6 @@ def shot_experiment(
         model: The checkpoint, which also looks at the images where similar ones are chosen.
         shots: Numbers of examples.
         select: ``random`` or ``rices``.
-        tell: Prints what came out.
         on_progress: Told how far it is.
 
     Raises:
@@ -79,7 +75,7 @@ def shot_experiment(
     if way is None:
         raise UsageError("Cannot choose examples", rule=f"--select must be random or rices, got {select!r}")
 
-    def run(held_out: HeldOut, asking: EvaluationSettings, work: Path) -> None:
+    def run(held_out: HeldOut, asking: EvaluationSettings, work: Path) -> str:
         fits = fits_context(model, asking.max_new_tokens or 1, max_tiles=asking.max_tiles)
         look = _look(model, held_out.dataset, asking) if way == "rices" else None
         asked = shot_samples(
@@ -88,14 +84,14 @@ def shot_experiment(
         )  # fmt: skip
         numbers = iter(asked.by_shots)
 
-        def answer(samples: Sequence[Sample]) -> tuple[Sequence[Prediction], Cost]:
+        def answer(samples: Sequence[Sample]) -> tuple[Sequence[Prediction], Cost | None]:
             name = f"shots-{next(numbers)}"
             answered = _answer(model, held_out, asking, work, name, samples, asking.max_tiles, on_progress)
             return answered.predictions, answered.cost
 
         found = evaluate_shots(held_out.protocol, held_out.selection, asked, answer, asking.bootstrap)
         write_atomically(work / SHOTS_NAME, (found.model_dump_json(indent=1) + "\n").encode())
-        tell(shot_table(found))
+        return shot_table(found)
 
     return run
 

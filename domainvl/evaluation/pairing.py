@@ -13,7 +13,11 @@ _EXAMPLES = 3
 
 
 def pair_predictions(
-    samples: Sequence[Sample], predictions: Iterable[Prediction], *, not_asked: Collection[str] = ()
+    samples: Sequence[Sample],
+    predictions: Iterable[Prediction],
+    *,
+    not_asked: Collection[str] = (),
+    where: str | None = None,
 ) -> list[Prediction]:
     """Return the prediction of each sample, in their order.
 
@@ -22,6 +26,7 @@ def pair_predictions(
         predictions: Exactly one for each, in any order.
         not_asked: Ids of other samples of the data set, such as those that a protocol leaves out; predictions of them
             are passed over.
+        where: File of the predictions, for messages.
 
     Raises:
         DatasetError: If a prediction is missing, repeated or about no such sample; with counts and examples.
@@ -38,8 +43,9 @@ def pair_predictions(
     if found:
         raise DatasetError(
             "Cannot score predictions",
+            where=where,
             rule=f"there must be one for each of {len(samples)} samples, got {'; '.join(found)}",
-            action="Make the predictions again on this data set with domainvl eval",
+            action="Make the predictions again on this data set",
         )
     by_id = {prediction.sample_id: prediction for prediction in predictions}
     return [by_id[sample.id] for sample in samples]

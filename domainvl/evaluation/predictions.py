@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from domainvl.errors import DatasetError, InputNotFoundError
 
 PREDICTIONS_NAME = "predictions.jsonl"
 
 _ACTION = "Make the predictions again with domainvl eval"
+
+_SUM_TOLERANCE = 1e-3
+"""How far the likelihoods of options may be from 1 together, for they may have been rounded."""
 
 
 class Prediction(BaseModel):
@@ -25,7 +29,8 @@ class Prediction(BaseModel):
         text: The answer as it was generated, its end marker removed; may be empty.
         likelihood: Normalised likelihood of the answer: exp of the mean log-probability of its tokens, so that
             long and short answers compare. Between 0 and 1; None where the system gives none.
-        options: Where the sample has options, the likelihood of each, by its letter or text; together 1.
+        options: Where the sample has options, the likelihood of each, by its letter or text; together 1, within a
+            thousandth.
         box_scores: Of a detector, how sure it is of each box of the text, in their order; between 0 and 1.
         token_count: Number of tokens of the answer; None where it is not known.
         cut_off: Whether the answer was longer than allowed.
@@ -40,6 +45,13 @@ class Prediction(BaseModel):
     box_scores: tuple[Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)], ...] | None = None
     token_count: int | None = Field(default=None, ge=0)
     cut_off: bool = False
+
+    @field_validator("options")
+    @classmethod
+    def _likelihoods_are_shares(cls, options: dict[str, float] | None) -> dict[str, float] | None:
+        if options is not None and abs(math.fsum(options.values()) - 1) > _SUM_TOLERANCE:
+            raise ValueError(f"the likelihoods must add up to 1, got {math.fsum(options.values()):.6g}")
+        return options
 
 
 def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
@@ -72,19 +84,21 @@ def read_predictions(path: Path) -> list[Prediction]:
     """Read predictions in file order.
 
     Args:
-        path: File of one JSON object a line with ``sample_id``, ``text`` and ``likelihood``.
+        path: File of one JSON object a line, as :class:`Prediction` has it; blank lines may end it.
 
     Raises:
         InputNotFoundError: If there is no such file.
-        DatasetError: Naming file, line and rule, if a line is no JSON, a field is missing, wrong or unknown, or
-            a sample was predicted before.
+        DatasetError: Naming file, line and rule, if a line is no JSON or cut off, a field is missing, wrong or unknown,
+            or a sample was predicted before.
     """
     if not path.is_file():
         raise InputNotFoundError("Cannot read predictions", where=path, rule="there is no such file", action=_ACTION)
     predictions: dict[str, Prediction] = {}
-    with path.open(encoding="utf-8", newline="\n") as lines:
+    # As bytes: a file may end within a letter.
+    with path.open("rb") as file:
+        lines = _without_blank_end(file.readlines())
         for number, line in enumerate(lines, start=1):
-            prediction = _from_line(line, f"{path}:{number}")
+            prediction = _from_line(line, f"{path}:{number}", whole=len(predictions))
             if prediction.sample_id in predictions:
                 raise DatasetError(
                     "Invalid prediction",
@@ -100,11 +114,30 @@ def _repeated(sample_id: str) -> str:
     return f"each sample has one prediction, {sample_id!r} was predicted before"
 
 
-def _from_line(line: str, where: str) -> Prediction:
+def _without_blank_end(lines: list[bytes]) -> list[bytes]:
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return lines
+
+
+def broken_line(line: bytes, error: ValueError, whole: int) -> str:
+    """Return the rule that a line breaks that is no JSON; a file that ends within one is said to be cut off.
+
+    Args:
+        line: The line, with its end.
+        error: What the decoder says.
+        whole: Number of answers before it.
+    """
+    cut_off = not line.endswith(b"\n")
+    why = f"the file ends within a line, after {whole} whole answers" if cut_off else str(error)
+    return f"each line must be one JSON object ({why})"
+
+
+def _from_line(line: bytes, where: str, whole: int) -> Prediction:
     try:
         json.loads(line)
-    except json.JSONDecodeError as error:
-        rule = f"each line must be one JSON object ({error})"
+    except ValueError as error:  # not JSON, or not UTF-8
+        rule = broken_line(line, error, whole)
         raise DatasetError("Unreadable prediction", where=where, rule=rule, action=_ACTION) from error
     try:
         return Prediction.model_validate_json(line)

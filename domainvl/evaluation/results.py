@@ -13,6 +13,9 @@ from domainvl.files import write_atomically
 
 RESULTS_NAME = "scores.json"
 
+FROM_SCRATCH = "none"
+"""The pretraining of a system that started from random weights."""
+
 SystemKind: TypeAlias = Literal["adapted", "base", "baseline", "specialist", "other"]
 Verdict: TypeAlias = Literal["better", "worse", "not distinguishable"]
 
@@ -129,7 +132,8 @@ class Comparison(_Part):
         p_mcnemar: McNemar's exact test over samples, which takes them for independent; None where answers are not
             simply right or wrong.
         p_holm: ``p_bootstrap`` after Holm's correction over the lines that b is compared on.
-        smallest_difference: The smallest true difference that this set would show with a probability of 80 %.
+        smallest_difference: The smallest true difference that this set would show with a probability of 80 %; None if
+            no possible one would.
         verdict: Of a against b; by ``p_holm``.
         words: The verdict as a sentence. Against a specialist trained from scratch it never says "better than the
             specialist".
@@ -151,9 +155,10 @@ class Comparison(_Part):
 
 
 class Breakdown(_Part):
-    """The headline for the samples that share a fact.
+    """One line for the samples that share a fact.
 
     Attributes:
+        line: Name of the line; the headline where empty.
         factor: Name of the fact, such as ``modality``.
         level: Its value, such as ``CT``.
         n: Number of samples.
@@ -161,6 +166,7 @@ class Breakdown(_Part):
         values: By name of the system.
     """
 
+    line: str = ""
     factor: str
     level: str
     n: int
@@ -200,8 +206,8 @@ class Confusion(_Part):
     Attributes:
         system: Its name.
         name: Of the question or task.
-        labels: True answers, most frequent first; the last is "other" where there are too many.
-        said: What was said: the same, and "other".
+        labels: True answers, most frequent first; the last is "(Rarer)" where there are too many.
+        said: What was said: the same without "(Rarer)", and "(Other)" for everything else.
         counts: Row by true label, column by what was said.
     """
 
@@ -314,7 +320,7 @@ class Results(_Part):
         systems: Who answered; the one that the verdict is about first.
         lines: Every number of the protocol.
         comparisons: The first system against each of the others, on every strict line.
-        breakdowns: The headline by facts.
+        breakdowns: One line by facts, the headline if the protocol does not say another.
         calibration: Of the systems that say how sure they are of options.
         confusion: Of systems and tasks with few different answers.
         published: What others have reported.

@@ -88,8 +88,9 @@ class HeldOut:
     data: Data
 
 
-Further: TypeAlias = Callable[[HeldOut, EvaluationSettings, Path], None]
-"""A further experiment on the same samples: given how they are asked, it writes its findings into a folder."""
+Further: TypeAlias = Callable[[HeldOut, EvaluationSettings, Path], str]
+"""A further experiment on the same samples: given how they are asked, it writes its findings into a folder and returns
+them as a table."""
 
 
 def evaluate(
@@ -130,13 +131,12 @@ def evaluate(
         asking = _fit(settings, held_out.protocol)
         line = line_up(contestants, dataset, held_out.selection.samples, _how(asking), split=held_out.split)
         answers = [_judged(_answer(one, held_out, work, on_progress), held_out, work, judging) for one in line]
-        for experiment in further:
-            experiment(held_out, asking, work)
+        tables = [experiment(held_out, asking, work) for experiment in further]
         results = _find(held_out, asking, line, answers)
         preprocessing = _preprocessing(line)
         if settings.save_inputs and preprocessing is not None:
             save_inputs(held_out.selection.samples, dataset, preprocessing, work / INPUTS_FOLDER)
-        _write(work, answers, results)
+        _write(work, answers, results, tables)
     return results
 
 
@@ -164,8 +164,16 @@ def _find(
         published=tuple(numbers_of(protocol.name)),
         leaks=_leaks(line, held_out.selection.samples),
         unchecked=tuple(one.system.name for one in line if one.is_unchecked),
-        notes=(*protocol.notes, *_asking_notes(asking, held_out, preprocessing), *found.notes),
+        notes=(*protocol.notes, *_asking_notes(asking, held_out, preprocessing), *_gaps(held_out, line), *found.notes),
     )
+
+
+def _gaps(held_out: HeldOut, line: Sequence[Contestant]) -> list[str]:
+    """Say what is missing among the systems."""
+    found = []
+    if not any(MAJORITY_OF in one.system.about for one in line):
+        found.append(f"There is no majority answer: it was left out, or {held_out.data.name} has no train.jsonl")
+    return found
 
 
 def _preprocessing(line: Sequence[Contestant]) -> Preprocessing | None:
@@ -233,7 +241,9 @@ def _how(asking: EvaluationSettings) -> Asking:
 def _answer(one: Contestant, held_out: HeldOut, work: Path, on_progress: Progress | None) -> Answers:
     samples = held_out.selection.samples
     if one.given is not None:
-        return Answers(one.system, pair_predictions(samples, one.given, not_asked=held_out.selection.left_out))
+        where = one.system.about.get("answers")
+        given = pair_predictions(samples, one.given, not_asked=held_out.selection.left_out, where=where)
+        return Answers(one.system, given)
     answerer = one.make(Options(samples))
     told = (lambda done, total: on_progress(one.system.name, done, total)) if on_progress else None
     identity = {"data": held_out.data.sha256, "protocol": held_out.protocol.name}
@@ -299,12 +309,12 @@ def _asking_notes(asking: EvaluationSettings, held_out: HeldOut, preprocessing: 
     return notes
 
 
-def _write(work: Path, answers: Sequence[Answers], results: Results) -> None:
+def _write(work: Path, answers: Sequence[Answers], results: Results, further: Sequence[str]) -> None:
     for one in answers:
         write_predictions(work / one.system.predictions, one.predictions)
     write_results(work / RESULTS_NAME, results)
-    table = score_table(results) + ("\n" + verdict_table(results) if results.comparisons else "")
-    write_atomically(work / TABLE_NAME, table.encode())
+    tables = [score_table(results), *([verdict_table(results)] if results.comparisons else []), *further]
+    write_atomically(work / TABLE_NAME, "\n".join(tables).encode())
 
 
 def rescore(folders: Sequence[Path], dataset: Path | None = None) -> Results:

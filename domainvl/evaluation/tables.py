@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from domainvl.evaluation.results import Comparison, Line, Results, Value
+from domainvl.evaluation.verdict import is_from_scratch
 
 STRICT = "strict"
 
@@ -70,19 +71,24 @@ def value_cell(value: Value | None) -> str:
 
 
 def verdict_table(results: Results) -> str:
-    """Lay out the comparisons: difference, interval, corrected p-value and verdict."""
-    rows = [_verdict_cells(one) for one in results.comparisons]
+    """Lay out the comparisons: opponent, difference, interval, corrected p-value and verdict.
+
+    To be better than a network from scratch is not to be better than the specialist that people use: it is marked.
+    """
+    from_scratch = {system.name for system in results.systems if is_from_scratch(system)}
+    rows = [_verdict_cells(one, one.b in from_scratch) for one in results.comparisons]
     return format_markdown([["line", "against", "difference", "p (Holm)", "verdict"], *rows])
 
 
-def _verdict_cells(one: Comparison) -> list[str]:
+def _verdict_cells(one: Comparison, from_scratch: bool) -> list[str]:
     difference = "-"
     if one.difference is not None:
         difference = f"{one.difference:+.3f}"
         if one.low is not None and one.high is not None:
             difference += f" [{one.low:+.3f}, {one.high:+.3f}]"
     p = "-" if one.p_holm is None else f"{one.p_holm:.2g}"
-    return [one.name, one.b, difference, p, one.verdict]
+    opponent = f"{one.b} (from scratch)" if from_scratch else one.b
+    return [one.name, opponent, difference, p, one.verdict]
 
 
 def _number(value: float) -> str:

@@ -17,15 +17,15 @@ from domainvl.evaluation.predictions import Prediction
 from domainvl.evaluation.protocols.protocol import Protocol
 from domainvl.evaluation.protocols.scoring import Selection
 from domainvl.evaluation.results import Cost, Value
-from domainvl.evaluation.statistics.paired import difference, holm
+from domainvl.evaluation.statistics.paired import Counted, compare_pairs, holm
 from domainvl.evaluation.statistics.resampling import BootstrapSettings, Resamples
 from domainvl.evaluation.tables import format_markdown, value_cell
 from domainvl.schema import Sample
 
 DEFAULT_LIMITS = (1, 6, 12, 24, 40)
 
-Answer: TypeAlias = Callable[[Sequence[Sample], int], tuple[Sequence[Prediction], Cost]]
-"""Answers samples with at most so many tiles each, and says what that took."""
+Answer: TypeAlias = Callable[[Sequence[Sample], int], tuple[Sequence[Prediction], Cost | None]]
+"""Answers samples with at most so many tiles each, and says what that took; None where all was answered before."""
 
 
 class _Part(BaseModel):
@@ -38,14 +38,14 @@ class TilePoint(_Part):
     Attributes:
         max_tiles: Most tiles a sample.
         score: The score.
-        cost: What the answers took.
+        cost: What the answers took; None where a run that was stopped had given them all.
         difference: This score minus that at the recipe's own limit, on the same samples; None for the own limit.
         p_holm: Of the difference, by the paired bootstrap, corrected for the number of limits.
     """
 
     max_tiles: int
     score: Value
-    cost: Cost
+    cost: Cost | None
     difference: Value | None = None
     p_holm: float | None = None
 
@@ -93,23 +93,17 @@ def sweep_tiles(
         NothingToDoError: If no sample is of the headline.
         DatasetError: If answers are missing.
     """
+    check_limits(limits)
     wanted = sorted({*limits, own})
-    if wanted[0] < 1:
-        raise UsageError("Cannot sweep tiles", rule=f"--sweep-tiles must be numbers from 1 on, got {list(limits)}")
     answered = {limit: answer(selection.samples, limit) for limit in wanted}
     lines = {limit: headline_of(protocol, selection, predictions) for limit, (predictions, _) in answered.items()}
     resamples = Resamples([sample.group for sample in selection.samples], settings)
     found = resamples.estimates([line.score for line in lines.values()], [line.members for line in lines.values()])
     estimates = dict(zip(wanted, found, strict=True))
-    differences = {
-        limit: difference(
-            estimates[limit],
-            estimates[own],
-            differing_groups=resamples.count_differing_groups(lines[limit].score, lines[own].score),
-        )
-        for limit in wanted
-        if limit != own
-    }
+    counted = {limit: Counted(lines[limit].score, lines[limit].members, estimates[limit]) for limit in wanted}
+    others = [limit for limit in wanted if limit != own]
+    pairs = compare_pairs([(counted[limit], counted[own]) for limit in others], resamples)
+    differences = {limit: pair.difference for limit, pair in zip(others, pairs, strict=True)}
     corrected = dict(zip(differences, holm([one.p for one in differences.values()]), strict=True))
     return TileSweep(
         name=lines[own].name,
@@ -134,6 +128,16 @@ def sweep_tiles(
     )
 
 
+def check_limits(limits: Sequence[int]) -> None:
+    """Refuse limits that are none.
+
+    Raises:
+        UsageError: If there is none, or one is below 1.
+    """
+    if not limits or min(limits) < 1:
+        raise UsageError("Cannot sweep tiles", rule=f"--sweep-tiles must be numbers from 1 on, got {list(limits)}")
+
+
 def sweep_table(sweep: TileSweep) -> str:
     """Lay out score and cost by limit; ``own`` marks the recipe's."""
     head = [
@@ -155,7 +159,7 @@ def _cells(point: TilePoint, own: int) -> list[str]:
         value_cell(point.score),
         value_cell(point.difference),
         "-" if point.p_holm is None else f"{point.p_holm:.2g}",
-        "-" if cost.visual_tokens is None else f"{cost.visual_tokens:,}",
-        f"{cost.seconds:.1f}",
-        "-" if cost.ms_per_image is None else f"{cost.ms_per_image:.0f}",
+        "-" if cost is None or cost.visual_tokens is None else f"{cost.visual_tokens:,}",
+        "-" if cost is None else f"{cost.seconds:.1f}",
+        "-" if cost is None or cost.ms_per_image is None else f"{cost.ms_per_image:.0f}",
     ]

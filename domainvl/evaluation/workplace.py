@@ -58,6 +58,8 @@ def open_workplace(out: Path) -> Iterator[Path]:
             work.rename(out)
     finally:
         lock.release()
+        if work.is_dir() and {path.name for path in work.iterdir()} <= {_LOCK_NAME}:
+            shutil.rmtree(work)  # nothing to go on from
 
 
 def _tidy(work: Path) -> None:

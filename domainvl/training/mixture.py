@@ -14,8 +14,9 @@ from domainvl.conversion.exclusion import excluded_image, held_out_images
 from domainvl.errors import InputNotFoundError, UsageError
 from domainvl.schema import Split
 from domainvl.training.recipe import Mixture
-from domainvl.training.recipe_yaml import Layer, read_mapping, validate
+from domainvl.training.recipe_yaml import Layer, validate
 from domainvl.training.sources import DatasetSource, InterleavedSource, ModelInput, NoSamples, Role, Source
+from domainvl.yaml_files import read_mapping
 
 
 class SourceSpec(BaseModel):

@@ -15,7 +15,8 @@ from domainvl.model.parts import LayeredPart, Part, PerPart, TrainedParts
 from domainvl.model.preprocessing import Preprocessing, Resize
 from domainvl.model.quantisation import Quantisation
 from domainvl.tiling import MAX_TILES_LIMIT
-from domainvl.training.recipe_yaml import Layer, merge, parse_yaml, validate, with_changes
+from domainvl.training.recipe_yaml import Layer, merge, validate, with_changes
+from domainvl.yaml_files import parse_yaml
 
 if TYPE_CHECKING:
     from typing import Self

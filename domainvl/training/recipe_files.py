@@ -19,11 +19,10 @@ from domainvl.training.recipe_yaml import (
     nearest,
     origin_of,
     parse_change,
-    read_mapping,
-    read_text,
     validate,
     with_changes,
 )
+from domainvl.yaml_files import read_mapping, read_text
 
 DEFAULT = "default"
 """Origin of a value that no file and no change sets."""

@@ -42,7 +42,7 @@ def test_the_majority_has_the_same_two_commands(squares, tmp_path):
 def test_refusals(squares, tmp_path):
     with pytest.raises(UsageError, match="KIND must be one of classifier, vqa, .*, got 'resnet'"):
         run("train", "resnet", "--data", squares, "--out", tmp_path / "out")
-    with pytest.raises(UsageError, match="--split must be train, val or test, got 'tset'"):
+    with pytest.raises(UsageError, match="--split must be one of train, val, test, got 'tset'"):
         run("predict", tmp_path, "--data", squares, "--split", "tset", "--out", tmp_path / "out.jsonl")
     (tmp_path / "out.jsonl").write_text("")
     with pytest.raises(UsageError, match="it exists"):

@@ -133,6 +133,10 @@ def test_a_file_that_ends_within_a_line_is_refused(asked: list[Sample], tmp_path
     with pytest.raises(DatasetError, match=r"a\.jsonl:2: .*the file ends within a line, after 1 whole answers"):
         read_answer_file(path, "auto", asked)
     (tmp_path / "b.json").write_text('[{"id": "set/1", "answer": "a"},')
+    write_lines(path, [{"sample_id": "set/1", "text": "a"}])
+    path.write_bytes(path.read_bytes() + '{"sample_id": "set/2", "text": "ä'.encode()[:-1])
+    with pytest.raises(DatasetError, match=r"a\.jsonl:2: .*the file ends within a line, after 1 whole answers"):
+        read_answer_file(path, "auto", asked)
     with pytest.raises(DatasetError, match="one whole JSON document"):
         read_answer_file(tmp_path / "b.json", "drivelm", asked)
 
@@ -148,17 +152,21 @@ def test_a_format_that_cannot_be_told_is_asked_for(
     asked: list[Sample], tmp_path: Path, row: dict[str, Any], told: str
 ) -> None:
     path = write_lines(tmp_path / "a.jsonl", [row])
-    with pytest.raises(UsageError, match=f"{told}.*--answer-format"):
+    with pytest.raises(UsageError, match=f"{told}.*--answers-format"):
         read_answer_file(path, "auto", asked)
 
 
 def test_other_refusals(asked: list[Sample], tmp_path: Path) -> None:
     with pytest.raises(InputNotFoundError, match="there is no such file"):
         read_answer_file(tmp_path / "none", "auto", asked)
+    for format in ("auto", "ours", "plain"):
+        (tmp_path / "a.jsonl").write_text("\n")
+        with pytest.raises(DatasetError, match="the file is empty"):
+            read_answer_file(tmp_path / "a.jsonl", format, asked)
     path = write_lines(tmp_path / "a.jsonl", [{"id": "set/1", "answer": ["a"]}])
     with pytest.raises(UsageError, match="got 'geo'"):
         read_answer_file(path, "geo", asked)
-    with pytest.raises(DatasetError, match=r"answer must be a text or a number, got \['a'\]"):
+    with pytest.raises(DatasetError, match=r"answer must be a text or a number, got \['a'\].*--answers-format"):
         read_answer_file(path, "plain", asked)
     (tmp_path / "a.csv").write_text("id,answer\nset/1\n")
     with pytest.raises(DatasetError, match=r"a\.csv:2: each row must have 2 fields"):

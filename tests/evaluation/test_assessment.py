@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from domainvl.errors import DatasetError
@@ -10,9 +11,10 @@ from domainvl.evaluation.assessment import Answers, assess
 from domainvl.evaluation.predictions import Prediction
 from domainvl.evaluation.protocols.loading import load_protocol
 from domainvl.evaluation.protocols.protocol import Protocol
-from domainvl.evaluation.protocols.scoring import select_samples
+from domainvl.evaluation.protocols.scoring import ScoredLine, select_samples
 from domainvl.evaluation.results import System
 from domainvl.evaluation.statistics.resampling import BootstrapSettings
+from domainvl.evaluation.statistics.scores import mean_score, spread_over
 from domainvl.schema import CountAnswer, Image, Sample, Source, Task, TextAnswer
 
 SETTINGS = BootstrapSettings(resamples=200)
@@ -77,7 +79,9 @@ def test_every_number_follows_from_the_answers(samples: list[Sample]) -> None:
     ]
     by_level = {(one.factor, one.level): one for one in found.breakdowns}
     assert by_level["modality", "CT"].values["b"].value == 1.0
-    assert by_level["modality", "MR"].values["b"].value == pytest.approx((1.0 + 0.0) / 2)  # the mean of two tasks
+    # Of all questions, not the mean of tasks: six of nine.
+    assert by_level["modality", "MR"].values["b"].value == pytest.approx(6 / 9)
+    assert {one.line for one in found.breakdowns} == {"all questions"}
     assert (by_level["modality", "MR"].n, by_level["modality", "MR"].groups) == (9, 3)
     assert {one.name for one in found.confusion if one.system == "a"} == {"counting", "vqa"}
 
@@ -116,3 +120,32 @@ def test_answers_of_another_set_are_refused(samples: list[Sample]) -> None:
     answers = [Prediction(sample_id=one.id, text="yes") for one in samples[1:]]
     with pytest.raises(DatasetError, match="1 missing"):
         assess(protocol, select_samples(protocol, samples), [Answers(system("a"), answers)], SETTINGS)
+
+
+def test_further_lines_get_a_verdict_whatever_the_protocol_names(samples: list[Sample]) -> None:
+    """A judge rates the first eight answers of one system and all but the first of the other, equal answers alike."""
+
+    def rated(first: int, end: int) -> Answers:
+        def lines(others) -> list[ScoredLine]:
+            members = np.arange(first, end)
+            score = spread_over(mean_score(np.where(members % 2, 0.8, 0.4)), members, len(samples))
+            return [
+                ScoredLine("rating", "strict", None, "mean rating", None, members, score, None, 0, 0, True),
+                ScoredLine("rating", "as-published", None, "mean rating", None, members, score, None, 0, 0, True),
+            ]
+
+        answers = [
+            Prediction(sample_id=one.id, text="" if number == 2 else "yes") for number, one in enumerate(samples)
+        ]
+        return Answers(system(f"s{first}"), answers, lines)
+
+    protocol = load_protocol("generic")
+    assert "rating" not in protocol.verdicts
+    found = assess(protocol, select_samples(protocol, samples), [rated(0, 8), rated(1, len(samples))], SETTINGS)
+    by_name = {one.name: one for one in found.comparisons}
+    assert set(by_name) == {*protocol.verdicts} & {line.name for line in found.lines} | {"rating"}
+    assert len(found.comparisons) == len(by_name)
+    assert by_name["rating"].difference == pytest.approx(0.0)
+    assert "Only the 7 samples that count for both are compared" in by_name["rating"].words
+    assert "s0 left 1 samples without an answer" in by_name["vqa accuracy"].words
+    assert "without an answer" not in by_name["counting accuracy"].words

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domainvl.evaluation.confusion import MOST_LABELS, OTHER, confusion_matrices
+from domainvl.evaluation.confusion import MOST_LABELS, OTHER, RARER, confusion_matrices
 from domainvl.evaluation.predictions import Prediction
 from domainvl.evaluation.protocols.items import Item
 from domainvl.schema import ChoiceAnswer, CountAnswer, Task, TextAnswer
@@ -50,9 +50,24 @@ def test_rare_answers_go_together_and_open_questions_have_none(make_sample) -> N
     few = [item(make_sample, TextAnswer(text=f"class {number % 15:02d}"), "class 00") for number in range(31)]
     (matrix,) = confusion_matrices("system", few)
     assert len(matrix.labels) == MOST_LABELS
-    assert (matrix.labels[0], matrix.labels[-1]) == ("class 00", OTHER)
+    assert (matrix.labels[0], matrix.labels[-1], matrix.said[-1]) == ("class 00", RARER, OTHER)
     assert sum(map(sum, matrix.counts)) == 31
     assert matrix.counts[-1] == (8, *[0] * (MOST_LABELS - 1))  # four classes twice
     many = [item(make_sample, TextAnswer(text=f"word {number}"), "x") for number in range(61)]
     assert confusion_matrices("system", many) == []
     assert confusion_matrices("system", many[:1]) == []
+
+
+def test_a_class_called_other_is_a_class(make_sample) -> None:
+    other, cat = TextAnswer(text="Other"), TextAnswer(text="cat")
+    items = [item(make_sample, *pair) for pair in ((other, "other"), (other, "a dog"), (other, "cat"), (cat, "cat"))]
+    (matrix,) = confusion_matrices("system", items)
+    assert (matrix.labels, matrix.said) == (("other", "cat"), ("other", "cat", OTHER))
+    assert matrix.counts == ((1, 1, 1), (0, 1, 0))
+
+
+def test_nothing_that_is_true_or_said_has_the_name_of_what_is_gathered(make_sample) -> None:
+    items = [item(make_sample, TextAnswer(text=name), name) for name in (OTHER, RARER)]
+    (matrix,) = confusion_matrices("system", items)
+    assert set(matrix.labels) == {OTHER.lower(), RARER.lower()}
+    assert matrix.counts == ((1, 0, 0), (0, 1, 0))

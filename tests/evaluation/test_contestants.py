@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from domainvl.errors import UsageError
+from domainvl.errors import CheckpointError, UsageError
 from domainvl.evaluation.contestants import Asking, Contestants, line_up, slug
 from domainvl.evaluation.generating.answerer import answer_all
 from domainvl.evaluation.generating.options import Options
@@ -61,3 +62,24 @@ def test_a_file_may_be_about_the_whole_split(squares: Path, samples: list[Sample
     (one,) = line_up(wanted, squares, samples[:3], Asking(), split=samples)
     assert len(one.given) == len(samples)
     assert one.is_unchecked
+
+
+def test_what_is_wrong_is_refused_before_anybody_answers(
+    squares: Path, samples: list[Sample], said: Path, tmp_path: Path
+) -> None:
+    named = Contestants(predictions={"said": said}, pretraining={"sayd": "none"}, baselines=False)
+    with pytest.raises(UsageError, match="must name files of --predictions, got sayd. Name one of said"):
+        line_up(named, squares, samples, Asking())
+    with pytest.raises(UsageError, match="each needs a name"):
+        line_up(Contestants(predictions={"": said}, baselines=False), squares, samples, Asking())
+    train_specialist("majority", squares, tmp_path / "most", TrainOptions())
+    foreign = [sample.model_copy(update={"domain": "medical"}) for sample in samples]
+    with pytest.raises(CheckpointError, match="trained for a task of the split"):
+        line_up(Contestants(specialists={"m": tmp_path / "most"}, baselines=False), squares, foreign, Asking())
+
+
+def test_a_test_set_alone_has_no_majority(squares: Path, samples: list[Sample], said: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(squares, tmp_path / "data")
+    (data / "train.jsonl").unlink()
+    (one,) = line_up(Contestants(predictions={"said": said}), data, samples, Asking())
+    assert one.system.name == "said"

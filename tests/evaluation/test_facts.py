@@ -163,3 +163,13 @@ def test_scenes_tell_the_size_of_a_pixel(tmp_path):
     for known in facts:
         low, _, high = known["gsd"].removesuffix(" m a pixel").partition(" to ")
         assert float(low) <= float(known["gsd_m"]) < float(high)
+
+
+def test_boxes_are_oriented_where_each_that_is_asked_for_is():
+    turned, upright = ("ship", [400, 400, 200, 100, 30]), ("ship", [0, 0, 100, 100])
+
+    def oriented(**truth):
+        return sample_facts(make_case_sample("s", task="detection", **truth)).get("oriented")
+
+    assert oriented(oriented=[turned]) == oriented(oriented=[turned], ignored=[upright]) == "true"
+    assert oriented(oriented=[turned], boxes=[upright]) is oriented(boxes=[upright]) is oriented() is None

@@ -15,11 +15,10 @@ from domainvl.evaluation.run import EvaluationSettings, evaluate
 
 
 def test_tiles_and_shots_are_written_beside_and_told(untrained: Path, squares: Path, tmp_path: Path) -> None:
-    told: list[str] = []
     seen: set[str] = set()
     experiments = [
-        tile_experiment(str(untrained), [1, 2], told.append, lambda name, *_: seen.add(name)),
-        shot_experiment(str(untrained), [0, 1], "rices", told.append),
+        tile_experiment(str(untrained), [1, 2], lambda name, *_: seen.add(name)),
+        shot_experiment(str(untrained), [0, 1], "rices"),
     ]
     settings = EvaluationSettings(max_new_tokens=2, measure_cost=False, limit=6)
     contestants = Contestants(model=str(untrained), baselines=False)
@@ -30,7 +29,9 @@ def test_tiles_and_shots_are_written_beside_and_told(untrained: Path, squares: P
     assert {1, 2} <= set(limits)
     assert [point["shots"] for point in shots["points"]] == [0, 1]
     assert shots["n"] == 6
-    assert [table.startswith("| tiles") for table in told] == [True, False]
+    tables = (tmp_path / "scores" / "scores.md").read_text()
+    assert "| tiles " in tables
+    assert "slope a shot: " in tables
     assert {f"tiles-{limit}" for limit in limits} == seen
     results = read_results(tmp_path / "scores")
     headline = next(line for line in results.lines if line.name == results.headline)
@@ -41,4 +42,6 @@ def test_tiles_and_shots_are_written_beside_and_told(untrained: Path, squares: P
 
 def test_another_way_to_choose_is_refused(untrained: Path) -> None:
     with pytest.raises(UsageError, match="random or rices, got 'best'"):
-        shot_experiment(str(untrained), [0], "best", print)
+        shot_experiment(str(untrained), [0], "best")
+    with pytest.raises(UsageError, match=r"numbers from 1 on, got \[0\]"):
+        tile_experiment(str(untrained), [0])

@@ -105,6 +105,22 @@ OPTIONS = ("a car", "Building", "no. 3")
         ("A.B.", None),
         ("car", None),
         ("", None),
+        ("B. a car", 1),  # an article is no letter
+        ("B. Building, because a car is smaller", 1),
+        ("(b) b is right", 1),
+        ("B. It is not D.", 1),  # which is no option
+        # Several options are no choice.
+        ("A, B, C", None),
+        ("A, B or C", None),
+        ("A or B", None),
+        ("A/B", None),
+        ("(A) (B)", None),
+        ("a: no, B", None),
+        ("A: no, B is right", None),
+        ("B. a.", None),
+        ("A. a car, B. Building, C. no. 3", None),
+        ("B: Building or C: no. 3", None),
+        ("a car or Building", None),
     ],
 )
 def test_an_option_is_read_by_letter_or_text(text, index):
@@ -113,6 +129,16 @@ def test_an_option_is_read_by_letter_or_text(text, index):
 
 def test_a_letter_beyond_the_options_is_read_as_text():
     assert read_choice("Y", ("x", "y")) == 1
+
+
+@pytest.mark.parametrize(("text", "index"), [("A. Vitamin B", 0), ("A: vitamin B.", 0), ("A. Vitamin B or B", None)])
+def test_the_text_of_an_option_names_no_other(text, index):
+    assert read_choice(text, ("Vitamin B", "Vitamin A")) == index
+
+
+@pytest.mark.parametrize("text", ["B, e.g. a house", "B, i.e. it is", "B. It can't, I think", "B. T-cells, not a-c."])
+def test_no_letter_is_read_out_of_a_word(text):
+    assert read_choice(text, [f"option {number}" for number in range(26)]) == 1
 
 
 def test_a_choice_is_scored_by_the_option_it_names(make_sample):
@@ -136,7 +162,21 @@ def test_a_choice_is_scored_by_the_option_it_names(make_sample):
         ("ten", 10),
         ("zero", 0),
         ("2.", 2),
-        ("2, 3", 2),
+        ("5, 3 of them red", 5),
+        ("2 trucks and 3 cars", 2),
+        # Several numbers are offered: none is said. "2, 3" was 2 before, so that a list of all numbers could not fail.
+        ("2, 3", None),
+        ("1, 2, 3 or 4", None),
+        ("3 or 4", None),
+        ("3 or four cars", None),
+        ("3 cars or 4 cars", None),
+        ("3 or maybe 4", None),
+        ("3 or more", None),
+        ("between 3 and 4", None),
+        ("3 to 4", None),
+        ("3 – 4", None),
+        ("3 or so", 3),
+        ("one or two", None),
         ("2.5", None),
         ("2.0", None),
         (".5", None),
@@ -198,7 +238,13 @@ def test_boxes_that_touch_do_not_overlap():
         ("[[1,2,3,4],[5,6,7,8]] and [[9, 9, 10, 10]]", [(1.0, 2.0, 3.0, 4.0), (5.0, 6.0, 7.0, 8.0)]),
         ("[[1.5, 2., 3.25, 4]]", [(1.5, 2.0, 3.25, 4.0)]),
         ("[ [ 1 , 2 ,3, 4 ] ]", [(1.0, 2.0, 3.0, 4.0)]),
-        ("[[-5, 0, 1200, 1000]]", [(0.0, 0.0, 1000.0, 1000.0)]),
+        ("[[0, 0, 1000, 1000.0]]", [(0.0, 0.0, 1000.0, 1000.0)]),
+        # Beyond the image is another unit. These were clamped before, so that a box in pixels of a large image could
+        # cover the truth.
+        ("[[-5, 0, 900, 1000]]", []),
+        ("[[0, 0, 1200, 900]]", []),
+        ("[[0, 0, 1000.1, 900]]", []),
+        ("[[0, 0, 500, 500], [0, 0, 2000, 500]]", []),
         ("[[300, 400, 100, 200]]", [(300.0, 400.0, 100.0, 200.0)]),
         ("[[1, 2, 3]] [[1, 2, 3, 4]]", [(1.0, 2.0, 3.0, 4.0)]),
         ("[1, 2, 3, 4]", []),
@@ -217,7 +263,9 @@ def test_the_first_list_of_boxes_is_read(text, boxes):
 
 def test_a_hostile_answer_is_read_in_no_time():
     assert read_boxes("[[" * 20_000 + "1, " * 20_000) == []
-    assert read_boxes("[[" + "9" * 5000 + ", 0, 1, 1]]") == [(1000.0, 0.0, 1.0, 1.0)]
+    assert read_boxes("[[" + "9" * 5000 + ", 0, 1, 1]]") == []
+    assert read_choice("a" + " ,b" * 40_000 + "c", ("x", "y")) is None
+    assert read_count("3" + " a" * 40_000 + " or 4") == 3
 
 
 def test_a_reply_of_the_wording_scores_full(make_sample):

@@ -31,7 +31,7 @@ def test_all_faults_are_named_with_counts_and_the_first_three(make_sample):
     assert "4 missing (c, d, e, ...)" in message
     assert "1 repeated (a)" in message
     assert "1 unknown (z)" in message
-    assert "domainvl eval" in message
+    assert "on this data set" in message
 
 
 def test_a_repeated_answer_to_what_is_not_asked_is_refused_too(make_sample):

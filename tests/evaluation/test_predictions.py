@@ -53,7 +53,7 @@ def test_a_sample_is_not_written_twice(tmp_path):
     [
         ('{"sample_id": "b", "text"', "one JSON object"),
         ('["b", "no", 0.5]', "object"),
-        ("", "one JSON object"),
+        ("\n" + json.dumps(GOOD | {"sample_id": "b"}), "one JSON object"),  # a blank line before another
         ('{"sample_id": "b", "likelihood": 0.5}', "text: "),
         ('{"text": "no", "likelihood": 0.5}', "sample_id: "),
         ('{"sample_id": "", "text": "no", "likelihood": 0.5}', "sample_id: "),
@@ -62,6 +62,9 @@ def test_a_sample_is_not_written_twice(tmp_path):
         ('{"sample_id": "b", "text": "no", "likelihood": 1.01}', "likelihood: "),
         ('{"sample_id": "b", "text": "no", "likelihood": -0.7}', "likelihood: "),
         ('{"sample_id": "b", "text": "no", "likelihood": NaN}', "likelihood: "),
+        ('{"sample_id": "b", "text": "no", "options": {"A": 0.6, "B": 0.6}}', r"options: .*add up to 1, got 1\.2"),
+        ('{"sample_id": "b", "text": "no", "options": {"A": 0.998}}', "options: .*add up to 1"),
+        ('{"sample_id": "b", "text": "no", "options": {}}', "options: .*add up to 1"),
         ('{"sample_id": "b", "text": "no", "likelihood": 0.5, "score": 1}', "score: "),
         ('{"sample_id": "a/1", "text": "no", "likelihood": 0.5}', "predicted before"),
     ],
@@ -72,6 +75,27 @@ def test_a_wrong_line_is_named_by_file_and_line(tmp_path, second_line, message):
     with pytest.raises(DatasetError, match=message) as caught:
         read_predictions(path)
     assert caught.value.where == f"{path}:2"
+
+
+def test_rounded_likelihoods_of_options_are_taken(tmp_path):
+    path = tmp_path / "predictions.jsonl"
+    path.write_text(json.dumps({"sample_id": "a", "text": "A", "options": {"A": 0.333, "B": 0.333, "C": 0.333}}))
+    assert read_predictions(path)[0].options == {"A": 0.333, "B": 0.333, "C": 0.333}
+
+
+def test_a_file_that_ends_within_a_letter_is_said_to_be_cut_off(tmp_path):
+    path = tmp_path / "predictions.jsonl"
+    write_predictions(path, [Prediction(**GOOD), Prediction(sample_id="b", text="Häuser")])
+    path.write_bytes(path.read_bytes()[: path.read_bytes().index("ä".encode()) + 1])
+    with pytest.raises(DatasetError, match="the file ends within a line, after 1 whole answers") as caught:
+        read_predictions(path)
+    assert caught.value.where == f"{path}:2"
+
+
+def test_blank_lines_may_end_a_file(tmp_path):
+    path = tmp_path / "predictions.jsonl"
+    path.write_text(json.dumps(GOOD) + "\n\n  \n")
+    assert read_predictions(path) == [Prediction(**GOOD)]
 
 
 def test_a_missing_file_is_said_to_be_missing(tmp_path):

@@ -56,3 +56,16 @@ def test_the_verdict_holds_difference_interval_and_corrected_p() -> None:
     first, second = ([cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()[2:])
     assert first == ["one", "b", "-0.123", "0.032", "worse"]
     assert second == ["one", "b", "-0.123 [-0.200, -0.100]", "0.032", "worse"]
+
+
+def test_an_opponent_from_scratch_is_marked_at_its_name() -> None:
+    comparison = Comparison(
+        name="one", variant="strict", a="a", b="vilt", difference=0.2, low=0.1, high=0.3, p_bootstrap=0.01,
+        p_mcnemar=None, p_holm=0.01, smallest_difference=0.1, verdict="better", words="",
+    )  # fmt: skip
+    found = results(comparisons=(comparison, comparison.model_copy(update={"b": "b"})))
+    for pretraining, name in (("None", "vilt (from scratch)"), ("ImageNet-1k", "vilt"), (None, "vilt")):
+        vilt = System(name="vilt", kind="specialist", predictions="v", pretraining=pretraining)
+        table = verdict_table(found.model_copy(update={"systems": (*found.systems, vilt)}))
+        opponents = [row.strip("|").split("|")[1].strip() for row in table.splitlines()[2:]]
+        assert opponents == [name, "b"]

@@ -1,4 +1,4 @@
-"""Strict YAML, layers and explanations, on a schema of their own: nothing in them is of one kind of recipe."""
+"""Layers and explanations, on a schema of their own: nothing in them is of one kind of recipe."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from domainvl.training.recipe_yaml import (
     merge,
     origin_of,
     parse_change,
-    parse_yaml,
-    read_mapping,
     validate,
     with_changes,
 )
+from domainvl.yaml_files import read_mapping
 
 
 class Inner(BaseModel):
@@ -119,37 +118,6 @@ def test_all_is_said_at_once_with_what_sets_it_unless_that_is_the_own_file() -> 
 def test_a_rule_over_the_whole_names_no_layer() -> None:
     with pytest.raises(RecipeError, match=r"word must not be wrong\. Correct"):
         outer(Layer("own.yaml", {"word": "wrong"}), Layer("--set", {"inner": {"count": 2}}))
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("a: 1\nb: 2\na: 3", "Cannot read in here: the key 'a' stands twice in one section, again in line 3"),
-        ("a: {b: 1, b: 1}", "the key 'b' stands twice"),
-        ("- {b: 1, b: 1}", "the key 'b' stands twice"),
-        ("[1", "Cannot read in here: it is not YAML"),
-        ("[1]: 2", "found unhashable key"),
-        ("a: !!python/object:object {}", "it is not YAML"),
-    ],
-)
-def test_yaml_is_read_strictly(text: str, said: str) -> None:
-    with pytest.raises(RecipeError) as raised:
-        parse_yaml(text, "here", what="Cannot read")
-    assert said in str(raised.value)
-
-
-def test_one_key_in_two_sections_is_no_double() -> None:
-    assert parse_yaml("a: {c: 1}\nb: {c: 1, a: 2}", "here", what="Cannot read") == {
-        "a": {"c": 1},
-        "b": {"c": 1, "a": 2},
-    }
-
-
-def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="Cannot read in a: No such file"):
-        read_mapping(tmp_path / "none.yaml", "a", what="Cannot read")
-    with pytest.raises(RecipeError, match="Cannot read in a: Is a directory"):
-        read_mapping(tmp_path, "a", what="Cannot read")
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,10 @@ class Answerer(Protocol):
         """Where it runs, in words."""
         ...
 
+    def prepare(self, samples: Sequence[Sample]) -> None:
+        """Load what answers and let it run once, so that the first system is not timed with what all share."""
+        ...
+
     def answer(self, samples: Sequence[Sample]) -> Iterator[list[Prediction]]:
         """Answer samples, some at a time, in any order; no answer depends on which samples are asked beside it."""
         ...
@@ -56,11 +60,11 @@ class Answered:
 
     Attributes:
         predictions: One a sample, in their order.
-        cost: What they took.
+        cost: What they took in this run; None where all had been given before.
     """
 
     predictions: list[Prediction]
-    cost: Cost
+    cost: Cost | None
 
 
 def answer_all(
@@ -87,6 +91,7 @@ def answer_all(
         left = [sample for sample in samples if sample.id not in journal.answers]
         if on_progress is not None:
             on_progress(len(samples) - len(left), len(samples))
+        answerer.prepare(left)
         start = time.perf_counter()
         with closing(answerer.answer(left)) as batches:  # type: ignore[type-var]
             for batch in batches:
@@ -95,6 +100,8 @@ def answer_all(
                     on_progress(len(journal.answers), len(samples))
         seconds = time.perf_counter() - start
         predictions = [journal.answers[sample.id] for sample in samples]
+    if samples and not left:
+        return Answered(predictions, None)
     written = [journal.answers[sample.id].token_count for sample in left]
     cost = Cost(
         device=answerer.device,

@@ -88,6 +88,11 @@ class CheckpointAnswerer:
         threads = torch.get_num_threads()
         return f"{self._device.type}, {threads} thread{'s' * (threads > 1)}, {str(self._dtype).removeprefix('torch.')}"
 
+    def prepare(self, samples: Sequence[Sample]) -> None:
+        """Load the model and answer a question for nothing: the first one pays for what is set up once."""
+        for _ in self._generate(samples[:1], 1):
+            pass
+
     def answer(self, samples: Sequence[Sample]) -> Iterator[list[Prediction]]:
         """Answer samples, some at a time."""
         batch: list[Prediction] = []
@@ -114,6 +119,8 @@ class CheckpointAnswerer:
         self._loaded()
         seconds = []
         reader = TileReader(self._settings.dataset, self._settings.preprocessing)
+        for _ in self._generate(different[:1], 1, reader):
+            pass
         for index in spread(len(different), min(len(different), _TIMED_IMAGES)):
             start = time.perf_counter()
             for _ in self._generate([different[index]], 1, reader):

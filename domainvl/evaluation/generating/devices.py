@@ -46,6 +46,9 @@ class SeveralDevices:
         """Where it runs."""
         return f"{len(self._shares)} x {self._first.device}"
 
+    def prepare(self, samples: Sequence[Sample]) -> None:
+        """Nothing: each process loads its own model while it is timed."""
+
     def answer(self, samples: Sequence[Sample]) -> Iterator[list[Prediction]]:
         """Answer samples, in the order in which they come from the devices.
 

@@ -120,6 +120,9 @@ def complete(
 
 
 def _post(settings: EndpointSettings, content: Mapping[str, Any]) -> Any:
+    if not settings.url.startswith(("http://", "https://")):
+        rule = "its address must begin with http:// or https://"
+        raise UsageError("Cannot ask the server", where=settings.url, rule=rule)
     headers = {"Content-Type": "application/json"}
     if settings.key:
         headers["Authorization"] = f"Bearer {settings.key}"
@@ -144,7 +147,14 @@ def _post(settings: EndpointSettings, content: Mapping[str, Any]) -> Any:
                     rule=problem,
                     action="Check --endpoint, --endpoint-model and --endpoint-key",
                 ) from error
-        except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
+        except ValueError as error:
+            raise UsageError(
+                "Cannot ask the server",
+                where=settings.url,
+                rule=f"it must answer JSON ({error})",
+                action="Name the address of its API, up to and including /v1",
+            ) from error
+        except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
             problem = str(error) or type(error).__name__
     raise StoppedError(
         "Cannot ask the server",
@@ -181,6 +191,9 @@ class EndpointAnswerer:
     def device(self) -> str:
         """Where it runs: that is the server's affair."""
         return f"{self._settings.model} at {self._settings.url}"
+
+    def prepare(self, samples: Sequence[Sample]) -> None:
+        """Nothing: the server is ready."""
 
     def answer(self, samples: Sequence[Sample]) -> Iterator[list[Prediction]]:
         """Answer samples, several requests at a time.

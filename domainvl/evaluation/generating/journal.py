@@ -39,7 +39,8 @@ class Journal:
         self._path = path
         kept = self._read(identity) if path.is_file() else 0
         with output_errors(path):
-            self._file = path.open("r+b" if path.is_file() else "w+b")
+            # Unbuffered: what a full disk refused must not be tried again when the file is closed.
+            self._file = path.open("r+b" if path.is_file() else "w+b", buffering=0)
             self._file.truncate(kept)
             self._file.seek(kept)
             if not kept:
@@ -93,8 +94,9 @@ class Journal:
         self.answers.update((prediction.sample_id, prediction) for prediction in new)
 
     def _write(self, lines: Iterable[str]) -> None:
-        self._file.write("".join(f"{line}\n" for line in lines).encode())
-        self._file.flush()
+        left = memoryview("".join(f"{line}\n" for line in lines).encode())
+        while left:
+            left = left[self._file.write(left) :]
         os.fsync(self._file.fileno())
 
     def __enter__(self) -> Journal:

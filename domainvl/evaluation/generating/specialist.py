@@ -39,6 +39,9 @@ class SpecialistAnswerer:
         """Where it runs."""
         return str(choose_device(self._device))
 
+    def prepare(self, samples: Sequence[Sample]) -> None:
+        """Nothing: it is not timed beside models."""
+
     def answer(self, samples: Sequence[Sample]) -> Iterator[list[Prediction]]:
         """Answer samples, all together: it takes seconds.
 

@@ -90,6 +90,18 @@ def match_greedily(ious: Sequence[Sequence[float]]) -> list[float]:
     Returns:
         The IoU of each pair, falling.
     """
+    return [iou for iou, _, _ in pair_greedily(ious)]
+
+
+def pair_greedily(ious: Sequence[Sequence[float]]) -> list[tuple[float, int, int]]:
+    """Pair rows and columns as :func:`match_greedily` does.
+
+    Args:
+        ious: As there.
+
+    Returns:
+        IoU, row and column of each pair, by falling IoU.
+    """
     pairs = sorted(
         ((iou, row, column) for row, line in enumerate(ious) for column, iou in enumerate(line) if iou > 0),
         key=lambda pair: (-pair[0], pair[1], pair[2]),
@@ -101,7 +113,7 @@ def match_greedily(ious: Sequence[Sequence[float]]) -> list[float]:
         if row not in rows and column not in columns:
             rows.add(row)
             columns.add(column)
-            matched.append(iou)
+            matched.append((iou, row, column))
     return matched
 
 

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from domainvl.evaluation.metrics.reading import read_boxes
+from domainvl.evaluation.metrics.reading import read_boxes, read_labelled_boxes
 from domainvl.evaluation.statistics.scores import FloatArray
 from domainvl.schema.boxes import Box, Point
 from domainvl.schema.oriented import corners_of
@@ -26,6 +26,7 @@ Quad: TypeAlias = tuple[Point, Point, Point, Point]
 _COORDINATE = r"\s*-?[0-9]+(?:\.[0-9]*)?\s*"
 _CORNERS = rf"\s*\[{_COORDINATE}(?:,{_COORDINATE}){{7}}\]\s*"
 _CORNERS_LIST = re.compile(rf"\[{_CORNERS}(?:,{_CORNERS})*\]")
+_LABELLED_CORNERS = re.compile(rf"<ref>([^<>]*)</ref>\s*(?:<(?:quad|box)>)?\s*({_CORNERS_LIST.pattern})")
 _SINGLE_CORNERS = re.compile(_CORNERS)
 _SINGLE_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]*)?")
 
@@ -72,7 +73,7 @@ def read_quads(text: str, width_px: int, height_px: int) -> list[Quad]:
         height_px: Height of the image.
 
     Returns:
-        The corners in pixels; empty if there is no such list. Upright boxes are clamped to the image.
+        The corners in pixels; empty if there is no such list. Upright boxes must lie inside the image.
     """
     found = _CORNERS_LIST.search(text)
     if found is None:
@@ -80,6 +81,21 @@ def read_quads(text: str, width_px: int, height_px: int) -> list[Quad]:
     else:
         quads_1000 = [_to_quad(corners) for corners in _SINGLE_CORNERS.findall(found[0])]
     return [_to_px(quad, width_px, height_px) for quad in quads_1000]
+
+
+def read_labelled_quads(text: str) -> list[tuple[str, Quad]]:
+    """Read the lists of corners that follow a ``<ref>label</ref>``, else the lists of upright boxes that do.
+
+    Args:
+        text: The answer.
+
+    Returns:
+        Each with its label as it is written, in thousandths of the image.
+    """
+    found = _LABELLED_CORNERS.findall(text)
+    if not found:
+        return [(label, upright_quad(box)) for label, box in read_labelled_boxes(text)]
+    return [(label, _to_quad(corners)) for label, several in found for corners in _SINGLE_CORNERS.findall(several)]
 
 
 def _to_quad(corners: str) -> Quad:

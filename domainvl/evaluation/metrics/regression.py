@@ -69,22 +69,25 @@ def read_quantity(text: str, unit: str) -> float | None:
     return value * scale
 
 
-def rmse_score(values: Sequence[float | None], truths: Sequence[float]) -> SumScore:
+def rmse_score(values: Sequence[float | None], truths: Sequence[float], *, leave_out_unread: bool = False) -> SumScore:
     """Return the root of the mean of the squared errors, in the unit of the values.
 
-    A number that could not be read has no error: it is left out, so that a system could better its RMSE by answers
-    that cannot be read. Give their number (``values.count(None)``) beside it; A_tau counts them as wrong.
+    A number that could not be read counts as the worst answer within the range of the true numbers, and as being off
+    by the largest of ``TOLERANCES`` at least, as A_tau has it wrong for every tau: no answer within the range is worse
+    off than none. Left out, it would better the score of a system that does not answer what is hard.
 
     Args:
         values: What was read of each answer; None where nothing was.
         truths: What is true, as many.
+        leave_out_unread: Leave out what could not be read. Give its number (``values.count(None)``) beside the score.
 
     Raises:
         ValueError: If the lengths differ.
     """
     errors = _errors(values, truths)
     read = np.isfinite(errors)
-    terms = np.stack([np.where(read, errors, 0.0) ** 2, read.astype(np.float64)], axis=1)
+    instead, counts = (0.0, read) if leave_out_unread else (_worst_errors(truths), np.ones_like(read))
+    terms = np.stack([np.where(read, errors, instead) ** 2, counts.astype(np.float64)], axis=1)
     return SumScore(terms, lambda sums: np.sqrt(ratio(sums)), None)
 
 
@@ -112,6 +115,12 @@ def _errors(values: Sequence[float | None], truths: Sequence[float]) -> FloatArr
         raise ValueError(f"values and truths must be equally many, got {len(values)} and {len(truths)}")
     read = np.array([np.inf if value is None else value for value in values], dtype=np.float64)
     return np.abs(read - np.asarray(truths, dtype=np.float64))
+
+
+def _worst_errors(truths: Sequence[float]) -> FloatArray:
+    """Return how far the farthest true number is from each, and the largest tolerance where that is more."""
+    lowest, highest = min(truths, default=0.0), max(truths, default=0.0)
+    return np.array([max(true - lowest, highest - true, TOLERANCES[-1]) for true in truths], dtype=np.float64)
 
 
 def _unit_size(rest: str, units: dict[str, float]) -> tuple[float | None, str]:

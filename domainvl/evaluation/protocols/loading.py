@@ -5,22 +5,29 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+from collections import Counter
 from collections.abc import Iterable
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from domainvl.errors import InputNotFoundError, RecipeError, UsageError
 from domainvl.evaluation.facts import Facts
 from domainvl.evaluation.protocols.protocol import Average, Column, Protocol, fits
 from domainvl.evaluation.protocols.rules import FORMULAS, RULES, Rule
+from domainvl.yaml_files import read_mapping
 
 GENERIC = "generic"
 """The protocol of data sets that no benchmark's is for."""
+
+LEAST_SHARE = 0.95
+"""Least share of samples that must be of a benchmark's data set for its protocol to be taken unasked."""
+
+LEAST_ASKED = 0.5
+"""Least share of samples that it must then ask: SLAKE's set has groundings besides the questions of its benchmark."""
 
 _SUFFIX = ".yaml"
 _WHAT = "Cannot load a protocol"
@@ -43,7 +50,7 @@ def load_protocol(name: str | Path) -> Protocol:
         RecipeError: Naming file, key and rule, if it is not a protocol, or calls a rule or formula that is not there.
     """
     source, where = _find(name)
-    content = _read_mapping(source, where)
+    content = read_mapping(source, where, what=_WHAT)
     try:
         # By way of JSON, where a list may be strict and a tuple all the same.
         protocol = Protocol.model_validate_json(json.dumps(content, default=str), strict=True)
@@ -71,36 +78,52 @@ def protocol_sha256(name: str | Path) -> str:
 
 
 def choose_protocol(facts: Iterable[Facts]) -> Protocol:
-    """Return the protocol of the benchmark that samples are of, a generic one where there is none.
+    """Return the protocol of the benchmark that nearly all samples are of, a generic one where there is none.
 
-    A benchmark's protocol is for the data sets of some converters, and for samples with some facts. Generic are
-    ``generic``, for all tasks together, and ``generic-TASK``, which is taken where all samples are of one task.
+    A benchmark's protocol is for the data sets of some converters, and for samples with some facts. It is taken where
+    at least :data:`LEAST_SHARE` of the samples are of its data set and :data:`LEAST_ASKED` are asked; where they are
+    fewer, a note of the generic one names it. Generic are ``generic``, for all tasks together, and ``generic-TASK``,
+    which is taken where all samples are of one task.
 
     Args:
         facts: What is known of each sample (:func:`domainvl.evaluation.facts.sample_facts`).
 
     Raises:
-        UsageError: If several benchmarks' protocols are for some of the samples.
+        UsageError: If nearly all samples are of a data set of which several benchmarks ask parts.
     """
     names = protocol_names()
     benchmarks = [load_protocol(name) for name in names if name != GENERIC and not name.startswith(f"{GENERIC}-")]
-    chosen: dict[str, Protocol] = {}
     tasks: set[str] = set()
+    asked: Counter[str] = Counter()
+    of_set: Counter[str] = Counter()
+    total = 0
     for known in facts:
+        total += 1
         tasks.add(known["task"])
-        for protocol in benchmarks:
-            if protocol.name not in chosen and is_for(protocol, known):
-                chosen[protocol.name] = protocol
-    if len(chosen) > 1:
+        own = {protocol.name for protocol in benchmarks if is_for(protocol, known)}
+        asked.update(own)
+        of_set.update(own | {protocol.name for protocol in benchmarks if known["converter"] in protocol.converters})
+    # A few stray samples choose nothing, and stand in no one's way.
+    possible = [
+        name
+        for name, count in asked.items()
+        if of_set[name] >= LEAST_SHARE * total and count > (1 - LEAST_SHARE) * total
+    ]
+    if len(possible) > 1:
         raise UsageError(
             "Cannot choose a protocol",
-            rule=f"one benchmark's must be for the samples, got {', '.join(sorted(chosen))}",
+            rule=f"one benchmark's must be for the samples, got {', '.join(sorted(possible))}",
             action="Name one with --protocol; samples of the others are then left out and counted",
         )
-    if chosen:
-        return next(iter(chosen.values()))
+    if possible and asked[possible[0]] >= LEAST_ASKED * total:
+        return load_protocol(possible[0])
     of_task = f"{GENERIC}-{next(iter(tasks))}" if len(tasks) == 1 else GENERIC
-    return load_protocol(of_task if of_task in names else GENERIC)
+    generic = load_protocol(of_task if of_task in names else GENERIC)
+    notes = [
+        f"{count} of {total} samples are of {name}, whose protocol scores these alone: name it with --protocol"
+        for name, count in sorted(asked.items())
+    ]
+    return generic.model_copy(update={"notes": (*generic.notes, *notes)})
 
 
 def is_for(protocol: Protocol, facts: Facts) -> bool:
@@ -127,16 +150,6 @@ def _find(name: str | Path) -> tuple[Traversable, str]:
 
 def _names_in_words() -> str:
     return f"Name one of {', '.join(protocol_names())}, or a file that ends in {_SUFFIX}"
-
-
-def _read_mapping(source: Traversable, where: str) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(source.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(_WHAT, where=where, rule=f"it is not YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise RecipeError(_WHAT, where=where, rule="it must be a mapping of keys to values")
-    return content
 
 
 def _refused(error: ValidationError, where: str, key: str = "", *, action: str | None = None) -> RecipeError:

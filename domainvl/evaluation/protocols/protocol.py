@@ -102,7 +102,8 @@ class Protocol(_Part):
         headline: Name of the column or average that the verdict is about.
         verdicts: Names of the strict columns and averages that get a verdict, one a task: Holm's correction is over
             them. All strict ones where empty.
-        breakdowns: Facts by which the headline is broken down.
+        breakdown_of: Name of the strict column or average that is broken down; the headline where None.
+        breakdowns: Facts by which it is broken down.
         notes: What a reader should know, such as that images are in training and test.
     """
 
@@ -119,6 +120,7 @@ class Protocol(_Part):
     averages: tuple[Average, ...] = ()
     headline: str
     verdicts: tuple[str, ...] = ()
+    breakdown_of: str | None = None
     breakdowns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -139,6 +141,8 @@ class Protocol(_Part):
             known.add((average.variant, average.name))
         if ("strict", self.headline) not in names:
             raise ValueError(f"headline must name a strict column or average, got {self.headline!r}")
+        if self.breakdown_of is not None and ("strict", self.breakdown_of) not in names:
+            raise ValueError(f"breakdown_of must name a strict column or average, got {self.breakdown_of!r}")
         unknown = [name for name in self.verdicts if ("strict", name) not in names]
         if unknown or (self.verdicts and self.headline not in self.verdicts):
             raise ValueError(f"verdicts must name strict columns or averages, the headline among them, got {unknown}")

@@ -82,22 +82,24 @@ def score_full_description(items: Sequence[Item], *, measure: Literal["BLEU-4", 
     )
 
 
-def score_signal_error(items: Sequence[Item], *, unit: Literal["m/s", "degrees"]) -> RuleResult:
-    """Return the RMSE of a control signal; answers without a number are left out and counted.
+def score_signal_error(
+    items: Sequence[Item], *, unit: Literal["m/s", "degrees"], leave_out_unread: bool = False
+) -> RuleResult:
+    """Return the RMSE of a control signal; answers without a number count as the worst ones.
 
     Args:
         items: The items.
         unit: Of the signal.
+        leave_out_unread: Leave answers without a number out, so that not to answer what is hard betters the score.
     """
     values, truths = _signals(items, unit)
-    read = np.array([value is not None for value in values], dtype=np.bool_)
     missing = values.count(None)
     return RuleResult(
-        rmse_score(values, truths),
-        f"RMSE ({unit}, of the answers with a number)",
-        counted=read,
+        rmse_score(values, truths, leave_out_unread=leave_out_unread),
+        f"RMSE ({unit}, {'of the answers with a number' if leave_out_unread else 'no number is the worst answer'})",
+        counted=np.array([value is not None for value in values], dtype=np.bool_) if leave_out_unread else None,
         unreadable=missing,
-        uncounted=missing,
+        uncounted=missing if leave_out_unread else 0,
         higher_is_better=False,
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from domainvl.errors import RecipeError
-from domainvl.evaluation.box_answers import match_boxes
+from domainvl.evaluation.box_answers import BoxMatch, match_boxes, match_oriented_boxes
 from domainvl.evaluation.items import score
 from domainvl.evaluation.metrics.boxes import IOU_THRESHOLD
 from domainvl.evaluation.metrics.boxes import f1_score as box_f1_score
@@ -115,9 +115,19 @@ def auroc(items: Sequence[Item]) -> RuleResult:
 def iou_accuracy(items: Sequence[Item], *, threshold: float = IOU_THRESHOLD) -> RuleResult:
     """Return the share of answers with as many boxes as are true, each matched with at least this IoU."""
     matches = [match_boxes(item.sample, item.prediction.text) for item in items]
+    return _share_matched(matches, threshold, f"IoU >= {threshold:g}")
+
+
+def oriented_iou_accuracy(items: Sequence[Item], *, threshold: float = IOU_THRESHOLD) -> RuleResult:
+    """Return the same of oriented boxes (:func:`domainvl.evaluation.box_answers.match_oriented_boxes`)."""
+    matches = [match_oriented_boxes(item.sample, item.prediction.text) for item in items]
+    return _share_matched(matches, threshold, f"IoU of oriented boxes >= {threshold:g}")
+
+
+def _share_matched(matches: Sequence[BoxMatch], threshold: float, metric: str) -> RuleResult:
     right = np.array([match.is_right(threshold) for match in matches])
     unreadable = sum(not match.is_readable for match in matches)
-    return RuleResult(mean_score(right), f"IoU >= {threshold:g}", right=right, unreadable=unreadable)
+    return RuleResult(mean_score(right), metric, right=right, unreadable=unreadable)
 
 
 def mean_iou(items: Sequence[Item]) -> RuleResult:
@@ -353,6 +363,7 @@ RULES: Mapping[str, Rule] = {
     "f1": f1,
     "auroc": auroc,
     "iou-accuracy": iou_accuracy,
+    "oriented-iou-accuracy": oriented_iou_accuracy,
     "mean-iou": mean_iou,
     "detection-f1": detection_f1,
     "detection-ap": detection_ap,

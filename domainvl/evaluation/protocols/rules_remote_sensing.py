@@ -14,7 +14,7 @@ import numpy as np
 
 from domainvl.evaluation.metrics.boxes import box_iou_plus_one, hits
 from domainvl.evaluation.metrics.measures import read_measure
-from domainvl.evaluation.metrics.reading import read_boxes, read_count
+from domainvl.evaluation.metrics.reading import read_count
 from domainvl.evaluation.protocols.items import Item, Rule, RuleResult, true_text, wrong_answer
 from domainvl.evaluation.statistics.scores import BoolArray, mean_score
 from domainvl.schema.boxes import Box
@@ -33,6 +33,9 @@ _BOX_LIKE = re.compile(r"\[*\[.*?,.*?,.*?,.*?\]\]*")  # InternVL rs_det/caculate
 
 _HUNDREDTHS = 10
 """Thousandths in one of VRSBench's units."""
+
+# The first box as the first four runs of digits, whatever their size and sign (VRSBench ``compute_metrics.ipynb``).
+_FIRST_BOX = re.compile(r"\[\s*\[" + ",".join([r"\s*-?([0-9]{1,15})(?:\.[0-9]*)?\s*"] * 4) + r"\]")
 
 
 def score_range(items: Sequence[Item], *, unit: str | None = None) -> RuleResult:
@@ -85,8 +88,8 @@ def score_vrsbench_boxes_as_published(items: Sequence[Item], *, threshold: float
     """Score one box as VRSBench's ``compute_metrics.ipynb`` does: IoU of whole hundredths, one added to each side.
 
     One hundredth is added as if it were a pixel, which favours small boxes. The official code reads the numbers of its
-    own format, ``{<25><40><50><60>}``; here the first box is read from thousandths, and cut to hundredths as the
-    official truth is.
+    own format, ``{<25><40><50><60>}``, whatever their size; here the first box is read from thousandths, and cut to
+    hundredths as the official truth is.
 
     Args:
         items: The items.
@@ -186,10 +189,10 @@ def _vrsbench_ious(items: Sequence[Item]) -> tuple[list[float], int]:
 
 
 def _vrsbench_box(text: str) -> Box | None:
-    boxes = read_boxes(text)
-    if not boxes:
+    found = _FIRST_BOX.search(text)
+    if found is None:
         return None
-    x_min, y_min, x_max, y_max = (float(number // _HUNDREDTHS) for number in boxes[0])
+    x_min, y_min, x_max, y_max = (float(int(number) // _HUNDREDTHS) for number in found.groups())
     return x_min, y_min, x_max, y_max
 
 

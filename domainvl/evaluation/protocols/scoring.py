@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 
-from domainvl.errors import NothingToDoError, RecipeError
+from domainvl.errors import DatasetError, NothingToDoError, RecipeError
 from domainvl.evaluation.facts import Facts, sample_facts
+from domainvl.evaluation.metrics.reading import read_choice
 from domainvl.evaluation.pairing import pair_predictions
 from domainvl.evaluation.predictions import Prediction
 from domainvl.evaluation.protocols.items import Item
@@ -27,9 +28,14 @@ from domainvl.evaluation.statistics.scores import (
     ratio,
     spread_over,
 )
-from domainvl.schema import Sample
+from domainvl.schema import ChoiceAnswer, Sample
 
 NOT_OF_THE_BENCHMARK = "not of the benchmark"
+OF_NO_LINE = "of no line of the protocol"
+
+_EXAMPLES = 3
+_MOST_VALUES = 5
+"""Values of a fact that a reason names."""
 
 LineKey: TypeAlias = tuple[Variant, str]
 """Variant and name of a line."""
@@ -87,7 +93,7 @@ class ScoredLine:
 
 
 def select_samples(protocol: Protocol, samples: Iterable[Sample]) -> Selection:
-    """Take the samples that a protocol asks.
+    """Take the samples that a protocol asks: those of its benchmark that it does not exclude and a column is about.
 
     Args:
         protocol: The protocol.
@@ -99,16 +105,23 @@ def select_samples(protocol: Protocol, samples: Iterable[Sample]) -> Selection:
     taken: list[Sample] = []
     known: list[Facts] = []
     left_out: list[str] = []
+    of_no_line: list[tuple[str, Facts]] = []
     reasons: Counter[str] = Counter()
+    is_of_a_line = _line_finder(protocol)
     for sample in samples:
         facts = sample_facts(sample)
         reason = _reason_against(protocol, facts)
-        if reason is None:
+        if reason is None and not is_of_a_line(facts):
+            of_no_line.append((sample.id, facts))
+            left_out.append(sample.id)
+        elif reason is None:
             taken.append(sample)
             known.append(facts)
         else:
             left_out.append(sample.id)
             reasons[reason] += 1
+    if of_no_line:
+        reasons[_of_no_line(protocol, of_no_line)] = len(of_no_line)
     if not taken:
         counts = "; ".join(f"{count} {reason}" for reason, count in reasons.items()) or "there is no sample"
         raise NothingToDoError(
@@ -123,9 +136,11 @@ def pair_items(selection: Selection, predictions: Iterable[Prediction]) -> list[
     """Put each sample together with its answer; answers to samples that are left out are passed over.
 
     Raises:
-        DatasetError: If a prediction is missing, repeated or about no sample at all; with counts and examples.
+        DatasetError: If a prediction is missing, repeated or about no sample at all, or has likelihoods of options that
+            its sample does not have; with counts and examples.
     """
     answers = pair_predictions(selection.samples, predictions, not_asked=selection.left_out)
+    _check_options(selection.samples, answers)
     return [Item(*parts) for parts in zip(selection.samples, answers, selection.facts, strict=True)]
 
 
@@ -174,9 +189,68 @@ def _reason_against(protocol: Protocol, facts: Facts) -> str | None:
     return next((exclusion.reason for exclusion in protocol.excluded if fits(facts, exclusion.where)), None)
 
 
+def _line_finder(protocol: Protocol) -> Callable[[Facts], bool]:
+    """Return a function that says whether a column is about a sample; samples of equal facts are looked at once."""
+    names = _selecting_facts(protocol)
+    known: dict[tuple[str | None, ...], bool] = {}
+
+    def is_of_a_line(facts: Facts) -> bool:
+        kind = tuple(facts.get(name) for name in names)
+        if kind not in known:
+            known[kind] = any(fits(facts, column.where) for column in protocol.columns)
+        return known[kind]
+
+    return is_of_a_line
+
+
+def _of_no_line(protocol: Protocol, samples: Sequence[tuple[str, Facts]]) -> str:
+    """Say by which facts columns select, and which values of these samples none selects."""
+    told = []
+    for name in _selecting_facts(protocol):
+        values = list(dict.fromkeys(facts.get(name, "not known") for _, facts in samples))
+        told.append(f"{name}: {_some(values, _MOST_VALUES)}")
+    return f"{OF_NO_LINE} ({'; '.join(told)}), for example {_some([name for name, _ in samples], _EXAMPLES)}"
+
+
+def _some(names: Sequence[str], most: int) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def _check_options(samples: Sequence[Sample], answers: Sequence[Prediction]) -> None:
+    """Check that likelihoods of a choice are those of its options, each once, by letter or text.
+
+    Raises:
+        DatasetError: If one is of no option, or two are of one.
+    """
+    wrong = [
+        f"{sample.id}: {', '.join(answer.options)}"
+        for sample, answer in zip(samples, answers, strict=True)
+        if isinstance(sample.answer, ChoiceAnswer)
+        and answer.options is not None
+        and not _are_options(answer.options, sample.answer.options)
+    ]
+    if wrong:
+        examples = "; ".join(wrong[:_EXAMPLES]) + ("; ..." if len(wrong) > _EXAMPLES else "")
+        raise DatasetError(
+            "Cannot score predictions",
+            rule="likelihoods must be of a sample's options, each once by its letter or text; "
+            f"{len(wrong)} predictions have others ({examples})",
+            action="Name the options as the sample does",
+        )
+
+
+def _are_options(names: Iterable[str], options: Sequence[str]) -> bool:
+    places = [read_choice(name, options) for name in names]
+    return None not in places and len(set(places)) == len(places)
+
+
+def _selecting_facts(protocol: Protocol) -> list[str]:
+    return sorted({name for column in protocol.columns for name in column.where})
+
+
 def _members(protocol: Protocol, items: Sequence[Item]) -> Iterator[tuple[Column, IntArray]]:
     """Yield each column with the places of its items; items of equal facts are looked at once."""
-    names = sorted({name for column in protocol.columns for name in column.where})
+    names = _selecting_facts(protocol)
     kinds: dict[tuple[str | None, ...], int] = {}
     kind_of_item = np.array(
         [kinds.setdefault(tuple(item.facts.get(name) for name in names), len(kinds)) for item in items], dtype=np.int64

@@ -13,6 +13,7 @@ import torch
 from pydantic import JsonValue
 from torch import nn
 
+from domainvl.evaluation.results import FROM_SCRATCH
 from domainvl.evaluation.specialists import efficientnet_lite
 from domainvl.evaluation.specialists.answer_list import AnswerList
 from domainvl.evaluation.specialists.answerer import Answerer, AnswerExample
@@ -24,7 +25,7 @@ from domainvl.evaluation.specialists.local_weights import (
     statistics_of,
 )
 from domainvl.evaluation.specialists.sheets import SheetReader, images_of_sheet
-from domainvl.evaluation.specialists.specialist import FROM_SCRATCH, config_of, plain_config
+from domainvl.evaluation.specialists.specialist import config_of, plain_config
 from domainvl.model.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from domainvl.schema.sample import Sample
 

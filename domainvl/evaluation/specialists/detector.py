@@ -16,11 +16,12 @@ from typing import Any
 import torch
 from pydantic import JsonValue
 
-from domainvl.errors import CheckpointError
+from domainvl.errors import CheckpointError, NothingToDoError
 from domainvl.evaluation.items import score
 from domainvl.evaluation.metrics.boxes import box_iou
 from domainvl.evaluation.metrics.text import normalise_text
 from domainvl.evaluation.predictions import Prediction
+from domainvl.evaluation.results import FROM_SCRATCH
 from domainvl.evaluation.specialists.local_weights import (
     Statistics,
     image_statistics,
@@ -30,7 +31,6 @@ from domainvl.evaluation.specialists.local_weights import (
 )
 from domainvl.evaluation.specialists.sheets import SheetReader
 from domainvl.evaluation.specialists.specialist import (
-    FROM_SCRATCH,
     CannotAnswerError,
     Specialist,
     config_of,
@@ -147,10 +147,14 @@ class Detector(Specialist[BoxesExample]):
 
         Raises:
             CheckpointError: If the weights cannot be used.
+            NothingToDoError: If no sample asks for boxes.
         """
         from transformers import AutoModelForObjectDetection
 
         labels = sorted({thing.label for sample in samples if sample.task in TASKS for thing in sample.objects})
+        if not labels:
+            rule = "no training sample asks for boxes"
+            raise NothingToDoError("Cannot train a detector", where=dataset, rule=rule)
         statistics: Statistics = (IMAGENET_MEAN, IMAGENET_STD)
         if weights is None:
             sizes = {**_SMALL_DETECTOR, "backbone_config": dict(_SMALL_BACKBONE), "num_labels": len(labels)}

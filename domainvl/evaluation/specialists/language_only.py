@@ -12,9 +12,9 @@ from pydantic import JsonValue
 from torch import nn
 
 from domainvl.evaluation.metrics.text import normalise_text
+from domainvl.evaluation.results import FROM_SCRATCH
 from domainvl.evaluation.specialists.answer_list import AnswerList
 from domainvl.evaluation.specialists.answerer import Answerer, AnswerExample, read_text
-from domainvl.evaluation.specialists.specialist import FROM_SCRATCH
 from domainvl.schema.sample import Sample
 
 _MOST_TERMS = 5_000

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from domainvl.errors import CheckpointError, InputNotFoundError, NothingToDoError, UsageError
+from domainvl.errors import CheckpointError, InputNotFoundError, NothingToDoError, OutputError, UsageError
 from domainvl.evaluation.predictions import Prediction, write_predictions
 from domainvl.evaluation.specialists.answer_list import AnswerList
 from domainvl.evaluation.specialists.classifier import IMAGENET_EFFICIENTNET_LITE0, Classifier
@@ -231,8 +231,7 @@ def answer_samples(
         CheckpointError: If the folder holds no specialist, or one that was trained for other domains or tasks than
             those of the samples, with counts.
     """
-    spec = read_spec(folder)
-    _check_tasks(spec, samples, folder)
+    spec = check_specialist(folder, samples)
     if spec.kind == "majority":
         predictions = majority_predictions(read_samples(folder, Split.TRAIN), samples)
         blank = sum(not prediction.text for prediction in predictions)
@@ -407,6 +406,18 @@ def _count_tasks(samples: Iterable[Sample]) -> tuple[TaskCount, ...]:
     return tuple(TaskCount(domain=domain, task=task, samples=n) for (domain, task), n in sorted(counts.items()))
 
 
+def check_specialist(folder: Path, samples: Sequence[Sample]) -> SpecialistSpec:
+    """Read what a specialist is, and refuse it if it can answer none of some samples.
+
+    Raises:
+        InputNotFoundError: If the folder holds none.
+        CheckpointError: If it was trained for other domains or tasks, with counts.
+    """
+    spec = read_spec(folder)
+    _check_tasks(spec, samples, folder)
+    return spec
+
+
 def _check_tasks(spec: SpecialistSpec, samples: Sequence[Sample], folder: Path) -> None:
     """Refuse a split of which no sample is of a domain and task that the specialist was trained for."""
     trained = {(task.domain, task.task): task.samples for task in spec.training.tasks}
@@ -426,10 +437,14 @@ def _check_tasks(spec: SpecialistSpec, samples: Sequence[Sample], folder: Path) 
 
 
 def _save(specialist: Specialist[Any], spec: SpecialistSpec, samples: Sequence[Sample], out: Path) -> None:
+    from safetensors import SafetensorError
     from safetensors.torch import save_model
 
     with complete_folder(out) as work:
-        save_model(specialist.module.cpu(), str(work / WEIGHTS_NAME))
+        try:
+            save_model(specialist.module.cpu(), str(work / WEIGHTS_NAME))
+        except SafetensorError as error:  # a full disk has no error of its own there
+            raise OutputError("Cannot write", where=work / WEIGHTS_NAME, rule=str(error)) from error
         specialist.save_further(work)
         write_trained_on(work, trained_on(samples))
         _write_spec(work, spec)

@@ -14,13 +14,11 @@ from torch import nn
 
 from domainvl.errors import UsageError
 from domainvl.evaluation.predictions import Prediction
+from domainvl.evaluation.results import FROM_SCRATCH
 from domainvl.schema.sample import EXAMPLE_OF, Image, Sample
 
 Kind: TypeAlias = Literal["classifier", "vqa", "detector", "language-only", "majority"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-
-FROM_SCRATCH = "none"
-"""What a specialist that started from random weights has as its pretraining."""
 
 ExampleT = TypeVar("ExampleT")
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from pydantic import JsonValue
 
+from domainvl.evaluation.results import FROM_SCRATCH
 from domainvl.evaluation.specialists.answer_list import AnswerList
 from domainvl.evaluation.specialists.answerer import Answerer, AnswerExample, read_text
 from domainvl.evaluation.specialists.local_weights import (
@@ -19,7 +20,7 @@ from domainvl.evaluation.specialists.local_weights import (
     statistics_of,
 )
 from domainvl.evaluation.specialists.sheets import SheetReader, images_of_sheet
-from domainvl.evaluation.specialists.specialist import FROM_SCRATCH, config_of, plain_config
+from domainvl.evaluation.specialists.specialist import config_of, plain_config
 from domainvl.evaluation.specialists.words import LONGEST_TEXT, learn_words
 from domainvl.model.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from domainvl.schema.sample import Sample

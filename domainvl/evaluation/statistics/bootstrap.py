@@ -46,10 +46,10 @@ def clustered_bootstrap(
     seed: int = 0,
     bounds: tuple[float, float] = (0.0, 1.0),
 ) -> Interval:
-    """Estimate the mean of values and its percentile interval, resampling whole groups.
+    """Estimate the mean of values and its interval, resampling whole groups.
 
-    The mean is over samples: of each resample the sum of the values over their number. Where all group means are equal,
-    the interval comes from the number of groups and the bounds, see :meth:`.resampling.Resamples.estimates`.
+    The mean is over samples: of each resample the sum of the values over their number. The interval is that of
+    :meth:`.resampling.Resamples.estimates`.
 
     Args:
         values: Score of each sample, shape (n,), n >= 1.

@@ -9,8 +9,9 @@ from statistics import NormalDist
 
 import numpy as np
 
-from domainvl.evaluation.statistics.resampling import EQUAL_TOLERANCE, Estimate, all_equal, interval_limits
-from domainvl.evaluation.statistics.scores import BoolArray, FloatArray
+from domainvl.evaluation.statistics.resampling import EQUAL_TOLERANCE, Estimate, Resamples, all_equal, interval_limits
+from domainvl.evaluation.statistics.scores import BoolArray, FloatArray, IntArray, Score, restrict
+from domainvl.evaluation.statistics.student import t_quantile, two_sided_p
 
 SIGNIFICANCE = 0.05
 """Level of all tests."""
@@ -31,7 +32,7 @@ class Difference:
         high: Upper end, likewise.
         p: Two-sided p-value of the paired bootstrap, see :func:`difference`; None without a value.
         standard_error: Standard deviation of the resampled differences; None where all resamples agree.
-        n: Number of items that the scores are about; of the system with fewer, where a rule leaves out answers.
+        n: Number of items that the scores are about; of the system with fewer, where they differ.
         groups: Number of their groups, likewise.
         draws: The difference of each resample, shape (resamples,); NaN where there is none.
     """
@@ -46,15 +47,81 @@ class Difference:
     draws: FloatArray = field(repr=False, compare=False)
 
 
+@dataclass(frozen=True)
+class Counted:
+    """A score of one system.
+
+    Attributes:
+        score: Over all items of the resamples.
+        members: Indices of the items that count for it, rising, shape (members,).
+        estimate: Of the score.
+    """
+
+    score: Score
+    members: IntArray
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two systems compared by one score over the items that count for both.
+
+    Attributes:
+        a: Of one system; of these items only.
+        b: Of the other, likewise.
+        only_a: Number of items that count for a alone and are left out.
+        only_b: The same of b.
+        difference: Of a and b.
+    """
+
+    a: Counted
+    b: Counted
+    only_a: int
+    only_b: int
+    difference: Difference
+
+
+def compare_pairs(pairs: Sequence[tuple[Counted, Counted]], resamples: Resamples) -> list[Pair]:
+    """Compare pairs of scores, each over the items that count for both systems.
+
+    A rule may leave out items of its own for each system, such as those that DriveLM's graph gates. Over different
+    items a difference would say which items are easier, not which system is better.
+
+    Args:
+        pairs: The scores; which items count may differ between the two of a pair.
+        resamples: What their estimates were made from.
+
+    Raises:
+        ValueError: If the estimates are from other resamples.
+    """
+    uneven = [place for place, (a, b) in enumerate(pairs) if not np.array_equal(a.members, b.members)]
+    shared = {place: np.intersect1d(pairs[place][0].members, pairs[place][1].members) for place in uneven}
+    scores = [restrict(one.score, shared[place]) for place in uneven for one in pairs[place]]
+    members = [shared[place] for place in uneven for _ in pairs[place]]
+    estimates = resamples.estimates(scores, members) if scores else []
+    restricted = iter(map(Counted, scores, members, estimates))
+    return [
+        _pair(a, b, (next(restricted), next(restricted)) if place in shared else (a, b), resamples)
+        for place, (a, b) in enumerate(pairs)
+    ]
+
+
+def _pair(whole_a: Counted, whole_b: Counted, shared: tuple[Counted, Counted], resamples: Resamples) -> Pair:
+    a, b = shared
+    found = difference(a.estimate, b.estimate, differing_groups=resamples.count_differing_groups(a.score, b.score))
+    return Pair(a, b, len(whole_a.members) - len(a.members), len(whole_b.members) - len(b.members), found)
+
+
 def difference(a: Estimate, b: Estimate, *, differing_groups: int | None = None) -> Difference:
     """Compare two systems by one score over the same resamples.
 
-    The p-value inverts the percentile interval: twice the smaller of the shares of resamples at or below 0 and at or
-    above 0 (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 15.4), with 1 added to count and
-    number so that it is never 0 (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 4.2).
-    It is not below ``2^(1 - D)``: if the systems were equally good, D groups in which they differ would all favour the
-    same one so often (the sign test), and no number of resamples tells more than D groups do. Where all resamples
-    agree, it is the level at which the interval of :meth:`.resampling.Resamples.estimates` ends at 0.
+    The p-value inverts the interval. It comes from the smaller of the shares of resamples at or below 0 and at or above
+    0 (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 15.4), with 1 added to count and number so
+    that it is never 0 (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 4.2), by Student's t
+    (:func:`.student.two_sided_p`): about twice this share for many groups, more for few. It is not below ``2^(1 - D)``:
+    if the systems were equally good, D groups in which they differ would all favour the same one so often (the sign
+    test), and no number of resamples tells more than D groups do. Where all resamples agree, it is the level at which
+    the interval of :meth:`.resampling.Resamples.estimates` ends at 0.
 
     Args:
         a: Estimate of one system.
@@ -68,7 +135,7 @@ def difference(a: Estimate, b: Estimate, *, differing_groups: int | None = None)
         raise ValueError(f"paired estimates must be of the same resamples, got {len(a.draws)} and {len(b.draws)}")
     n, groups = min(a.n, b.n), min(a.groups, b.groups)
     draws = a.draws - b.draws
-    if a.value is None or b.value is None or np.isnan(draws).all():
+    if n == 0 or a.value is None or b.value is None or np.isnan(draws).all():
         return Difference(None, None, None, None, None, n, groups, draws)
     value = a.value - b.value
     bounds = (a.bounds[0] - b.bounds[1], a.bounds[1] - b.bounds[0]) if a.bounds and b.bounds else None
@@ -94,16 +161,15 @@ def least_p(differing_groups: int) -> float:
 
 def _bootstrap_p(value: float, draws: FloatArray, groups: int, bounds: tuple[float, float] | None) -> float:
     known = draws[~np.isnan(draws)]
-    smallest = 2 / (len(known) + 1)
     if all_equal(draws) and bounds is not None:
         # The Wilson limit z^2 / (G + z^2) of deviating groups at which the interval reaches 0, solved for z.
         opposite = bounds[0] if value > 0 else bounds[1]
         share = value / (value - opposite) if value != opposite else 0.0
         z = math.sqrt(groups * share / (1 - share))
-        return max(2 * _NORMAL.cdf(-z), smallest)
+        return max(2 * _NORMAL.cdf(-z), two_sided_p(1 / (len(known) + 1), groups))
     # Equal scores may differ by rounding.
     fewer = min(int((known <= EQUAL_TOLERANCE).sum()), int((known >= -EQUAL_TOLERANCE).sum()))
-    return min(1.0, smallest * (fewer + 1))
+    return two_sided_p((fewer + 1) / (len(known) + 1), groups)
 
 
 def mcnemar_exact(right_a: BoolArray | Sequence[bool], right_b: BoolArray | Sequence[bool]) -> float:
@@ -152,17 +218,20 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return corrected
 
 
-def smallest_difference(standard_error: float, *, tests: int = 1) -> float:
+def smallest_difference(standard_error: float, groups: int, *, tests: int = 1) -> float:
     """Return the smallest true difference that would be found with a probability of ``POWER``.
 
-    A normal estimate with this standard error is significant at level alpha if it is beyond ``z(1 - alpha / 2)`` of
-    them, which a true difference of ``z(1 - alpha / 2) + z(power)`` of them is with that probability: 2.80 of them for
-    a single test at 5 %.
+    With many groups an estimate is significant at level alpha if it is beyond ``z(1 - alpha / 2)`` standard errors,
+    which a true difference of ``z(1 - alpha / 2) + z(power)`` of them is with that probability: 2.80 of them for a
+    single test at 5 %. With few, Student's quantiles take the normal's place, and the standard error is corrected for
+    the number of groups, as in :mod:`.student`.
 
     Args:
         standard_error: Of the paired difference, as the bootstrap has it.
+        groups: Number of groups, at least two.
         tests: Number of tests that are corrected for: alpha is ``SIGNIFICANCE / tests``, which is what Holm asks of the
             smallest p-value. The difference would then be found whatever the other tests say.
     """
     level = SIGNIFICANCE / tests
-    return (_NORMAL.inv_cdf(1 - level / 2) + _NORMAL.inv_cdf(POWER)) * standard_error
+    multiple = t_quantile(1 - level / 2, groups) + t_quantile(POWER, groups)
+    return multiple * standard_error * math.sqrt(groups / (groups - 1))

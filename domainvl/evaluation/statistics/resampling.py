@@ -14,6 +14,7 @@ from statistics import NormalDist
 import numpy as np
 
 from domainvl.evaluation.statistics.scores import CompositeScore, FloatArray, IntArray, Score, SumScore, WeightedScore
+from domainvl.evaluation.statistics.student import tail_of_p
 
 _CHUNK_BYTES = 1 << 25
 """Memory that the weights of some resamples may take at a time."""
@@ -133,7 +134,7 @@ class Resamples:
     def estimates(
         self, scores: Sequence[Score], members: Sequence[Sequence[int] | IntArray | None] | None = None
     ) -> list[Estimate]:
-        """Estimate scores and their percentile intervals.
+        """Estimate scores and their intervals: percentiles, further out for few groups (:mod:`.student`).
 
         Where all resamples give the same value, as when every answer is right, the bootstrap would claim certainty
         from any number of groups. The interval then comes from the number G of groups: of G groups none deviates, so
@@ -241,7 +242,7 @@ def interval_limits(
     if np.isnan(value) or len(known) == 0:
         return None, None
     if not all_equal(draws):
-        tail = (1 - confidence) / 2
+        tail = tail_of_p(1 - confidence, groups)
         low, high = np.quantile(known, [tail, 1 - tail])
         return float(low), float(high)
     if bounds is None:

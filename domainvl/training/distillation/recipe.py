@@ -17,7 +17,8 @@ from domainvl.errors import RecipeError
 from domainvl.model.device import Precision
 from domainvl.model.sizes import SIZE_NAMES
 from domainvl.training.recipe import PreprocessingSettings
-from domainvl.training.recipe_yaml import Layer, as_yaml, parse_change, read_mapping, validate, with_changes
+from domainvl.training.recipe_yaml import Layer, as_yaml, parse_change, validate, with_changes
+from domainvl.yaml_files import read_mapping
 
 if TYPE_CHECKING:
     from typing import Self

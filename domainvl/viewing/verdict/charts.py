@@ -261,8 +261,8 @@ def matrix(confusion: Confusion) -> Matrix:
 def _matrix_row(confusion: Confusion, index: int) -> tuple[str, tuple[Cell, ...], int, float | None]:
     label, counts = confusion.labels[index], confusion.counts[index]
     total = sum(counts)
-    # "other" gathers many labels: where it was said of it, it need not be right.
-    right = [said == label and said != "other" for said in confusion.said]
+    # What gathers many labels has another name as a row than as a column: there is nothing right about it.
+    right = [said == label for said in confusion.said]
     cells = tuple(
         Cell(count, math.ceil(_HEATS * count / total) if total else 0, is_right)
         for count, is_right in zip(counts, right, strict=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from domainvl.evaluation.results import Results
+from domainvl.evaluation.verdict import is_from_scratch
 from domainvl.files import write_atomically
 from domainvl.viewing.show import MARKER, check_page_target, csp_hash, drawing_macros, page_style
 from domainvl.viewing.verdict import charts, numbers, tables
@@ -144,6 +145,7 @@ def _environment() -> Environment:
         "legend": charts.legend,
         "kinds": tables.KINDS,
         "signs": tables.SIGNS,
+        "is_from_scratch": is_from_scratch,
     }
     return environment
 

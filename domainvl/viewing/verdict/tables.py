@@ -17,6 +17,7 @@ from domainvl.evaluation.results import (
     Value,
     Verdict,
 )
+from domainvl.evaluation.verdict import is_from_scratch
 
 KINDS: dict[SystemKind, str] = {
     "adapted": "adapted model",
@@ -87,7 +88,7 @@ def opponents(results: Results, lines: Sequence[Line], kinds: Sequence[SystemKin
 def about(system: System) -> str:
     """Say in words what a system is; of a specialist what it was pretrained on."""
     words = KINDS[system.kind]
-    if system.pretraining == "none":
+    if is_from_scratch(system):
         # It had a small training set only: to beat it is not to beat the model that people use.
         own = "a specialist's architecture" if system.kind == "specialist" else words
         return f"{own}, trained from scratch" + (", no stand-in for the specialist" if own != words else "")

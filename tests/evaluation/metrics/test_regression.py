@@ -61,10 +61,21 @@ def test_an_unknown_unit_is_refused():
 
 def test_rmse_by_hand():
     # Errors 3, 4 and none that can be read: root of 25 / 2.
-    assert total(rmse_score([3.0, -4.0, None], [0.0, 0.0, 100.0])) == pytest.approx(math.sqrt(12.5))
+    values, truths = [3.0, -4.0, None], [0.0, 0.0, 100.0]
+    assert total(rmse_score(values, truths, leave_out_unread=True)) == pytest.approx(math.sqrt(12.5))
     assert total(rmse_score([1.0, 2.0], [1.0, 2.0])) == 0.0
-    assert math.isnan(total(rmse_score([None], [1.0])))
+    assert math.isnan(total(rmse_score([None], [1.0], leave_out_unread=True)))
+    # The true number that is farthest from 100 is 0: errors 3, 4 and 100.
+    assert total(rmse_score(values, truths)) == pytest.approx(math.sqrt(10025 / 3))
+    # Farthest from 8 is 20, from 20 is 5; 5 itself is read.
+    assert total(rmse_score([None, None, 5.0], [8.0, 20.0, 5.0])) == pytest.approx(math.sqrt((144 + 225) / 3))
     assert rmse_score([1.0], [1.0]).bounds is None
+
+
+def test_an_answer_that_is_not_read_is_off_by_the_largest_tolerance_at_least():
+    assert total(rmse_score([None], [1.0])) == 5.0
+    assert total(rmse_score([None, None, 3.0], [1.0, 2.0, 3.0])) == pytest.approx(math.sqrt(50 / 3))
+    assert math.isnan(total(rmse_score([], [])))
 
 
 def test_within_by_hand():

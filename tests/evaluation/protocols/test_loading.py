@@ -107,6 +107,7 @@ def test_another_name_or_file_is_refused_with_what_there_is(tmp_path):
             },
             "m must be made of columns and earlier averages of its variant; there is no ['n']",
         ),
+        ({"breakdown_of": "f1"}, "breakdown_of must name a strict column or average, got 'f1'"),
         ({"headline": "f1"}, "headline must name a strict column or average, got 'f1'"),
         ({"name": "yours"}, "name: it must be that of the file, got 'yours'"),
     ],
@@ -124,6 +125,13 @@ def test_what_is_no_mapping_is_refused(tmp_path, text):
     path = tmp_path / "mine.yaml"
     path.write_text(text, encoding="latin-1")
     with pytest.raises(RecipeError, match="mine.yaml"):
+        load_protocol(path)
+
+
+def test_a_key_that_stands_twice_is_refused(write):
+    path = write()
+    path.write_text(path.read_text() + "headline: accuracy\n")
+    with pytest.raises(RecipeError, match="mine.yaml: the key 'headline' stands twice in one section"):
         load_protocol(path)
 
 
@@ -161,6 +169,35 @@ def test_two_test_sets_are_told_apart_by_their_facts():
     assert choose_protocol([two]).name == "rsvqa-hr-test2"
     with pytest.raises(UsageError, match="got rsvqa-hr-test1, rsvqa-hr-test2. Name one with --protocol"):
         choose_protocol([one, two])
+
+
+def dior():
+    return facts(converter="dior-rsvg", answer=None, boxes=[("ship", [0, 0, 9, 9])], task="grounding")
+
+
+def test_a_few_samples_of_a_benchmark_choose_no_protocol_but_are_named():
+    protocol = choose_protocol([dior(), *[facts()] * 99])
+    assert protocol.name == "generic"
+    assert protocol.notes[-1] == (
+        "1 of 100 samples are of dior-rsvg, whose protocol scores these alone: name it with --protocol"
+    )
+    assert protocol.notes[:-1] == load_protocol("generic").notes
+
+
+def test_a_few_other_samples_do_not_stand_in_the_way_of_a_benchmark():
+    assert choose_protocol([*[dior()] * 95, *[facts()] * 5]).name == "dior-rsvg"
+    assert choose_protocol([*[dior()] * 94, *[facts()] * 6]).name == "generic"
+    stray = facts("rsvqa-lr/test/1", task="presence", converter="rsvqa", details={"question_type": "presence"})
+    assert choose_protocol([*[dior()] * 99, stray]).name == "dior-rsvg"
+    grounding = facts(converter="vrsbench", answer=None, boxes=[("ship", [0, 0, 9, 9])], task="grounding")
+    assert choose_protocol([*[grounding] * 99, facts(converter="vrsbench")]).name == "vrsbench-grounding"
+
+
+def test_what_a_benchmarks_own_data_set_has_besides_is_no_other_data_set():
+    asked = facts(converter="slake")
+    besides = facts(converter="slake", answer=None, boxes=[("lung", [0, 0, 9, 9])], task="grounding")
+    assert choose_protocol([*[asked] * 5, *[besides] * 5]).name == "slake"
+    assert choose_protocol([*[asked] * 4, *[besides] * 6]).name == "generic"
 
 
 def test_mme_realworld_is_known_by_its_columns_whatever_the_converter():

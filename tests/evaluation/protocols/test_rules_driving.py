@@ -87,15 +87,33 @@ def signal(truth, said):
     return make_item(said, answer={"kind": "text", "text": truth})
 
 
-def test_an_answer_without_a_number_is_no_error_but_not_within():
+def test_an_answer_without_a_number_is_the_worst_one_or_left_out():
     items = [signal("4.0 m/s", "7.0 m/s"), signal("4.0 m/s", "0 m/s"), signal("4.0 m/s", "fast")]
-    error = score_signal_error(items, unit="m/s")
+    error = score_signal_error(items, unit="m/s", leave_out_unread=True)
     assert value_of(error.score) == pytest.approx((25 / 2) ** 0.5)
     assert (error.unreadable, error.uncounted, error.higher_is_better) == (1, 1, False)
     assert error.counted.tolist() == [True, True, False]
+    strict = score_signal_error(items, unit="m/s")
+    assert value_of(strict.score) == pytest.approx((50 / 3) ** 0.5)  # off by 5, the largest tolerance
+    assert (strict.unreadable, strict.uncounted, strict.counted, strict.higher_is_better) == (1, 0, None, False)
+    assert strict.metric != error.metric
     within = score_signal_within(items, unit="m/s", tolerance=3.5)
     assert within.right.tolist() == [True, False, False]
     assert value_of(within.score) == pytest.approx(1 / 3)
+
+
+def test_to_be_silent_where_it_is_hard_does_not_pay():
+    """Every answer within the range of the true numbers is at least as good as none."""
+    truths = ("0.0", "12.0", "3.0", "30.0")
+    said = [signal(f"{truth} degrees", "0.1 degrees") for truth in truths]
+    for place, hard in enumerate(truths):
+        silent = [*said]
+        silent[place] = signal(f"{hard} degrees", "I do not know")
+        of_silent = value_of(score_signal_error(silent, unit="degrees").score)
+        for answer in range(31):
+            said[place] = signal(f"{hard} degrees", f"{answer} degrees")
+            assert value_of(score_signal_error(said, unit="degrees").score) <= of_silent + 1e-9
+        said[place] = signal(f"{hard} degrees", "0.1 degrees")
 
 
 def test_a_truth_without_a_number_is_refused():

@@ -168,6 +168,13 @@ def test_vrsbench_adds_one_hundredth_to_whole_ones():
     assert not is_right(score_vrsbench_boxes_as_published([item], threshold=0.51))
 
 
+def test_vrsbench_reads_numbers_of_any_size():
+    # 0..400 of 800 px are 0..50 hundredths; the answer reaches to 120 in x: 51 x 51 of 121 x 51 (+1 each).
+    item = boxed("[[-0, 0, 1200, 500]]", (0, 0, 400, 400))
+    assert value_of(score_vrsbench_mean_iou_as_published([item]).score) == pytest.approx(51 / 121)
+    assert score_vrsbench_mean_iou_as_published([boxed(f"[[{'9' * 400}, 0, 1, 1]]", (0, 0, 9, 9))]).unreadable == 1
+
+
 def test_vrsbench_takes_an_answer_that_contains_the_truth():
     items = [counted(1, "12"), told("Yes", "yes, there is"), told("white", "wh ite"), told("no", "")]
     assert score_vrsbench_answers_as_published(items).right.tolist() == [True, True, False, False]

@@ -165,6 +165,51 @@ def test_samples_that_are_left_out_are_counted_by_reason():
         select_samples(wanted, samples[2:])
 
 
+def test_samples_of_no_column_are_left_out_and_told_with_what_they_have():
+    wanted = protocol(
+        columns=[{"name": "presence", "where": {"question_type": ["presence", "count"]}, **ACCURACY}], averages=[]
+    )
+    kinds = ["presence", "color", "size", "count", "color", "color", None]
+    samples = [
+        make_case_sample(
+            str(number), answer={"kind": "text", "text": "yes"}, details={"question_type": kind} if kind else {}
+        )
+        for number, kind in enumerate(kinds)
+    ]
+    selection = select_samples(wanted, samples)
+    assert [sample.id for sample in selection.samples] == ["0", "3"]
+    assert selection.left_out == ("1", "2", "4", "5", "6")
+    assert selection.reasons == {
+        "of no line of the protocol (question_type: color, size, not known), for example 1, 2, 4, ...": 5
+    }
+    with pytest.raises(NothingToDoError, match="asks none of the samples: 1 of no line of the protocol"):
+        select_samples(wanted, samples[1:2])
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"A": 0.5, "B": 0.5}, None),
+        ({"a lung": 0.5, "A heart": 0.5}, None),
+        ({"A": 1.0}, None),
+        ({"A": 0.5, "C": 0.5}, "1 predictions have others (s: A, C)"),
+        ({"a lung": 0.5, "a liver": 0.5}, "1 predictions have others (s: a lung, a liver)"),
+        ({"A": 0.5, "a lung": 0.5}, "1 predictions have others (s: A, a lung)"),
+    ],
+)
+def test_likelihoods_must_be_those_of_the_options(options, told):
+    choice = {"kind": "choice", "options": ["a lung", "a heart"], "correct": 0}
+    sample = make_case_sample("s", task="multiple-choice", answer=choice)
+    wanted = protocol(columns=[{"name": "presence", **ACCURACY}], averages=[])
+    predictions = [Prediction(sample_id="s", text="A", options=options)]
+    if told is None:
+        assert len(pair_items(select_samples(wanted, [sample]), predictions)) == 1
+    else:
+        with pytest.raises(DatasetError) as raised:
+            pair_items(select_samples(wanted, [sample]), predictions)
+        assert told in str(raised.value)
+
+
 def test_every_asked_sample_needs_its_answer_and_no_other():
     samples = [make_case_sample(sample_id, answer={"kind": "text", "text": "yes"}) for sample_id in "ab"]
     selection = select_samples(protocol(where={"task": "vqa"}), samples)

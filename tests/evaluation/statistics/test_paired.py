@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 
 from domainvl.evaluation.statistics.bootstrap import paired_difference
-from domainvl.evaluation.statistics.paired import difference, holm, least_p, mcnemar_exact, smallest_difference
+from domainvl.evaluation.statistics.paired import (
+    Counted,
+    compare_pairs,
+    difference,
+    holm,
+    least_p,
+    mcnemar_exact,
+    smallest_difference,
+)
 from domainvl.evaluation.statistics.resampling import BootstrapSettings, Resamples
 from domainvl.evaluation.statistics.scores import CompositeScore, mean_score, spread_over
 
@@ -24,13 +33,13 @@ def compare(a_values, b_values, groups, *, bounds=(0.0, 1.0)):
     return difference(*resamples.estimates([a, b]), differing_groups=resamples.count_differing_groups(a, b))
 
 
-def simulate(rng, true_difference):
-    """Answers of two systems in 150 groups of 4, both better where the group is easy; a better by the difference."""
-    groups = np.repeat(np.arange(GROUP_COUNT), 4)
+def simulate(rng, true_difference, *, group_count=GROUP_COUNT, size=4):
+    """Answers of two systems in groups of one size, both better where the group is easy; a better by the difference."""
+    groups = np.repeat(np.arange(group_count), size)
     resamples = Resamples(groups.astype(str).tolist(), SETTINGS)
     scores = []
     for _ in range(TRIALS):
-        ease = rng.uniform(0.3, 0.7, GROUP_COUNT)[groups]
+        ease = rng.uniform(0.3, 0.7, group_count)[groups]
         scores += [mean_score(rng.random(len(groups)) < ease + shift) for shift in (true_difference, 0.0)]
     estimates = resamples.estimates(scores)
     return [difference(a, b) for a, b in zip(estimates[::2], estimates[1::2], strict=True)]
@@ -43,23 +52,33 @@ def test_equal_systems_are_found_to_differ_as_often_as_the_level_says():
     assert 0.45 <= (p_values < 0.5).mean() <= 0.55
 
 
+@pytest.mark.parametrize("group_count", [6, 10, 20])
+def test_few_groups_do_not_raise_false_alarms(group_count):
+    """Twice the bootstrap's share would be below 0.05 in 11, 10 and 7 % of the trials."""
+    found = simulate(np.random.default_rng(1), 0.0, group_count=group_count, size=20)
+    assert 0.033 <= np.mean([one.p < 0.05 for one in found]) <= 0.067
+
+
 @pytest.mark.parametrize("tests", [1, 4])
 def test_the_smallest_difference_is_found_four_times_in_five(tests):
     rng = np.random.default_rng(2)
     error = np.mean([found.standard_error for found in simulate(rng, 0.0)[:100]])
     # Independent answers of variance about 1/4 each: sqrt(2 * 0.25 / 600) = 0.029.
     assert error == pytest.approx(0.029, abs=0.002)
-    found = simulate(rng, smallest_difference(error, tests=tests))
+    found = simulate(rng, smallest_difference(error, GROUP_COUNT, tests=tests))
     assert 0.76 <= np.mean([tests * one.p < 0.05 for one in found]) <= 0.84
 
 
 def test_the_smallest_difference_in_standard_errors():
     # Normal quantiles from tables: 1.95996 + 0.84162; of 0.05 / 5 in two tails 2.57583.
-    assert smallest_difference(0.01) == pytest.approx(0.0280158, abs=1e-7)
-    assert smallest_difference(0.01, tests=5) == pytest.approx(0.0341745, abs=1e-7)
+    assert smallest_difference(0.01, 10**7) == pytest.approx(0.0280158, abs=1e-7)
+    assert smallest_difference(0.01, 10**7, tests=5) == pytest.approx(0.0341745, abs=1e-7)
+    # Student's of 9 degrees of freedom: 2.262157 + 0.883404, and root 10/9.
+    assert smallest_difference(0.01, 10) == pytest.approx(0.03145561 * (10 / 9) ** 0.5, abs=1e-7)
 
 
 def test_a_difference_has_the_interval_of_the_paired_means():
+    stats = pytest.importorskip("scipy.stats")
     rng = np.random.default_rng(3)
     a, b = (rng.random(300) < 0.6).astype(float), (rng.random(300) < 0.5).astype(float)
     groups = (np.arange(300) // 3).astype(str).tolist()
@@ -69,7 +88,8 @@ def test_a_difference_has_the_interval_of_the_paired_means():
     assert (found.n, found.groups) == (300, 100)
     # By the definition of p and of the standard error.
     at_or_below = sum(draw <= 0 for draw in found.draws)
-    assert found.p == pytest.approx(2 * (at_or_below + 1) / 1001)
+    z = -NormalDist().inv_cdf((at_or_below + 1) / 1001) * 0.99**0.5
+    assert found.p == pytest.approx(2 * stats.t.sf(z, 99))
     per_group = (a - b).reshape(100, 3).mean(axis=1)
     assert found.standard_error == pytest.approx(per_group.std() / 10, rel=0.1)
     assert compare(b, a, groups).p == pytest.approx(found.p)
@@ -83,7 +103,8 @@ def test_p_is_never_zero_and_never_below_what_the_groups_that_differ_can_give():
     # Four groups differ and all favour a: 2 * 2^-4. Resamples without any of them are e^-4 = 0.018 of all.
     assert compare(a, b, groups).p == 0.125
     a[::2] = 1.0
-    assert compare(a, b, groups).p == pytest.approx(2 / 1001)
+    # The normal has 1 / 1001 beyond 3.0905; of 400 groups that is 3.0866, beyond which Student's t has twice 0.00108.
+    assert compare(a, b, groups).p == pytest.approx(0.00217, abs=1e-5)
     assert [least_p(number) for number in (0, 1, 2, 6)] == [1.0, 1.0, 0.5, 0.03125]
 
 
@@ -128,6 +149,44 @@ def test_where_a_system_leaves_out_items_the_fewer_count():
     a, b = mean_score([1.0, 0.0, 1.0]), spread_over(mean_score([1.0, 0.0]), [0, 1], 3)
     found = difference(resamples.estimate(a), resamples.estimate(b, [0, 1]))
     assert (found.value, found.n, found.groups) == (pytest.approx(2 / 3 - 1 / 2), 2, 1)
+
+
+def counted(score, resamples, members):
+    """A score that some items count for."""
+    return Counted(score, np.array(members), resamples.estimate(score, members))
+
+
+def test_items_that_count_for_one_system_alone_are_not_compared():
+    """Both are right about the same half of 40 items; a leaves out 15 wrong and 5 right ones, b another right one."""
+    right = np.tile([1.0, 0.0], 20)
+    resamples = Resamples([str(number // 2) for number in range(40)], SETTINGS)
+    of_a = [number for number in range(40) if number < 10 or (number < 30 and number % 2 == 0)]
+    of_b = [number for number in range(40) if number != 2]
+    a = counted(spread_over(mean_score(right[of_a]), of_a, 40), resamples, of_a)
+    b = counted(spread_over(mean_score(right[of_b]), of_b, 40), resamples, of_b)
+    whole = counted(mean_score(right), resamples, range(40))
+    assert a.estimate.value == pytest.approx(15 / 20)
+    uneven, even = compare_pairs([(a, b), (whole, whole)], resamples)
+    shared = [number for number in of_a if number != 2]
+    assert uneven.a.members.tolist() == uneven.b.members.tolist() == shared
+    assert (uneven.only_a, uneven.only_b) == (1, 20)
+    assert uneven.a.estimate.value == uneven.b.estimate.value == pytest.approx(14 / 19)
+    assert (uneven.difference.value, uneven.difference.p) == (0.0, 1.0)
+    assert (uneven.difference.n, uneven.difference.groups) == (19, 15)
+    assert (even.a, even.b, even.only_a, even.only_b) == (whole, whole, 0, 0)
+    assert (even.difference.n, even.difference.value) == (40, 0.0)
+
+
+def test_without_an_item_that_counts_for_both_there_is_no_difference():
+    resamples = Resamples([str(number) for number in range(10)], SETTINGS)
+    # A score that has a value even without an item.
+    first, second = (
+        CompositeScore((mean_score(np.ones(10)),), lambda parts: np.nan_to_num(parts[0])) for _ in range(2)
+    )
+    pair = (counted(first, resamples, range(5)), counted(second, resamples, range(5, 10)))
+    (found,) = compare_pairs([pair], resamples)
+    assert (found.only_a, found.only_b, found.difference.n) == (5, 5, 0)
+    assert (found.difference.value, found.difference.p) == (None, None)
 
 
 def test_estimates_of_other_resamples_are_refused():
