@@ -10,7 +10,9 @@ import numpy as np
 from builders import make_sample
 from gallery import write_dataset
 
+from domainvl.evaluation.contestants import MAJORITY_OF
 from domainvl.evaluation.predictions import Prediction, write_predictions
+from domainvl.evaluation.protocols.loading import protocol_sha256
 from domainvl.evaluation.results import (
     Breakdown,
     Calibration,
@@ -122,7 +124,7 @@ def _systems() -> tuple[System, ...]:
         System(name=BASE, kind="base", predictions=f"{BASE}.jsonl", cost=cost(80.9), empty=12),
         System(name=VILT, kind="specialist", pretraining="ImageNet-1k, GCC, SBU, COCO", predictions=f"{VILT}.jsonl"),
         System(name=SCRATCH, kind="specialist", pretraining="none", predictions=f"{SCRATCH}.jsonl", cost=cost(22.7)),
-        System(name=MAJORITY, kind="baseline", predictions=f"{MAJORITY}.jsonl"),
+        System(name=MAJORITY, kind="baseline", predictions=f"{MAJORITY}.jsonl", about={MAJORITY_OF: "0"}),
     )
 
 
@@ -169,6 +171,7 @@ def synthetic_results(**changes: Any) -> Results:
     fields: dict[str, Any] = {
         "protocol": "generic",
         "protocol_version": 1,
+        "protocol_sha256": protocol_sha256("generic"),
         "title": "Harbour questions",
         "headline": HEADLINE,
         "data": Data(

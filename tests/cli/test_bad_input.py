@@ -154,7 +154,7 @@ def test_folder_that_is_no_data_set(run, tmp_path: Path, untrained: Path, comman
     ("arguments", "message"),
     [
         (["finetune", "--method", "qlora"], "--method must be lora or full, got 'qlora'"),
-        (["eval", "--split", "dev"], "--split must be train, val or test, got 'dev'"),
+        (["eval", "--split", "dev"], "--split must be one of train, val, test, got 'dev'"),
         (["eval", "--device", "cuda:7"], "Cannot use the device 'cuda:7'"),
     ],
 )

@@ -9,9 +9,11 @@ import pytest
 from PIL import Image
 from pydicom.uid import UID
 
+from domainvl.conversion import convert
+from domainvl.converters.dicom import CONVERTER, DicomSettings
 from domainvl.converters.dicom.generate import ENCODINGS, generate_series
 from domainvl.converters.dicom.wheel import wheel_files
-from domainvl.schema import Task
+from domainvl.schema import Split, Task, read_samples
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +21,20 @@ def series(tmp_path_factory):
     out = tmp_path_factory.mktemp("generated") / "series"
     generate_series(out, patient_count=36, seed=5)
     return out
+
+
+@pytest.fixture(scope="module")
+def converted(series, tmp_path_factory):
+    """The data set of the series, which none of the tests changes."""
+    folder = tmp_path_factory.mktemp("converted")
+    (folder / "deid.key").write_bytes(b"0123456789abcdef" * 2)
+    settings = DicomSettings(deid_key=folder / "deid.key", labels=series / "labels.csv")
+    convert(CONVERTER, series, folder / "out", settings)
+    return folder / "out"
+
+
+def samples_of(dataset):
+    return [sample for split in Split for sample in read_samples(dataset, split)]
 
 
 def datasets(folder):
@@ -62,9 +78,9 @@ def asked_about(samples):
     return {sample.id.rpartition("/")[0] for sample in samples if sample.task is Task.PRESENCE}
 
 
-def test_converted_slices_show_the_findings_where_the_table_says(series, tmp_path, convert_dicom):
-    _, samples, rejects = convert_dicom(series, labels=series / "labels.csv")
-    assert not rejects
+def test_converted_slices_show_the_findings_where_the_table_says(series, converted):
+    samples = samples_of(converted)
+    assert not (converted / "rejects.jsonl").read_text()
     with (series / "labels.csv").open() as file:
         rows = list(csv.DictReader(file))
     listed = {row["sop_instance_uid"] for row in rows}
@@ -73,7 +89,7 @@ def test_converted_slices_show_the_findings_where_the_table_says(series, tmp_pat
     for sample in samples:
         if sample.task is not Task.GROUNDING:
             continue
-        pixels = np.asarray(Image.open(tmp_path / "out" / sample.images[0].path))
+        pixels = np.asarray(Image.open(converted / sample.images[0].path))
         (finding,) = sample.answer_objects()
         x_min, y_min, x_max, y_max = map(int, finding.box_px)
         bright = pixels > (140 if finding.label == "nodule" else 200)
@@ -107,8 +123,8 @@ def test_boxes_do_not_overlap_and_are_three_at_most(series):
                 assert one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
 
 
-def test_answers_are_spread(series, convert_dicom):
-    _, samples, _ = convert_dicom(series, labels=series / "labels.csv")
+def test_answers_are_spread(converted):
+    samples = samples_of(converted)
     counts = Counter(sample.answer.count for sample in samples if sample.task is Task.COUNTING)
     assert set(counts) == {0, 1, 2, 3}
     assert max(counts.values()) < 0.75 * counts.total()
@@ -122,20 +138,23 @@ def test_answers_are_spread(series, convert_dicom):
 
 
 @pytest.mark.parametrize(("limit", "of_four"), [(1, {2}), (2, {1, 3}), (0, set()), (9, {0, 1, 2, 3})])
-def test_headers_are_asked_about_in_the_middle_of_equal_parts(series, convert_dicom, limit, of_four):
-    _, samples, _ = convert_dicom(series, labels=series / "labels.csv", header_slices_per_stack=limit)
+def test_headers_are_asked_about_in_the_middle_of_equal_parts(tmp_path, convert_dicom, limit, of_four):
+    generate_series(tmp_path / "series", patient_count=9, seed=5)
+    labels = tmp_path / "series" / "labels.csv"
+    settings = {"labels": labels, "pixel_text": "off", "header_slices_per_stack": limit}
+    _, samples, _ = convert_dicom(tmp_path / "series", **settings)
     length = Counter(name.rpartition("/")[0] for name in asked_about(samples))
     asked = {name: set() for name in length}
     for sample in samples:
         if sample.task is Task.CLASSIFICATION:
             asked[sample.id.rsplit("/", 2)[0]].add(sample.images[0].source.details["slice_index"])
+    assert len(set(length.values())) > 1
     assert {frozenset(indices) for name, indices in asked.items() if length[name] == 4} == {frozenset(of_four)}
     assert all(len(indices) == min(limit, length[name]) for name, indices in asked.items())
 
 
-def test_personal_data_do_not_pass(series, tmp_path, convert_dicom):
-    convert_dicom(series, labels=series / "labels.csv")
-    written = b"\n".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
+def test_personal_data_do_not_pass(series, converted):
+    written = b"\n".join(path.read_bytes() for path in converted.rglob("*") if path.is_file())
     for made in datasets(series):
         for value in (made.PatientID, made.PatientName.family_name, made.SOPInstanceUID, made.StudyInstanceUID,
                       made.AccessionNumber, made.InstitutionName):  # fmt: skip
@@ -148,7 +167,8 @@ def test_wheel_files_convert_without_a_failure(tmp_path, convert_dicom):
     (tmp_path / "in").mkdir()
     for path in files:
         (tmp_path / "in" / path.name).symlink_to(path)
-    summary, samples, rejects = convert_dicom(tmp_path / "in", burnt_in="allow")
+    # The quickstart's tests convert these files with the search for text in their pixels.
+    summary, samples, rejects = convert_dicom(tmp_path / "in", burnt_in="allow", pixel_text="off")
     assert summary.failed_count == 0
     assert not rejects
     assert {sample.images[0].source.uri for sample in samples} == {s["uri"] for s in summary.manifest["sources"]}

@@ -128,7 +128,7 @@ def test_several_devices_give_the_answers_of_one(
     assert [one.text for one in answered.predictions] == [one.text for one in uninterrupted]
     assert answered.cost.device.startswith("2 x cpu")
     assert answered.cost.peak_memory_gb is not None
-    missing = SeveralDevices(replace(settings, dataset=tmp_path), Options(samples), ["cpu", "cpu"])
+    missing = SeveralDevices(replace(settings, dataset=tmp_path), Options(samples), ["cpu"])
     with pytest.raises(DatasetError, match="Cannot read an image"):
         answer_all(missing, samples, tmp_path / "others", {})
 

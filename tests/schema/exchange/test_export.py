@@ -275,14 +275,20 @@ def test_a_folder_that_cannot_be_made(varied, tmp_path):
         export_dataset(varied.folder, tmp_path / "file" / "out", format_name="llava")
 
 
+@pytest.fixture(scope="module")
+def growing(tmp_path_factory):
+    """Two data sets, of which one is larger."""
+    folder = tmp_path_factory.mktemp("growing")
+    return [several("What is this? " * 400, count, folder / str(count)) for count in (400, 1000)]
+
+
 @pytest.mark.parametrize("name", FORMATS)
-def test_memory_does_not_grow_with_the_samples(tmp_path, name):
+def test_memory_does_not_grow_with_the_samples(growing, tmp_path, name):
     peaks = []
     load_format(name).open_rows(tmp_path, Split.VAL).close()  # imports what it needs
-    for count in (400, 1000):
-        data = several("What is this? " * 400, count, tmp_path / f"data{count}")
+    for data in growing:
         tracemalloc.start()
-        export_dataset(data, tmp_path / f"out{count}", format_name=name)
+        export_dataset(data, tmp_path / data.name, format_name=name)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     # 600 more samples hold 3.4 MB of text alone.
