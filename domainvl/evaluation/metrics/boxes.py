@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -139,22 +139,6 @@ def mean_iou(ious: npt.ArrayLike) -> SumScore:
     return mean_score(np.asarray(ious, dtype=np.float64))
 
 
-def count_matches(ious: FloatArray, threshold: float = IOU_THRESHOLD) -> tuple[int, int, int]:
-    """Count right, surplus and missed boxes of one item.
-
-    Boxes are paired by :func:`match_greedily`; a pair of an IoU of the threshold or more is right.
-
-    Args:
-        ious: IoU of each true box with each predicted one, shape (true, predicted).
-        threshold: Least IoU of a right box.
-
-    Returns:
-        Number of true positives, false positives and false negatives.
-    """
-    right = sum(iou >= threshold for iou in match_greedily(ious.tolist()))
-    return right, ious.shape[1] - right, ious.shape[0] - right
-
-
 def f1_score(counts: npt.ArrayLike) -> SumScore:
     """Return F1 over all boxes of a set, 2 tp / (2 tp + fp + fn).
 
@@ -172,36 +156,6 @@ def precision_score(counts: npt.ArrayLike) -> SumScore:
 def recall_score(counts: npt.ArrayLike) -> SumScore:
     """Return the share of true boxes that are found; the argument is that of :func:`f1_score`."""
     return _of_counts(counts, lambda tp, fp, fn: (tp, tp + fn))
-
-
-def count_error_score(
-    counted: Sequence[int | None], true: Sequence[int], *, unread: Literal["as 0", "left out"] = "as 0"
-) -> SumScore:
-    """Return the mean distance of counts from the truth.
-
-    Args:
-        counted: The count that each answer gives; None where none could be read.
-        true: The true counts.
-        unread: What an answer without a count is worth. ``as 0``: as far off as 0 is, but at least 1, so that no answer
-            is never right and silence does not pay. ``left out``: the mean is over the others only.
-    """
-    terms = np.zeros((len(true), 2))
-    for index, (count, truth) in enumerate(zip(counted, true, strict=True)):
-        if count is not None:
-            terms[index] = abs(count - truth), 1
-        elif unread == "as 0":
-            terms[index] = max(truth, 1), 1
-    return SumScore(terms, ratio, None)
-
-
-def exact_count_score(counted: Sequence[int | None], true: Sequence[int]) -> SumScore:
-    """Return the share of counts that are exactly right; an answer without a count is wrong.
-
-    Args:
-        counted: The count that each answer gives; None where none could be read.
-        true: The true counts.
-    """
-    return mean_score([count == truth for count, truth in zip(counted, true, strict=True)])
 
 
 def _area(boxes: FloatArray) -> FloatArray:

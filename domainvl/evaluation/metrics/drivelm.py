@@ -147,19 +147,6 @@ def match_f1_score(matches: Sequence[PointMatch | None]) -> SumScore:
     return SumScore(np.array([(0.0, 0.0) if f1 is None else (f1, 1.0) for f1 in f1s]).reshape(-1, 2), ratio)
 
 
-def match_counts(matches: Sequence[PointMatch | None]) -> FloatArray:
-    """Return right, surplus and missed points of each item, of which ``boxes.f1_score`` makes F1 over all points.
-
-    Args:
-        matches: Of each item; None where the graph gates it.
-
-    Returns:
-        Shape (items, 3); zeros where an item does not take part.
-    """
-    rows = [(0, 0, 0) if match is None else (match.right, match.surplus, match.missed) for match in matches]
-    return np.array(rows, dtype=np.float64).reshape(-1, 3)
-
-
 def counted_by_graph(exchanges: Sequence[Exchange], *, as_published: bool) -> list[bool]:
     """Say which questions of one frame are scored.
 

@@ -10,9 +10,6 @@ from hypothesis import strategies as st
 from domainvl.evaluation.metrics.boxes import (
     box_iou,
     box_iou_plus_one,
-    count_error_score,
-    count_matches,
-    exact_count_score,
     f1_score,
     hits,
     iou_accuracy,
@@ -76,17 +73,6 @@ def test_the_threshold_is_met_or_passed():
     assert value(mean_iou([0.0, 0.5, 1.0, 0.5])) == 0.5
 
 
-def test_boxes_are_right_surplus_or_missed():
-    true = [(0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10)]
-    # Exact; 5 of 15 px shared, IoU 1/3; and one more on the first.
-    found = [(0, 0, 10, 10), (25, 0, 35, 10), (0, 0, 9, 10)]
-    assert count_matches(pairwise_iou(true, found), 0.5) == (1, 2, 2)
-    assert count_matches(pairwise_iou(true, found), 1 / 3 - 1e-9) == (2, 1, 1)
-    assert count_matches(pairwise_iou(true, [])) == (0, 0, 3)
-    assert count_matches(pairwise_iou([], found)) == (0, 3, 0)
-    assert count_matches(pairwise_iou([], [])) == (0, 0, 0)
-
-
 def test_f1_is_over_all_boxes_not_over_items():
     counts = [(1, 2, 2), (3, 0, 1)]
     assert value(precision_score(counts)) == pytest.approx(4 / 6)
@@ -103,13 +89,6 @@ def test_there_is_no_f1_of_nothing():
 def test_f1_of_many_resamples_at_once():
     score = f1_score([(1, 0, 0), (0, 1, 1)])
     assert score.combine(np.array([[1, 0, 0], [1, 1, 1], [0, 2, 2]], float)) == pytest.approx([1, 0.5, 0])
-
-
-def test_counts_are_off_by_their_distance_and_silence_does_not_pay():
-    counted, true = [3, 10, None, None], [3, 7, 4, 0]
-    assert value(count_error_score(counted, true)) == (0 + 3 + 4 + 1) / 4
-    assert value(count_error_score(counted, true, unread="left out")) == 1.5
-    assert value(exact_count_score(counted, true)) == 0.25
 
 
 def test_random_boxes_score_about_nothing():
