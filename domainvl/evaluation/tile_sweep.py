@@ -22,8 +22,6 @@ from domainvl.evaluation.statistics.resampling import BootstrapSettings, Resampl
 from domainvl.evaluation.tables import format_markdown, value_cell
 from domainvl.schema import Sample
 
-DEFAULT_LIMITS = (1, 6, 12, 24, 40)
-
 Answer: TypeAlias = Callable[[Sequence[Sample], int], tuple[Sequence[Prediction], Cost | None]]
 """Answers samples with at most so many tiles each, and says what that took; None where all was answered before."""
 

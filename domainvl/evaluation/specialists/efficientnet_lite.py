@@ -22,8 +22,6 @@ PACKAGE_VERSION = "0.1.0"
 # efficientnet_lite_builder.py: MEAN_RGB = 127, STDDEV_RGB = 128, of 255.
 MEAN = (127 / 255,) * 3
 STD = (128 / 255,) * 3
-IMAGE_PX = 224
-"""Side of the images that the weights were trained on (efficientnet_lite_builder.py)."""
 FEATURES = 1280
 
 _STEM_CHANNELS = 32
