@@ -18,17 +18,7 @@ from domainvl.conversion.progress import EventLog, Progress
 from domainvl.conversion.resumption import Resumption
 from domainvl.conversion.versions import versions
 from domainvl.conversion.work import ConversionWork, Done, Staging, Task
-from domainvl.engine import (
-    Executor,
-    FileStates,
-    InThisProcess,
-    Limits,
-    Outcome,
-    Shard,
-    UnitFailure,
-    default_limits,
-    run_units,
-)
+from domainvl.engine import Execution, FileStates, Outcome, Shard, UnitFailure, make_executor, run_units
 from domainvl.errors import ExitCode, InputNotFoundError, NothingToDoError, StoppedError, UsageError
 from domainvl.files import check_target, hidden_sibling, keyed, make_folder, output_errors
 from domainvl.schema.writer import MANIFEST_NAME, DatasetWriter, Reject
@@ -37,23 +27,15 @@ _AGAIN = "Give the same command again: it goes on from there"
 
 
 @dataclass(frozen=True)
-class RunSettings:
-    """How units are run; none of it changes what comes out.
+class RunSettings(Execution):
+    """How the units of a conversion are run.
 
     Attributes:
-        workers: Number of processes; 0 for none but this one, which nothing protects from a crash or a hang.
-        unit_timeout_s: Seconds that a unit may take; None for any time.
-        unit_memory_bytes: Memory that a unit may take; where None, a share of four fifths of the machine's.
         max_error_rate: Share of units that may fail before the run is stopped.
-        ray: Address of a Ray cluster, or ``"local"``; None for processes of this machine.
         log: File for one JSON line a unit.
     """
 
-    workers: int = 0
-    unit_timeout_s: float | None = 600.0
-    unit_memory_bytes: int | None = None
     max_error_rate: float = 1.0
-    ray: str | None = None
     log: Path | None = None
 
 
@@ -288,21 +270,6 @@ def convert_units(
             raise StoppedError("The conversion was stopped", rule=rule, action=_AGAIN) from error
         log.write("end", done=progress.done, failed=progress.failed, samples=progress.samples)
     return ConvertedUnits(plan, tasks, chosen, failures, resumption.files, progress)
-
-
-def make_executor(work: ConversionWork, run: RunSettings) -> Executor[Task, Done]:
-    """Choose where units are done."""
-    if run.ray is not None:
-        from domainvl.engine.on_ray import RayExecutor
-
-        limits = Limits(timeout_s=run.unit_timeout_s)
-        return RayExecutor(work, address=run.ray, workers=run.workers or None, limits=limits)
-    if run.workers == 0:
-        return InThisProcess(work)
-    from domainvl.engine.pool import ProcessPool
-
-    limits = default_limits(run.workers, timeout_s=run.unit_timeout_s, memory_bytes=run.unit_memory_bytes)
-    return ProcessPool(work, workers=run.workers, limits=limits)
 
 
 def _count(

@@ -3,6 +3,7 @@
 Units go in, small results come out; pixels never pass through here.
 """
 
+from domainvl.engine.executors import Execution, make_executor
 from domainvl.engine.identity import WHERE, FileState, FileStates, fingerprint
 from domainvl.engine.ledger import Ledger, Part
 from domainvl.engine.limits import Limits, default_limits, usable_cores
@@ -12,6 +13,7 @@ from domainvl.engine.work import Outcome, UnitFailure, attempt
 
 __all__ = [
     "WHERE",
+    "Execution",
     "Executor",
     "FileState",
     "FileStates",
@@ -25,6 +27,7 @@ __all__ = [
     "attempt",
     "default_limits",
     "fingerprint",
+    "make_executor",
     "run_units",
     "usable_cores",
 ]

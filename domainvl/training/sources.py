@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 from domainvl.errors import NothingToDoError
 from domainvl.files import hash_file
+from domainvl.interleaved import InterleavedFile, WindowLimits
 from domainvl.model.encoding import ConversationEncoder
 from domainvl.model.preprocessing import Preprocessing
 from domainvl.model.trained_on import TrainedOn, trained_on, trained_on_images
 from domainvl.schema import Sample, SampleFile, Split, read_manifest, read_samples, spread
-from domainvl.training.interleaved import InterleavedFile, WindowLimits
 from domainvl.training.units import EncodedUnit, join
 
 Role = Literal["domain", "general"]

@@ -28,6 +28,9 @@ LIMITS = {torch.float32: 1e-4, torch.bfloat16: 3e-2}
 Variant = tuple[str, str, Callable[[torch.Tensor], bool]]
 """Name, implementation, and whether torch's varlen attention may be taken."""
 
+HAS_FLASH = packed_attention.has_flash
+"""The real one, which each variant replaces by its own."""
+
 
 def variants(plain: bool) -> list[Variant]:
     found: list[Variant] = [
@@ -36,7 +39,7 @@ def variants(plain: bool) -> list[Variant]:
         ("flex_attention", "flex_attention", _never),
     ]
     if plain:
-        found.append(("packed_sdpa, varlen", "packed_sdpa", packed_attention.has_flash))
+        found.append(("packed_sdpa, varlen", "packed_sdpa", HAS_FLASH))
         if find_spec("flash_attn") is not None:
             found.append(("flash_attention_2", "flash_attention_2", _never))
     return found

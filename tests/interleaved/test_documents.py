@@ -7,7 +7,7 @@ import copy
 import pytest
 
 from domainvl.errors import ItemError
-from domainvl.training.interleaved.records import ImageSlot, read_document
+from domainvl.interleaved.documents import ImageSlot, TextSlot, read_document
 
 RECORD = {
     "general_metadata": {"id": "d1", "url": "https://example.org"},
@@ -21,9 +21,9 @@ def test_a_record_becomes_slots_in_order():
     document = read_document(RECORD)
     assert document.id == "d1"
     assert document.slots == (
-        "One.",
+        TextSlot("One."),
         ImageSlot("https://example.org/a", 3, 4),
-        "Two.",
+        TextSlot("Two."),
         ImageSlot("https://example.org/b", None, None),
     )
 

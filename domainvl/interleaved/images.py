@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from pathlib import Path
 
@@ -11,9 +10,9 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 
 from domainvl.errors import InputNotFoundError, ItemError
+from domainvl.interleaved.documents import ImageSlot, image_name
 from domainvl.schema import Image, Source
 from domainvl.schema.images import check_depth, hash_pixels, shown_pixels
-from domainvl.training.interleaved.records import ImageSlot
 
 
 class ImageFolder:
@@ -60,7 +59,7 @@ class ImageFolder:
         return known
 
     def _read(self, url: str) -> Image:
-        name = self._names.get(hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest())
+        name = self._names.get(image_name(url))
         if name is None:
             raise _unusable("missing", url, "there is no file of its name")
         pixels = _decode(self._folder / name, url)

@@ -11,20 +11,19 @@ import os
 import tempfile
 import weakref
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
-from domainvl.errors import DatasetError, InputNotFoundError, ItemError, UsageError, install_hint
+from domainvl.errors import ItemError
 from domainvl.files import output_errors
+from domainvl.interleaved.documents import Document, TextSlot, document_id, read_document
+from domainvl.interleaved.images import ImageFolder
+from domainvl.interleaved.reading import read_records, record_files
+from domainvl.interleaved.windows import Part, Window, WindowCutter, WindowLimits
 from domainvl.model.encoding import ConversationEncoder, DocumentPart, EncodedConversation, Mark
 from domainvl.model.preprocessing import Preprocessing
 from domainvl.schema import Image, Split, SplitFractions, assign_split
-from domainvl.training.interleaved.images import ImageFolder
-from domainvl.training.interleaved.records import Document, ImageSlot, document_id, read_document
-from domainvl.training.interleaved.windows import Part, Window, WindowCutter, WindowLimits
 
 VAL_FRACTION = 0.02
 """Share of the documents that are held out where nobody says it."""
@@ -114,7 +113,7 @@ class InterleavedFile:
         split_seed: int = 0,
         images: Path | None = None,
     ) -> None:
-        self.paths = _files(path)
+        self.paths = record_files(path)
         folder = self.paths[0].parent / "images" if images is None else images
         self.root = folder.parent
         self.image_keys: list[int] = []
@@ -131,7 +130,7 @@ class InterleavedFile:
         self._spool = tempfile.TemporaryFile()
         weakref.finalize(self, self._spool.close)
         cutter = WindowCutter(encoder, preprocessing, limits or WindowLimits())
-        for where, record in chain.from_iterable(map(_records, self.paths)):
+        for where, record in chain.from_iterable(map(read_records, self.paths)):
             self._add(where, record, cutter)
         self.skipped.update(cutter.dropped)
         with output_errors(Path(tempfile.gettempdir())):
@@ -173,8 +172,8 @@ class InterleavedFile:
     def _usable(self, where: str, document: Document) -> list[Part]:
         parts: list[Part] = []
         for slot in document.slots:
-            if not isinstance(slot, ImageSlot):
-                parts.append(slot)
+            if isinstance(slot, TextSlot):
+                parts.append(slot.text)
             elif not slot.valid:
                 self.skipped["image/switched-off"] += 1
             else:
@@ -205,79 +204,3 @@ class InterleavedFile:
         self.skipped[reason] += 1
         if self.skipped[reason] <= LISTED_PER_REASON:
             self.listed.append(Skipped(where, reason, error.rule or error.what))
-
-
-def _files(path: Path) -> list[Path]:
-    if path.is_dir():
-        found = sorted(file for file in path.iterdir() if file.suffix in (".jsonl", ".parquet"))
-        if not found:
-            rule = "there is no .jsonl and no .parquet in it"
-            raise InputNotFoundError("Cannot read interleaved documents", where=path, rule=rule)
-        return found
-    if not path.is_file():
-        raise InputNotFoundError("Cannot read interleaved documents", where=path, rule="there is no such file")
-    return [path]
-
-
-def _records(path: Path) -> Iterator[tuple[str, object]]:
-    """Yield each record with its place; a line that is no JSON is yielded as None."""
-    if path.suffix == ".jsonl":
-        yield from _lines(path)
-    elif path.suffix == ".parquet":
-        yield from _rows(path)
-    else:
-        raise UsageError(
-            "Cannot read interleaved documents", where=path, rule=f"it must be .jsonl or .parquet, got {path.suffix!r}"
-        )
-
-
-def _lines(path: Path) -> Iterator[tuple[str, object]]:
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                record = json.loads(line)
-            except ValueError:  # not JSON, or not UTF-8
-                record = None
-            yield f"{path.name}:{number}", record
-
-
-_COLUMNS = ("general_metadata", "images", "texts", "metadata")
-
-
-def _rows(path: Path) -> Iterator[tuple[str, object]]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise UsageError(
-            "Cannot read interleaved documents",
-            where=path,
-            rule="Parquet needs pyarrow, which is not installed",
-            action=install_hint("parquet"),
-        ) from error
-    number = 0
-    try:
-        with pyarrow.parquet.ParquetFile(str(path)) as file:
-            missing = [name for name in _COLUMNS if name not in file.schema_arrow.names]
-            if missing:
-                rule = f"the columns {', '.join(missing)} are missing"
-                raise DatasetError("Cannot read interleaved documents", where=path, rule=rule)
-            wanted = [name for name in (*_COLUMNS, "valid_image") if name in file.schema_arrow.names]
-            for batch in file.iter_batches(batch_size=64, columns=wanted):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield f"{path.name}:{number}", _plain(row)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DatasetError("Cannot read interleaved documents", where=path, rule=str(error)) from error
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """Read the columns that some files hold as JSON text."""
-    plain = dict(row)
-    for name in ("general_metadata", "metadata"):
-        if isinstance(plain[name], str):
-            try:
-                plain[name] = json.loads(plain[name])
-            except ValueError:
-                plain[name] = None
-    return plain

@@ -14,12 +14,12 @@ from interleaved_documents import file_name, png, record_of, url_of, write_docum
 from PIL import Image as PillowImage
 
 from domainvl.errors import DatasetError, InputNotFoundError, UsageError
+from domainvl.interleaved import InterleavedFile, WindowLimits
 from domainvl.model.chat import Chat
 from domainvl.model.checkpoint import read_tokenizer
 from domainvl.model.encoding import ConversationEncoder, Mark
 from domainvl.model.preprocessing import Preprocessing, TileReader
 from domainvl.schema import Split, SplitFractions, assign_split
-from domainvl.training.interleaved import InterleavedFile, WindowLimits
 
 PREPROCESSING = Preprocessing(tile_side_px=28, tokens_per_tile=4, max_tiles=4)
 A, B = ("a", 30, 20), ("b", 28, 28)

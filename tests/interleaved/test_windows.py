@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domainvl.errors import UsageError
+from domainvl.interleaved.windows import WindowCutter, WindowLimits
 from domainvl.model.chat import Chat
 from domainvl.model.checkpoint import read_tokenizer
 from domainvl.model.encoding import ConversationEncoder, Mark
 from domainvl.model.preprocessing import Preprocessing
 from domainvl.schema import Image
-from domainvl.training.interleaved.windows import WindowCutter, WindowLimits
 
 PREPROCESSING = Preprocessing(tile_side_px=28, tokens_per_tile=4, max_tiles=4)
 

@@ -1,0 +1,70 @@
+"""Options that the steps of a corpus share: where they run, and what a summary looks like."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from domainvl.corpus.stage import StageRun, StageSummary
+
+Workers = Annotated[
+    int | None, typer.Option(help="Processes; 0 for none but this one. As many as there are cores where not given.")
+]
+ShardOption = Annotated[str | None, typer.Option("--shard", help="i/n: do the i-th of n shares, as a job of an array.")]
+RayOption = Annotated[str | None, typer.Option("--ray", help="Address of a Ray cluster, or local.")]
+UnitTimeout = Annotated[float, typer.Option("--unit-timeout-s", help="Seconds that a unit may take; 0 for any time.")]
+UnitMemory = Annotated[
+    float | None, typer.Option("--unit-memory-gb", help="Memory that a unit may take; a share of the machine's else.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a corpus that is there.")]
+
+
+def stage_run(
+    workers: int | None,
+    shard: str | None,
+    ray: str | None,
+    unit_timeout_s: float,
+    unit_memory_gb: float | None,
+    overwrite: bool,
+) -> StageRun:
+    """Read the options that say how a step is run.
+
+    Raises:
+        UsageError: If ``--shard`` cannot be read.
+    """
+    from domainvl.corpus.stage import StageRun
+    from domainvl.engine import Execution, Shard, usable_cores
+
+    if workers is None:
+        workers = 0 if ray is not None else usable_cores()
+    return StageRun(
+        execution=Execution(
+            workers=workers,
+            unit_timeout_s=unit_timeout_s or None,
+            unit_memory_bytes=None if unit_memory_gb is None else int(unit_memory_gb * 1e9),
+            ray=ray,
+        ),
+        shard=None if shard is None else Shard.parse(shard),
+        overwrite=overwrite,
+    )
+
+
+def print_summary(summary: StageSummary) -> None:
+    """Print what a step did, with what it left out by reason; ends the command with the step's exit code."""
+    manifest = summary.manifest
+    if "steps" not in manifest:
+        typer.echo(f"{summary.out}: {sum(manifest['units'].values())} units of shard {manifest['shard']}")
+        step = manifest
+    else:
+        step = manifest["steps"][-1]
+        typer.echo(f"{summary.out}: {manifest['documents']} documents, {manifest['images']} images")
+        for name, count in step["counts"].items():
+            typer.echo(f"  {count:>8}  {name}")
+    if step["drops"]:
+        typer.echo("left out:")
+        for reason, count in step["drops"].items():
+            typer.echo(f"  {count:>8}  {reason}")
+    if summary.exit_code:
+        raise typer.Exit(int(summary.exit_code))

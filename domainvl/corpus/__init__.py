@@ -1,0 +1,1 @@
+"""Interleaved corpora: documents extracted, filtered, deduplicated, scored, degraded and audited (OmniCorpus)."""

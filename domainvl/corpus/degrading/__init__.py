@@ -1,0 +1,1 @@
+"""Turns interleaved documents into simpler data: texts, pairs, windows, few-shot samples."""

@@ -1,0 +1,1 @@
+"""Measures documents first and applies thresholds after, by profiles of a field."""

@@ -1,0 +1,129 @@
+"""A corpus on disk, as every command reads it.
+
+::
+
+    CORPUS/
+      documents-00000.parquet ...  a document a row, OmniCorpus' columns and ``domainvl``; training reads them as is
+      images/<SHA-256 of the URL>  without extension, as OmniCorpus names them
+      manifest.json                the steps that made it, each with settings, counts and what was left out by reason
+      rejects.jsonl                what was left out in the last step, one by one
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from domainvl.corpus.tables import iterate_tables, read_table, row_group_count, to_documents
+from domainvl.errors import DatasetError, InputNotFoundError, UsageError
+from domainvl.interleaved.documents import Document
+from domainvl.schema.writer import MANIFEST_NAME
+
+KIND = "corpus"
+"""What the manifest of a corpus says it is."""
+
+IMAGES_NAME = "images"
+
+
+@dataclass(frozen=True)
+class DocumentGroup:
+    """One row group of a file of documents: what one unit of work reads.
+
+    Attributes:
+        file: Name of the file in the corpus.
+        row_group: Which, from 0.
+        sha256: Hash of the file, so that a unit of a file that changed is another unit.
+    """
+
+    file: str
+    row_group: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus that was opened.
+
+    Attributes:
+        folder: Where it lies.
+        manifest: What it says of itself.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path) -> Corpus:
+        """Open a corpus.
+
+        Raises:
+            InputNotFoundError: If there is no such folder.
+            UsageError: If it is no corpus.
+            DatasetError: If its manifest cannot be read.
+        """
+        if not folder.is_dir():
+            raise InputNotFoundError("Cannot open a corpus", where=folder, rule="there is no such folder")
+        path = folder / MANIFEST_NAME
+        try:
+            manifest = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            manifest = None
+        except (OSError, ValueError) as error:
+            raise DatasetError("Cannot open a corpus", where=path, rule=str(error)) from error
+        if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
+            raise UsageError(
+                "Cannot open a corpus",
+                where=folder,
+                rule="it was not made by domainvl corpus",
+                action="Make one of it with: domainvl corpus build FOLDER --out CORPUS",
+            )
+        return cls(folder, manifest)
+
+    @property
+    def images(self) -> Path:
+        """The folder of its images."""
+        return self.folder / IMAGES_NAME
+
+    @property
+    def files(self) -> list[Path]:
+        """Its files of documents, in order."""
+        return [self.folder / file["name"] for file in self.manifest["files"]]
+
+    @property
+    def document_count(self) -> int:
+        """How many documents it has."""
+        return sum(int(file["documents"]) for file in self.manifest["files"])
+
+    def groups(self) -> list[DocumentGroup]:
+        """Divide it into units of work; the same for everyone who asks.
+
+        Raises:
+            DatasetError: If a file cannot be read.
+        """
+        return [
+            DocumentGroup(file["name"], row_group, file["sha256"])
+            for file in self.manifest["files"]
+            for row_group in range(row_group_count(self.folder / file["name"]))
+        ]
+
+    def read_group(self, group: DocumentGroup) -> list[Document]:
+        """Read the documents of a unit of work.
+
+        Raises:
+            DatasetError: If the file cannot be read.
+            ItemError: If a row breaks an invariant of the format.
+        """
+        return to_documents(read_table(self.folder / group.file, group.row_group))
+
+    def documents(self) -> Iterator[Document]:
+        """Yield all documents in order.
+
+        Raises:
+            DatasetError: If a file cannot be read.
+            ItemError: If a row breaks an invariant of the format.
+        """
+        for table in iterate_tables(self.files):
+            yield from to_documents(table)

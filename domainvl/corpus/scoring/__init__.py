@@ -1,0 +1,1 @@
+"""Scores images and texts with models from local folders, and places images by similarity."""

@@ -1,0 +1,1 @@
+"""Reads documents of all kinds into slots of text and images, in the order of the page."""

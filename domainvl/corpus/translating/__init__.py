@@ -1,0 +1,1 @@
+"""Translates the questions and answers of a data set, and checks that what must not change did not."""
