@@ -16,6 +16,7 @@ from domainvl.cli import (
     chat,
     compare,
     convert,
+    corpus,
     diff,
     distill,
     doctor,
@@ -73,6 +74,7 @@ def _options(
 
 
 app.add_typer(convert.app, name="convert")
+app.add_typer(corpus.app, name="corpus")
 app.add_typer(model.app, name="model")
 app.add_typer(predict.app, name="predict")
 app.add_typer(recipe.app, name="recipe")

@@ -81,12 +81,14 @@ class UnitDone:
         rejects: What was left out.
         counts: What is added up.
         info: What it noted.
+        failed: Whether it gave nothing, for a reason that the one reject tells.
     """
 
     tables: Mapping[str, Path]
     rejects: tuple[Reject, ...]
     counts: Mapping[str, int]
     info: Mapping[str, Any]
+    failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -381,7 +383,7 @@ class Stage:
     @staticmethod
     def _failed(task: _Task[UnitT], phase: str, failure: UnitFailure) -> UnitDone:
         reject = Reject(task.name, phase, failure.reason, failure.message, failure.action)
-        return UnitDone({}, (reject,), {}, {})
+        return UnitDone({}, (reject,), {}, {}, failed=True)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,6 @@ import enum
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, NoReturn, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
@@ -161,8 +160,8 @@ class Document:
     slots: tuple[Slot, ...]
     url: str = ""
     domain: tuple[str, ...] = ()
-    probabilities: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    scores: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
     origin: Origin | None = None
 
     @property

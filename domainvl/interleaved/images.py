@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -72,23 +74,49 @@ class ImageFolder:
         )
 
 
-def _decode(path: Path, url: str) -> npt.NDArray[np.uint8]:
+@contextlib.contextmanager
+def open_image(content: bytes, url: str) -> Iterator[PillowImage.Image]:
+    """Open an image file that training can use; its pixels are decoded in the block, with the same errors.
+
+    Args:
+        content: Bytes of the file.
+        url: Names it in an error.
+
+    Yields:
+        The image, of 8 bits a channel and not too large, its pixels not read yet.
+
+    Raises:
+        ItemError: With reason ``image-decode``, ``image-depth`` or ``too-large``.
+    """
     limit_px = PillowImage.MAX_IMAGE_PIXELS
     try:
-        content = path.read_bytes()
         with PillowImage.open(io.BytesIO(content)) as opened:
             if limit_px is not None and opened.width * opened.height > limit_px:
                 raise _unusable("too-large", url, f"it may have at most {limit_px} pixels, got {opened.size}")
             check_depth(opened.mode, content, url)
-            return shown_pixels(opened)
+            yield opened
+    except (PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning) as error:
+        # Pillow raises the first at twice the limit, and the second where warnings are made errors.
+        raise _unusable("too-large", url, f"it may have at most {limit_px} pixels, got more") from error
     except (
         OSError,
         SyntaxError,  # broken PNG chunks
         ValueError,  # broken headers
-        PillowImage.DecompressionBombError,
-        PillowImage.DecompressionBombWarning,  # where warnings are made errors
     ) as error:
-        raise _unusable("image-decode", url, f"it must decode: {type(error).__name__}") from error
+        raise _undecodable(url, error) from error
+
+
+def _decode(path: Path, url: str) -> npt.NDArray[np.uint8]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise _undecodable(url, error) from error
+    with open_image(content, url) as opened:
+        return shown_pixels(opened)
+
+
+def _undecodable(url: str, error: Exception) -> ItemError:
+    return _unusable("image-decode", url, f"it must decode: {type(error).__name__}")
 
 
 def _unusable(reason: str, url: str, rule: str) -> ItemError:

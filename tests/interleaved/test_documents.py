@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 
 import pytest
 
 from domainvl.errors import ItemError
-from domainvl.interleaved.documents import ImageSlot, TextSlot, read_document
+from domainvl.interleaved.documents import (
+    Document,
+    ImageSlot,
+    Origin,
+    Similarity,
+    TextKind,
+    TextSlot,
+    image_name,
+    read_document,
+    to_record,
+)
 
 RECORD = {
     "general_metadata": {"id": "d1", "url": "https://example.org"},
@@ -74,3 +85,63 @@ def test_a_broken_record_is_refused_with_its_reason(record, reason):
         read_document(record)
     assert caught.value.reason == reason
     assert caught.value.rule
+
+
+WHOLE = Document(
+    id="d",
+    slots=(
+        TextSlot("Findings", TextKind.HEADER, level=2, page=3),
+        ImageSlot(
+            "https://example.org/a", 640, 480, 1234, "00ff00ff00ff00ff", "ff00ff00ff00ff00", 3, 2, 4.5, 0.25,
+            valid=False, alt="A chest.", page=3, similar=(Similarity(0, 0, 8, 0.25), Similarity(-1, 0, 8, 0.5)),
+        ),
+        TextSlot("Spoken.", start_s=1.5, end_s=2.25),
+        ImageSlot("https://example.org/b", start_s=1.5),
+    ),
+    url="https://example.org/",
+    domain=("example.org", "medical"),
+    probabilities={"toxic_prob": 0.125},
+    scores={"radiology": 0.75},
+    origin=Origin("pdf", "a.pdf", "0" * 64, "pypdfium2 5", "en", "2026-01-01T00:00:00Z", "retrieval"),
+)  # fmt: skip
+
+
+def test_a_record_holds_all_of_a_document():
+    assert read_document(to_record(WHOLE)) == WHOLE
+
+
+def test_what_is_written_is_a_record_of_omnicorpus():
+    """The assertions of OmniCorpus' loader (mllm_llava/llava/train/datasets.py, L340-345) and the names of its card."""
+    record = to_record(WHOLE)
+    assert len(record["images"]) == len(record["texts"]) == len(record["metadata"]) == 4
+    assert [url is None for url in record["images"]] == [text is not None for text in record["texts"]]
+    assert [url is None for url in record["images"]] == [facts is None for facts in record["metadata"]]
+    assert record["valid_image"] == [False, True]
+    assert record["metadata"][1] == {
+        "img_url_sha": hashlib.sha256(b"https://example.org/a").hexdigest(),
+        "width": 640, "height": 480, "bytes": 1234, "d_hash": "00ff00ff00ff00ff", "p_hash": "ff00ff00ff00ff00",
+        "d_hash_dup_count": 3, "p_hash_dup_count": 2, "aesthetic_prob": 4.5, "unsafe_prob": 0.25,
+    }  # fmt: skip
+    assert record["general_metadata"] == {
+        "url": "https://example.org/", "id": "d", "domain": ["example.org", "medical"], "toxic_prob": 0.125,
+        "fluency_prob": None, "non_advertisement_prob": None, "porn_prob": None, "politics_prob": None,
+    }  # fmt: skip
+
+
+def test_the_file_of_an_image_is_named_by_its_address():
+    assert image_name("https://example.org/a") == hashlib.sha256(b"https://example.org/a").hexdigest()
+
+
+@pytest.mark.parametrize(
+    "ours",
+    [
+        "text",
+        {"slots": []},
+        {"slots": [{}, {}, {}, {"kind": "poem"}]},
+        {"slots": [{}, {}, {}, {}], "origin": {"format": "html"}},
+    ],
+)
+def test_a_broken_part_of_ours_is_refused_too(ours):
+    with pytest.raises(ItemError) as caught:
+        read_document(RECORD | {"domainvl": ours})
+    assert caught.value.reason == "domainvl"

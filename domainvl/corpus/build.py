@@ -1,0 +1,276 @@
+"""``corpus build``: from files of all kinds to a corpus of interleaved documents."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
+
+from domainvl.corpus.pictures import inspect_picture
+from domainvl.corpus.sources.finding import find_sources, to_units
+from domainvl.corpus.sources.reading import Page, Reader, ReadSettings, SourceFile
+from domainvl.corpus.stage import DOCUMENTS, Stage, StageRun, StageSummary, UnitDone, UnitOutput, open_stage, put_image
+from domainvl.corpus.tables import to_table
+from domainvl.engine import attempt
+from domainvl.errors import ItemError, NothingToDoError, UsageError
+from domainvl.files import hash_file
+from domainvl.interleaved.documents import Document, ImageSlot, Origin, Slot, TextSlot
+from domainvl.schema.writer import Reject, Severity
+
+_READERS = {
+    "archive": "archives:read_archive",
+    "dicom-sr": "dicom_sr:read_dicom_sr",
+    "docx": "docx:read_docx",
+    "html": "html:read_html",
+    "markdown": "markdown:read_markdown",
+    "pdf": "pdf:read_pdf",
+    "records": "records:read_records",
+    "video": "video:read_video",
+    "warc": "warc:read_warc",
+}
+"""Module and function that read a format; imported when a source has it."""
+
+_LIBRARIES = (
+    "av", "fastwarc", "imagehash", "lxml", "magic-html", "markdown-it-py", "numpy", "pillow", "pydicom", "pypdfium2",
+    "pysubs2", "python-docx", "resiliparse", "trafilatura",
+)  # fmt: skip
+"""What decides texts and hashes; absent ones are not mentioned."""
+
+_ID_DIGITS = 32
+
+_NOT_AT_HAND = ("missing", "remote")
+"""Why an image is switched off that nothing is wrong with."""
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """What decides what is built.
+
+    Attributes:
+        reading: How sources are read.
+        keep_text_only: Keep documents without an image; else they are left out and counted, as OmniCorpus does.
+    """
+
+    reading: ReadSettings = field(default_factory=ReadSettings)
+    keep_text_only: bool = False
+
+
+def build_corpus(
+    sources: Sequence[Path], out: Path, settings: BuildSettings | None = None, *, run: StageRun | None = None
+) -> StageSummary:
+    """Build a corpus; equal sources give equal bytes, whoever did which part.
+
+    Args:
+        sources: Files and folders.
+        out: The corpus to make.
+        settings: What decides what is built.
+        run: How it is run.
+
+    Raises:
+        InputNotFoundError: If a source does not exist.
+        NothingToDoError: If there is no document among them, or none is left.
+        UsageError: If a library is missing, the target is taken, or names of sources do not fit.
+        StoppedError: If the run was stopped before its end.
+    """
+    settings, run = settings or BuildSettings(), run or StageRun()
+    if settings.reading.base_url is not None and len(sources) > 1:
+        rule = f"--base-url is the address of one source, got {len(sources)}"
+        raise UsageError("Cannot build a corpus", rule=rule, action="Build a corpus of each, or leave it out")
+    found, other_count = find_sources(sources)
+    inside = next((path for path in sources if path.is_dir() and out.resolve().is_relative_to(path.resolve())), None)
+    if inside is not None:
+        raise UsageError("Cannot build a corpus", where=out, rule=f"it lies inside the source {inside}")
+    if not found:
+        rule = f"there is no document among {other_count} files"
+        raise NothingToDoError("Cannot build a corpus", where=sources[0], rule=rule, action="See docs/corpus.md")
+    with open_stage(out, "corpus build", asdict(settings), run) as stage:
+        readable = [source for source in found if _is_readable(source, settings.reading, stage)]
+        hashes = {source.uri: hash_file(source.path) for source in readable}
+        done = _build_units(stage, readable, hashes, settings)
+        if stage.is_shard:
+            return stage.finish_shard(done)
+        described = [
+            {"uri": source.uri, "sha256": hashes[source.uri], "size_bytes": source.path.stat().st_size}
+            for source in readable
+        ]
+        counts = {"sources": len(found), "files that are no document": other_count}
+        return stage.finish(done, sources=described, counts=counts, versions=_versions())
+
+
+def _is_readable(source: SourceFile, settings: ReadSettings, stage: Stage) -> bool:
+    """Refuse what is too large before it is even hashed; containers are read piece by piece and have no limit."""
+    size_bytes = source.path.stat().st_size
+    if source.format in ("warc", "archive", "records", "video") or size_bytes <= settings.max_source_bytes:
+        return True
+    rule = f"a source may have {settings.max_source_bytes} bytes, got {size_bytes}"
+    stage.rejects.append(Reject(source.uri, "read", "too-large", rule, "Raise --max-source-mb"))
+    return False
+
+
+def _build_units(
+    stage: Stage, sources: Sequence[SourceFile], hashes: Mapping[str, str], settings: BuildSettings
+) -> list[UnitDone]:
+    """Do all units; of one that took its process with it, each file is tried alone."""
+    work = _BuildWork(settings, _warc_images(sources))
+    units = to_units(sources)
+
+    def run(phase: str, some: Sequence[tuple[str, tuple[SourceFile, ...]]]) -> list[UnitDone]:
+        told = [(name, _Unit(unit, tuple(hashes[source.uri] for source in unit))) for name, unit in some]
+        return stage.map(phase, told, work, root=Path("/"), depends_on=_versions())
+
+    done = run("read", units)
+    if stage.is_shard:
+        return done
+    whole: list[UnitDone] = []
+    for (_, unit), result in zip(units, done, strict=True):
+        whole += run("read-alone", [(one.uri, (one,)) for one in unit]) if result.failed and len(unit) > 1 else [result]
+    return whole
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """Some source files, with the hashes of their bytes."""
+
+    sources: tuple[SourceFile, ...]
+    sha256: tuple[str, ...]
+
+
+class _BuildWork:
+    """Reads the documents of some files; can be pickled."""
+
+    def __init__(self, settings: BuildSettings, warc_images: Mapping[str, object]) -> None:
+        self._settings = settings
+        self._warc_images = warc_images
+
+    def __call__(self, unit: _Unit, images: Path) -> UnitOutput:
+        documents: list[Document] = []
+        rejects: list[Reject] = []
+        counts: Counter[str] = Counter()
+        for source in unit.sources:
+            outcome = attempt(lambda one: self._read(one, images, counts), source)
+            if outcome.failure is not None:
+                failure = outcome.failure
+                rejects.append(Reject(source.uri, "read", failure.reason, failure.message, failure.action))
+            elif outcome.result is not None:
+                documents += outcome.result[0]
+                rejects += outcome.result[1]
+        return UnitOutput({DOCUMENTS: to_table(documents)}, rejects, counts)
+
+    def _read(self, source: SourceFile, images: Path, counts: Counter[str]) -> tuple[list[Document], list[Reject]]:
+        documents: list[Document] = []
+        rejects: list[Reject] = []
+        for page in _read_pages(source, self._settings.reading):
+            if isinstance(page, Reject):
+                rejects.append(page)
+                continue
+            counts[f"documents read ({page.format})"] += 1
+            rejects += page.rejects
+            lacking = self._lacking(page)
+            if lacking is not None:
+                rejects.append(lacking)
+                continue
+            slots, lost = _with_images(page, self._settings.reading, images)
+            rejects += lost
+            documents.append(_to_document(page, slots))
+        return documents, rejects
+
+    def _lacking(self, page: Page) -> Reject | None:
+        has_text = any(isinstance(slot, TextSlot) for slot in page.slots)
+        has_image = any(isinstance(slot, ImageSlot) for slot in page.slots)
+        if not has_text:
+            rule = "it has no text" if has_image else "it has neither text nor image"
+            return Reject(page.uri, "read", "no-text", rule, severity=Severity.SKIPPED)
+        if not has_image and not self._settings.keep_text_only:
+            action = "Add --keep-text-only to keep such documents"
+            return Reject(page.uri, "read", "no-image", "it has no image", action, Severity.SKIPPED)
+        return None
+
+
+def _read_pages(source: SourceFile, settings: ReadSettings) -> Iterator[Page | Reject]:
+    module, _, function = _READERS[source.format].partition(":")
+    reader = cast(Reader, getattr(importlib.import_module(f"domainvl.corpus.sources.{module}"), function))
+    return reader(source, settings)
+
+
+def _with_images(page: Page, settings: ReadSettings, images: Path) -> tuple[tuple[Slot, ...], list[Reject]]:
+    """Store the images of a page; the place of one that cannot be had is kept, switched off."""
+    slots: list[Slot] = []
+    rejects: list[Reject] = []
+    known: dict[str, ImageSlot] = {}
+    count = 0
+    for slot in page.slots:
+        if isinstance(slot, TextSlot):
+            slots.append(slot)
+            continue
+        count += 1
+        if count > settings.max_images:
+            continue
+        if slot.url not in known:
+            known[slot.url], reject = _stored(slot, page, settings, images)
+            rejects += [reject] if reject is not None else []
+        facts = known[slot.url]
+        slots.append(replace(facts, alt=slot.alt, page=slot.page, start_s=slot.start_s))
+    if count > settings.max_images:
+        rule = f"a document may have {settings.max_images} images, got {count}: those behind were left out"
+        rejects.append(Reject(page.uri, "image", "too-many-images", rule, "Raise --max-images"))
+    return tuple(slots), rejects
+
+
+def _stored(slot: ImageSlot, page: Page, settings: ReadSettings, images: Path) -> tuple[ImageSlot, Reject | None]:
+    try:
+        content = page.find_image(slot.url)
+        if len(content) > settings.max_image_bytes:
+            rule = f"an image may have {settings.max_image_bytes} bytes, got {len(content)}"
+            raise ItemError("Cannot use an image", reason="too-large", where=slot.url, rule=rule)
+        picture = inspect_picture(content, slot.url)
+    except ItemError as error:
+        severity = Severity.SKIPPED if error.reason in _NOT_AT_HAND else Severity.FAILED
+        where = f"{page.uri} {slot.url}"
+        return replace(slot, valid=False), Reject(where, "image", error.reason, str(error), error.action, severity)
+    put_image(images, slot.url, picture.content)
+    return (
+        replace(
+            slot,
+            width_px=picture.width_px,
+            height_px=picture.height_px,
+            byte_count=picture.byte_count,
+            d_hash=picture.d_hash,
+            p_hash=picture.p_hash,
+        ),
+        None,
+    )
+
+
+def _to_document(page: Page, slots: tuple[Slot, ...]) -> Document:
+    host = urlsplit(page.url).hostname
+    return Document(
+        id=hashlib.sha256(f"{page.uri}\n{page.sha256}".encode("utf-8", "surrogatepass")).hexdigest()[:_ID_DIGITS],
+        slots=slots,
+        url=page.url,
+        domain=(host,) if host else (),
+        origin=Origin(
+            format=page.format,
+            uri=page.uri,
+            sha256=page.sha256,
+            reader=page.reader,
+            language=page.language,
+            modified=page.modified,
+            placement=page.placement,
+        ),
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

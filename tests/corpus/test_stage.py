@@ -1,0 +1,169 @@
+"""A step over units: the same rows whoever did them, nothing done twice, nothing lost in silence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from toy_corpora import document, image, png, write_corpus
+
+from domainvl.corpus.folder import Corpus
+from domainvl.corpus.stage import DOCUMENTS, StageRun, UnitOutput, adopt_images, open_stage, put_image
+from domainvl.corpus.tables import to_table
+from domainvl.engine import Execution, Shard
+from domainvl.errors import ExitCode, ItemError, NothingToDoError, StoppedError, UsageError
+from domainvl.interleaved.documents import image_name
+from domainvl.schema.writer import Reject, Severity
+
+DOCUMENTS_GIVEN = [document(f"d{n}", f"Text {n}.", image(f"i{n % 3}"), "After.") for n in range(7)]
+
+
+def bytes_below(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("whole") / "corpus"
+    write_corpus(out, DOCUMENTS_GIVEN)
+    return out
+
+
+def test_what_was_written_is_read_back(whole):
+    corpus = Corpus.open(whole)
+    assert list(corpus.documents()) == DOCUMENTS_GIVEN
+    assert corpus.document_count == 7
+    assert sorted(path.name for path in corpus.images.iterdir()) == sorted(
+        {image_name(f"https://example.org/i{n}.png") for n in range(3)}
+    )
+    assert corpus.manifest["steps"][-1]["counts"] == {"documents read": 7}
+    assert [one for group in corpus.groups() for one in corpus.read_group(group)] == DOCUMENTS_GIVEN
+
+
+@pytest.mark.slow
+def test_processes_give_the_same_bytes_as_this_process(whole, tmp_path):
+    write_corpus(tmp_path / "corpus", DOCUMENTS_GIVEN, run=StageRun(Execution(workers=2)))
+    assert bytes_below(tmp_path / "corpus") == bytes_below(whole)
+
+
+def test_shards_are_joined_to_the_same_bytes_and_not_done_again(whole, tmp_path):
+    out = tmp_path / "corpus"
+    for index in (2, 1, 3):
+        summary = write_corpus(out, DOCUMENTS_GIVEN, run=StageRun(shard=Shard(index, 3)))
+        assert summary.out == tmp_path / f"corpus.shard-{index}-of-3"
+    assert not out.exists()
+    ledgers = {path.stem for path in tmp_path.glob("corpus.shard-*/parts/*/*.jsonl")}
+    assert len(ledgers) == 4  # four units of at most two documents, each in one shard
+    seen: list[tuple[int, int]] = []
+    write_corpus(out, DOCUMENTS_GIVEN, run=StageRun(on_progress=lambda done, planned: seen.append((done, planned))))
+    assert seen == []
+    assert bytes_below(out) == bytes_below(whole)
+    with pytest.raises(UsageError, match="done already"):
+        write_corpus(out, DOCUMENTS_GIVEN, run=StageRun(shard=Shard(1, 3)))
+
+
+def test_a_shard_whose_image_was_cut_short_is_done_again(whole, tmp_path):
+    out = tmp_path / "corpus"
+    for index in (1, 2):
+        write_corpus(out, DOCUMENTS_GIVEN, run=StageRun(shard=Shard(index, 2)))
+    for path in tmp_path.glob(f"corpus.shard-*/dataset/images/{image_name('https://example.org/i1.png')}"):
+        path.write_bytes(b"cut")
+    seen = []
+    write_corpus(out, DOCUMENTS_GIVEN, run=StageRun(on_progress=lambda done, planned: seen.append(done)))
+    assert seen
+    assert bytes_below(out) == bytes_below(whole)
+
+
+@dataclass(frozen=True)
+class Faulty:
+    """Writes a document a unit; at some it fails in the named way."""
+
+    fails_at: int | None = None
+    stops_at: int | None = None
+
+    def __call__(self, unit: int, images: Path) -> UnitOutput:
+        if unit == self.fails_at:
+            raise ItemError("Cannot read it", reason="decode", where=f"unit {unit}", rule="it must not be broken")
+        if unit == self.stops_at:
+            raise StoppedError("Stopped")
+        (images.parent / f"did-{unit}").touch()
+        put_image(images, "a", png())
+        reject = Reject(f"part of {unit}", "read", "small", "too small", severity=Severity.SKIPPED)
+        return UnitOutput({DOCUMENTS: to_table([document(f"d{unit}", "x", image("a"))])}, [reject], {"read": 1})
+
+
+def do(out: Path, work: Faulty, count: int = 4, settings: dict[str, int] | None = None):
+    with open_stage(out, "corpus test", settings or {}, StageRun()) as stage:
+        done = stage.map("read", [(f"unit {n}", n) for n in range(count)], work, root=Path("/"))
+        return stage.finish(done)
+
+
+def test_a_unit_that_fails_is_listed_and_the_others_go_on(tmp_path):
+    summary = do(tmp_path / "corpus", Faulty(fails_at=2))
+    assert summary.exit_code is ExitCode.PARTIAL
+    assert [one.id for one in Corpus.open(summary.out).documents()] == ["d0", "d1", "d3"]
+    assert summary.manifest["steps"][-1]["drops"] == {"read/decode": 1, "read/small": 3}
+    lines = [json.loads(line) for line in (summary.out / "rejects.jsonl").read_text().splitlines()]
+    assert [line["input"] for line in lines] == ["part of 0", "part of 1", "unit 2", "part of 3"]
+    assert "it must not be broken" in lines[2]["message"]
+
+
+def test_a_stopped_step_goes_on_where_it_was(tmp_path):
+    out = tmp_path / "corpus"
+    with pytest.raises(StoppedError):
+        do(out, Faulty(stops_at=2))
+    assert not out.exists()
+    staged = next(tmp_path.glob(".corpus.*"))
+    for number in (0, 1):
+        (staged / "dataset" / f"did-{number}").unlink()
+    summary = do(out, Faulty())
+    assert sorted(path.name for path in out.glob("did-*")) == ["did-2", "did-3"]
+    assert summary.manifest["documents"] == 4
+    do(tmp_path / "other", Faulty())
+    assert (out / "documents-00000.parquet").read_bytes() == (tmp_path / "other/documents-00000.parquet").read_bytes()
+
+
+def test_other_settings_do_every_unit_again(tmp_path):
+    with pytest.raises(StoppedError):
+        do(tmp_path / "corpus", Faulty(stops_at=3), settings={"min": 1})
+    do(tmp_path / "corpus", Faulty(), settings={"min": 2})
+    assert sorted(path.name for path in (tmp_path / "corpus").glob("did-*")) == ["did-0", "did-1", "did-2", "did-3"]
+
+
+def test_a_corpus_of_nothing_says_why(tmp_path):
+    with pytest.raises(NothingToDoError, match="1 decode"):
+        do(tmp_path / "corpus", Faulty(fails_at=0), count=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_documents_are_spread_over_files_by_count_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("domainvl.corpus.stage._DOCUMENTS_PER_FILE", 3)
+    for per_unit in (1, 2, 7):
+        write_corpus(tmp_path / str(per_unit) / "corpus", DOCUMENTS_GIVEN, per_unit=per_unit)
+        corpus = Corpus.open(tmp_path / str(per_unit) / "corpus")
+        assert [file["documents"] for file in corpus.manifest["files"]] == [3, 3, 1]
+        assert list(corpus.documents()) == DOCUMENTS_GIVEN
+    assert bytes_below(tmp_path / "1") == bytes_below(tmp_path / "7")
+
+
+def test_only_a_corpus_is_overwritten_or_opened(tmp_path, whole):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").touch()
+    with pytest.raises(UsageError, match="not of the kind"):
+        write_corpus(tmp_path / "photos", DOCUMENTS_GIVEN, run=StageRun(overwrite=True))
+    with pytest.raises(UsageError, match="not made by domainvl corpus"):
+        Corpus.open(tmp_path / "photos")
+    shutil.copytree(whole, tmp_path / "corpus")
+    with pytest.raises(UsageError, match="it exists"):
+        write_corpus(tmp_path / "corpus", DOCUMENTS_GIVEN)
+    write_corpus(tmp_path / "corpus", DOCUMENTS_GIVEN[:1], run=StageRun(overwrite=True))
+    assert Corpus.open(tmp_path / "corpus").document_count == 1
+
+
+def test_images_of_another_corpus_are_taken_over_by_name(whole, tmp_path):
+    urls = ["https://example.org/i0.png", "https://example.org/none.png"]
+    assert adopt_images(whole / "images", tmp_path / "images", urls) == 1
+    assert [path.name for path in (tmp_path / "images").iterdir()] == [image_name(urls[0])]
