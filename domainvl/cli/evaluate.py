@@ -15,7 +15,7 @@ from domainvl.cli.options import read_split
 from domainvl.errors import StoppedError, UsageError
 
 if TYPE_CHECKING:
-    from domainvl.evaluation.generating.endpoint import EndpointSettings
+    from domainvl.endpoint import EndpointSettings
     from domainvl.evaluation.judging import Judging
     from domainvl.evaluation.results import Results
     from domainvl.evaluation.run import EvaluationSettings, Further, Progress
@@ -278,7 +278,7 @@ def read_endpoint(url: str | None, model: str | None, key: Path | None) -> Endpo
         UsageError: If one of the options is missing.
         InputNotFoundError: If there is no such key file.
     """
-    from domainvl.evaluation.generating.endpoint import EndpointSettings, read_key
+    from domainvl.endpoint import EndpointSettings, read_key
 
     if url is None and model is None and key is None:
         return None

@@ -56,7 +56,7 @@ def few_shot(
         max_images=max_images,
         held_out_too=held_out_too,
     )
-    look = None if features is None else _look(features, dataset, device)
+    look = None if features is None else look_with(features, dataset, device)
     with Console(stderr=True).status("Choosing examples"):
         summary = few_shot_dataset(dataset, out, settings, features=look, features_of=features, overwrite=overwrite)
     typer.echo(f"{summary.few_shot_count} samples with {shots} examples each in {out}")
@@ -68,7 +68,8 @@ def few_shot(
         typer.echo(f"  {count} left out: {reason}")
 
 
-def _look(features: str, dataset: Path, device: str) -> ImageFeatures:
+def look_with(features: str, dataset: Path, device: str) -> ImageFeatures:
+    """Load a checkpoint whose vision encoder looks at the images of a data set."""
     from domainvl.model.checkpoint import load_model
     from domainvl.model.device import choose_device
     from domainvl.model.image_features import mean_image_features

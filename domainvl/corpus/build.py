@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import cast
 from urllib.parse import urlsplit
 
 from domainvl.corpus.pictures import inspect_picture
 from domainvl.corpus.sources.finding import find_sources, to_units
-from domainvl.corpus.sources.reading import Page, Reader, ReadSettings, SourceFile
+from domainvl.corpus.sources.readers import read_pages
+from domainvl.corpus.sources.reading import Page, ReadSettings, SourceFile
+from domainvl.corpus.sources.warc import WarcImage, read_warc, warc_image_index
 from domainvl.corpus.stage import DOCUMENTS, Stage, StageRun, StageSummary, UnitDone, UnitOutput, open_stage, put_image
 from domainvl.corpus.tables import to_table
 from domainvl.engine import attempt
@@ -22,19 +22,6 @@ from domainvl.errors import ItemError, NothingToDoError, UsageError
 from domainvl.files import hash_file
 from domainvl.interleaved.documents import Document, ImageSlot, Origin, Slot, TextSlot
 from domainvl.schema.writer import Reject, Severity
-
-_READERS = {
-    "archive": "archives:read_archive",
-    "dicom-sr": "dicom_sr:read_dicom_sr",
-    "docx": "docx:read_docx",
-    "html": "html:read_html",
-    "markdown": "markdown:read_markdown",
-    "pdf": "pdf:read_pdf",
-    "records": "records:read_records",
-    "video": "video:read_video",
-    "warc": "warc:read_warc",
-}
-"""Module and function that read a format; imported when a source has it."""
 
 _LIBRARIES = (
     "av", "fastwarc", "imagehash", "lxml", "magic-html", "markdown-it-py", "numpy", "pillow", "pydicom", "pypdfium2",
@@ -117,7 +104,7 @@ def _build_units(
     stage: Stage, sources: Sequence[SourceFile], hashes: Mapping[str, str], settings: BuildSettings
 ) -> list[UnitDone]:
     """Do all units; of one that took its process with it, each file is tried alone."""
-    work = _BuildWork(settings, _warc_images(sources))
+    work = _BuildWork(settings, warc_image_index([one.path for one in sources if one.format == "warc"]))
     units = to_units(sources)
 
     def run(phase: str, some: Sequence[tuple[str, tuple[SourceFile, ...]]]) -> list[UnitDone]:
@@ -144,7 +131,7 @@ class _Unit:
 class _BuildWork:
     """Reads the documents of some files; can be pickled."""
 
-    def __init__(self, settings: BuildSettings, warc_images: Mapping[str, object]) -> None:
+    def __init__(self, settings: BuildSettings, warc_images: Mapping[str, WarcImage]) -> None:
         self._settings = settings
         self._warc_images = warc_images
 
@@ -165,7 +152,7 @@ class _BuildWork:
     def _read(self, source: SourceFile, images: Path, counts: Counter[str]) -> tuple[list[Document], list[Reject]]:
         documents: list[Document] = []
         rejects: list[Reject] = []
-        for page in _read_pages(source, self._settings.reading):
+        for page in self._pages(source):
             if isinstance(page, Reject):
                 rejects.append(page)
                 continue
@@ -180,6 +167,11 @@ class _BuildWork:
             documents.append(_to_document(page, slots))
         return documents, rejects
 
+    def _pages(self, source: SourceFile) -> Iterator[Page | Reject]:
+        if source.format == "warc":
+            return read_warc(source, self._settings.reading, self._warc_images)
+        return read_pages(source, self._settings.reading)
+
     def _lacking(self, page: Page) -> Reject | None:
         has_text = any(isinstance(slot, TextSlot) for slot in page.slots)
         has_image = any(isinstance(slot, ImageSlot) for slot in page.slots)
@@ -190,12 +182,6 @@ class _BuildWork:
             action = "Add --keep-text-only to keep such documents"
             return Reject(page.uri, "read", "no-image", "it has no image", action, Severity.SKIPPED)
         return None
-
-
-def _read_pages(source: SourceFile, settings: ReadSettings) -> Iterator[Page | Reject]:
-    module, _, function = _READERS[source.format].partition(":")
-    reader = cast(Reader, getattr(importlib.import_module(f"domainvl.corpus.sources.{module}"), function))
-    return reader(source, settings)
 
 
 def _with_images(page: Page, settings: ReadSettings, images: Path) -> tuple[tuple[Slot, ...], list[Reject]]:
@@ -248,21 +234,24 @@ def _stored(slot: ImageSlot, page: Page, settings: ReadSettings, images: Path) -
 
 
 def _to_document(page: Page, slots: tuple[Slot, ...]) -> Document:
+    origin = Origin(
+        format=page.format,
+        uri=page.uri,
+        sha256=page.sha256,
+        reader=page.reader,
+        language=page.language,
+        modified=page.modified,
+        placement=page.placement,
+    )
+    if page.document is not None:
+        return replace(page.document, slots=slots, origin=origin)
     host = urlsplit(page.url).hostname
     return Document(
         id=hashlib.sha256(f"{page.uri}\n{page.sha256}".encode("utf-8", "surrogatepass")).hexdigest()[:_ID_DIGITS],
         slots=slots,
         url=page.url,
         domain=(host,) if host else (),
-        origin=Origin(
-            format=page.format,
-            uri=page.uri,
-            sha256=page.sha256,
-            reader=page.reader,
-            language=page.language,
-            modified=page.modified,
-            placement=page.placement,
-        ),
+        origin=origin,
     )
 
 

@@ -81,8 +81,8 @@ def write_table(table: Any, path: Path) -> None:
     parquet.write_table(table, str(path), compression="zstd", row_group_size=ROWS_PER_GROUP)
 
 
-def read_table(path: Path, row_group: int | None = None) -> Any:
-    """Read a Parquet file, or one row group of it.
+def read_table(path: Path, row_group: int | None = None, columns: list[str] | None = None) -> Any:
+    """Read a Parquet file, or one row group of it; all columns or some.
 
     Raises:
         DatasetError: If it cannot be read.
@@ -90,7 +90,7 @@ def read_table(path: Path, row_group: int | None = None) -> Any:
     pa, parquet = require("pyarrow"), require("pyarrow.parquet")
     try:
         with parquet.ParquetFile(str(path)) as file:
-            return file.read() if row_group is None else file.read_row_group(row_group)
+            return file.read(columns) if row_group is None else file.read_row_group(row_group, columns)
     except (pa.ArrowException, OSError) as error:
         raise DatasetError("Cannot read a corpus", where=path, rule=str(error)) from error
 

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from domainvl.endpoint import EndpointSettings
 from domainvl.errors import CheckpointError, UsageError
 from domainvl.evaluation.answer_files import read_answer_file
 from domainvl.evaluation.generating.answerer import Answerer
 from domainvl.evaluation.generating.checkpoint import CheckpointAnswerer, CheckpointSettings, on_device
 from domainvl.evaluation.generating.devices import SeveralDevices
-from domainvl.evaluation.generating.endpoint import EndpointAnswerer, EndpointSettings
+from domainvl.evaluation.generating.endpoint import EndpointAnswerer
 from domainvl.evaluation.generating.options import Options
 from domainvl.evaluation.generating.specialist import SpecialistAnswerer
 from domainvl.evaluation.leakage import TrainedOn, read_trained_on

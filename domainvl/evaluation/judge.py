@@ -21,8 +21,8 @@ from typing import Protocol
 
 import numpy as np
 
+from domainvl.endpoint import EndpointSettings, complete
 from domainvl.errors import UsageError
-from domainvl.evaluation.generating.endpoint import EndpointSettings, complete
 from domainvl.evaluation.predictions import Prediction
 from domainvl.evaluation.statistics.scores import SumScore, ratio
 from domainvl.files import write_atomically

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from chat_server import chat_server, completion
 
+from domainvl.endpoint import EndpointSettings
 from domainvl.errors import UsageError
-from domainvl.evaluation.generating.endpoint import EndpointSettings
 from domainvl.evaluation.judge import (
     OUR_PROMPT,
     CheckpointJudge,

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from chat_server import chat_server, completion
 
+from domainvl.endpoint import EndpointSettings
 from domainvl.errors import CheckpointError, DatasetError, NothingToDoError, UsageError
 from domainvl.evaluation import run as running
 from domainvl.evaluation.contestants import ADAPTED, BASE, BLANK, MAJORITY, SERVER, Contestants
 from domainvl.evaluation.generating import checkpoint
-from domainvl.evaluation.generating.endpoint import EndpointSettings
 from domainvl.evaluation.predictions import Prediction, read_predictions, write_predictions
 from domainvl.evaluation.results import Results, read_results, write_results
 from domainvl.evaluation.run import EvaluationSettings, evaluate, rescore

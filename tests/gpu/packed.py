@@ -141,7 +141,7 @@ def compare(device: torch.device, tokens: int, plain: bool, small: bool) -> bool
             backward = device.type == "cuda" or implementation != "flex_attention"
             with torch.set_grad_enabled(backward):
                 loss = packed_loss(model, layout, ids, implementation)
-            off = abs(float(loss - wanted_loss)) / abs(float(wanted_loss))
+            off = float(abs((loss.detach() - wanted_loss.detach()) / wanted_loss.detach()))
             gradient = None
             if backward:
                 loss.backward()

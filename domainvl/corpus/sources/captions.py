@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 
 _CLASS = re.compile(r"(?:^|[\s_-])(?:\w*caption|legend|cutline)(?:s|text)?(?:$|[\s_-])", re.I)
-"""Such as ``caption``, ``fig-caption``, ``wp-caption-text``, ``thumbcaption``, ``image_caption``. The pattern is ours."""
+"""Such as ``caption``, ``fig-caption``, ``wp-caption-text``, ``thumbcaption``; the pattern is ours."""
 
 _NOUN = (
     r"fig(?:ure|ures|s|ur|\.)?|figs\.|abb(?:ildung|\.)?|table|tables|tab\.|tabelle|tableau|plate|plates|pl\.|chart|scheme"
     r"|photo|image|图表|图|表|圖"
 )
 _NUMBER = r"(?:[A-Z]?\d+(?:[.-]\d+)*|[IVXLC]+)(?:\s?\(?[a-z]\)?)?"
-_TEXT = re.compile(
-    rf"(?:{_NOUN})\s*{_NUMBER}(?:\s*(?:,|and|&|to|-|–|—)\s*{_NUMBER})*\s*(?:[.:)—–|]|-\s|$|(?<=[图表圖\d])\s+(?=[一-鿿]))", re.I
-)
+_NUMBERS = rf"{_NUMBER}(?:\s*(?:,|and|&|to|[-–—])\s*{_NUMBER})*"
+_TEXT = re.compile(rf"(?:{_NOUN})\s*{_NUMBERS}\s*(?:[.:)—–|]|-\s|$|(?<=\d)\s+(?=[一-鿿]))", re.I)
 """Such as ``Fig. 10. Axe``, ``Figure 3: ...``, ``Table 2``, ``Plates I-III. ...``, ``图 3 ...``: a noun, a number, and
 then a stop or the end, so that "Figure 3 shows" is no caption. The pattern is ours."""
 
@@ -30,3 +29,9 @@ def is_caption_class(names: str) -> bool:
 def is_caption_text(text: str) -> bool:
     """Say whether a paragraph is the caption of a figure or table by how it begins."""
     return len(text) <= MAX_CAPTION_CHARACTERS and _TEXT.match(text) is not None
+
+
+def caption_label(text: str) -> str:
+    """Return the beginning of a text that numbers a figure or table, such as ``Fig. 10.``; empty where there is none."""
+    match = _TEXT.match(text)
+    return match[0] if match is not None else ""

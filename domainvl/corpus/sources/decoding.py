@@ -36,7 +36,6 @@ _LONE_BYTE_FIRST, _LONE_BYTE_LAST = 0xDC80, 0xDCFF  # where Python's surrogatees
 _SNIFFED_BYTES = 65_536
 _MAX_CONTROL_SHARE = 0.02  # ours: text has tabs and line ends alone; images and programs have 10 % and more
 _CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\x0b\f\r\x1b")
-_NO_CONTENT = str.maketrans({0: None})
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def decode_page(content: bytes, declared: str | None = None) -> DecodedPage:
     known = [encoding for encoding in map(_codec, labels) if encoding is not None]
     for encoding in [*known, "utf-8"]:
         try:
-            return DecodedPage(content.decode(encoding).translate(_NO_CONTENT), encoding, 0)
+            return DecodedPage(content.decode(encoding).replace("\0", ""), encoding, 0)
         except UnicodeDecodeError:
             continue
     return _replace(content, known[0] if known else _sniff(content))
@@ -101,9 +100,9 @@ def _replace(content: bytes, encoding: str) -> DecodedPage:
         lone = {character for character in escaped if _LONE_BYTE_FIRST <= ord(character) <= _LONE_BYTE_LAST}
         count = sum(escaped.count(character) for character in lone)
         table = {ord(character): bytes([ord(character) - 0xDC00]).decode("cp1252", "replace") for character in lone}
-        return DecodedPage(escaped.translate({**_NO_CONTENT, **table}), encoding, count)
+        return DecodedPage(escaped.translate(table).replace("\0", ""), encoding, count)
     text = content.decode(encoding, "replace")
-    return DecodedPage(text.translate(_NO_CONTENT), encoding, text.count("\ufffd"))
+    return DecodedPage(text.replace("\0", ""), encoding, text.count("\ufffd"))
 
 
 def _sniff(content: bytes) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from domainvl.interleaved.documents import Slot
+from domainvl.interleaved.documents import Document, Slot
 from domainvl.schema.writer import Reject
 
 ImageFinder: TypeAlias = Callable[[str], bytes]
@@ -69,6 +69,7 @@ class Page:
         modified: When the source was last changed, ISO 8601 in UTC.
         rejects: What was left out of it.
         placement: ``natural``, or ``none`` where the source has no layout: images then stand behind the texts.
+        document: What a record said, whose id, host names and scores are kept; None where the source is no record.
     """
 
     uri: str
@@ -82,6 +83,7 @@ class Page:
     modified: str | None = None
     rejects: tuple[Reject, ...] = field(default=())
     placement: str = "natural"
+    document: Document | None = None
 
 
 class Reader(Protocol):
