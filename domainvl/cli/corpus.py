@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from domainvl.cli import corpus_build
+from domainvl.cli import corpus_build, corpus_dedup, corpus_export, corpus_score
 
 app = typer.Typer(
     help="Interleaved corpora from a field's own documents: build, filter, degrade, use.", no_args_is_help=True
@@ -17,3 +17,6 @@ def _corpus() -> None:
 
 
 app.command(name="build", epilog=corpus_build.EPILOG)(corpus_build.build)
+app.command(name="dedup", epilog=corpus_dedup.EPILOG)(corpus_dedup.corpus_dedup)
+app.command(name="export", epilog=corpus_export.EPILOG)(corpus_export.export)
+app.command(name="score", epilog=corpus_score.EPILOG)(corpus_score.score)

@@ -44,7 +44,7 @@ _OPTIONS: Mapping[Target, tuple[str, ...]] = {
     Target.TEXT: ("min_words", "format"),
     Target.PAIRS: _PAIR_OPTIONS,
     Target.WINDOWS: ("max_images", "max_tokens", "model"),
-    Target.FEW_SHOT: (*_PAIR_OPTIONS, "max_images", "shots", "by", "features", "device", "seed", "keep_plain"),
+    Target.FEW_SHOT: (*_PAIR_OPTIONS, "max_images", "shots", "by", "features", "clip", "device", "seed", "keep_plain"),
 }
 """Which options a target takes; another one is refused rather than ignored."""
 
@@ -98,6 +98,10 @@ def degrade(
         str | None,
         typer.Option(help="Checkpoint that says what is similar; for --by similar.", rich_help_panel=_FEW_SHOT),
     ] = None,
+    clip: Annotated[
+        str | None,
+        typer.Option(help="Folder of a CLIP or SigLIP model that says so instead.", rich_help_panel=_FEW_SHOT),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="Where that runs; auto.", rich_help_panel=_FEW_SHOT)] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed draws others.", rich_help_panel=_FEW_SHOT)] = None,
     keep_plain: Annotated[
@@ -121,7 +125,7 @@ def degrade(
         "min_words": min_words, "format": format_, "field": field, "min_similarity": min_similarity,
         "max_words": max_words, "val_fraction": val_fraction, "test_fraction": test_fraction, "split_seed": split_seed,
         "max_images": max_images, "max_tokens": max_tokens, "model": model, "shots": shots, "by": by,
-        "features": features, "device": device, "seed": seed, "keep_plain": keep_plain,
+        "features": features, "clip": clip, "device": device, "seed": seed, "keep_plain": keep_plain,
     }  # fmt: skip
     given = _given(to, options)
     run = stage_run(workers, shard, ray, unit_timeout_s, unit_memory_gb, overwrite)
@@ -184,7 +188,7 @@ def _to_few_shot(corpus: Path, out: Path, given: dict[str, Any], run: StageRun) 
             "Cannot degrade a corpus", rule="examples are chosen among all pairs, so no --shard", action=action
         )
     keep_plain = given.pop("keep_plain", False)
-    features = _features(given.pop("features", None), given.pop("device", "auto"))
+    features = _features(given.pop("features", None), given.pop("clip", None), given.pop("device", "auto"))
     shots = {name: given.pop(name) for name in ("shots", "by", "seed", "max_images") if name in given}
     if shots.get("by", "random") not in ("random", "similar"):
         raise UsageError("Cannot choose examples", rule=f"--by must be random or similar, got {shots['by']!r}")
@@ -226,10 +230,17 @@ def _conversion_run(run: StageRun) -> RunSettings:
     return RunSettings(**{part.name: getattr(run.execution, part.name) for part in fields(run.execution)})
 
 
-def _features(reference: str | None, device: str) -> Features | None:
-    if reference is None:
-        return None
-    from domainvl.cli.few_shot import look_with
-    from domainvl.corpus.degrading.few_shot import Features
+def _features(reference: str | None, clip: str | None, device: str) -> Features | None:
+    if reference is not None and clip is not None:
+        raise UsageError("Cannot choose examples", rule="--features and --clip both say what is similar; name one")
+    if reference is not None:
+        from domainvl.cli.few_shot import look_with
+        from domainvl.corpus.degrading.few_shot import Features
 
-    return Features(reference, lambda dataset: look_with(reference, dataset, device))
+        return Features(reference, lambda dataset: look_with(reference, dataset, device))
+    if clip is not None:
+        from domainvl.corpus.degrading.few_shot import clip_features
+        from domainvl.model.device import choose_device
+
+        return clip_features(Path(clip), choose_device(device))
+    return None

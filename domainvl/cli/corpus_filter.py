@@ -17,7 +17,7 @@ def corpus_filter(
     corpus: Annotated[Path, typer.Argument(help="The corpus; one that was filtered already is filtered anew.")],
     out: Annotated[Path, typer.Option(help="Corpus to make.")],
     profile: Annotated[
-        str, typer.Option(help="general, medical, remote-sensing, driving, or a YAML file of your own.")
+        str, typer.Option(help="general, technical, medical, remote-sensing, driving, or a YAML file of your own.")
     ] = "general",
     settings: Annotated[
         list[str] | None,

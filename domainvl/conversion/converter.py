@@ -181,6 +181,18 @@ class AddressConverter(Protocol):
         ...
 
 
+@runtime_checkable
+class CommandConverter(Protocol):
+    """A converter that is reached by a command of its own and not by ``convert``."""
+
+    command: str
+
+
+def command_of(converter: Converter[Any, Any]) -> str:
+    """Return the command that the manifest names."""
+    return converter.command if isinstance(converter, CommandConverter) else f"convert {converter.name}"
+
+
 def is_address(converter: Converter[Any, Any], source: Path) -> bool:
     """Say whether an input is an address that the converter opens itself."""
     return isinstance(converter, AddressConverter) and converter.is_address(source)

@@ -12,7 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from domainvl.conversion.assembly import PlannedUnit, assemble
-from domainvl.conversion.converter import Converter, ConverterSettings, Plan, is_address
+from domainvl.conversion.converter import Converter, ConverterSettings, Plan, command_of, is_address
 from domainvl.conversion.exclusion import read_excluded
 from domainvl.conversion.progress import EventLog, Progress
 from domainvl.conversion.resumption import Resumption
@@ -118,7 +118,7 @@ def convert(
             if writer.sample_count == 0:
                 raise _nothing_converted(converter, source, writer, len(done.tasks))
             manifest = writer.finish(
-                command=f"convert {converter.name}",
+                command=command_of(converter),
                 settings=settings.public(),
                 sources=describe_sources(done.plan.sources, done.files, done.plan.source_key),
                 versions=versions(),

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from domainvl.conversion.assembly import PlannedUnit, assemble
-from domainvl.conversion.converter import Converter, ConverterSettings
+from domainvl.conversion.converter import Converter, ConverterSettings, command_of
 from domainvl.conversion.exclusion import read_excluded
 from domainvl.conversion.progress import Progress
 from domainvl.conversion.run import (
@@ -135,7 +135,7 @@ def convert_shard(
         record = ShardRecord(
             index=shard.index,
             count=shard.count,
-            command=f"convert {converter.name}",
+            command=command_of(converter),
             plan_sha256=hashlib.sha256("\n".join(task.key for task in done.tasks).encode()).hexdigest(),
             unit_count=len(done.tasks),
             settings=settings.public(),

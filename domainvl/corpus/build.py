@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from domainvl.corpus.exchange import host_of
 from domainvl.corpus.pictures import inspect_picture
 from domainvl.corpus.sources.finding import find_sources, to_units
 from domainvl.corpus.sources.readers import read_pages
 from domainvl.corpus.sources.reading import Page, ReadSettings, SourceFile
+from domainvl.corpus.sources.video import find_subtitles
 from domainvl.corpus.sources.warc import WarcImage, read_warc, warc_image_index
 from domainvl.corpus.stage import DOCUMENTS, Stage, StageRun, StageSummary, UnitDone, UnitOutput, open_stage, put_image
 from domainvl.corpus.tables import to_table
@@ -30,6 +31,9 @@ _LIBRARIES = (
 """What decides texts and hashes; absent ones are not mentioned."""
 
 _ID_DIGITS = 32
+
+_SEEN = ("width_px", "height_px", "byte_count", "d_hash", "p_hash")
+"""What of an image slot is found by looking at the image."""
 
 _NOT_AT_HAND = ("missing", "remote")
 """Why an image is switched off that nothing is wrong with."""
@@ -108,7 +112,7 @@ def _build_units(
     units = to_units(sources)
 
     def run(phase: str, some: Sequence[tuple[str, tuple[SourceFile, ...]]]) -> list[UnitDone]:
-        told = [(name, _Unit(unit, tuple(hashes[source.uri] for source in unit))) for name, unit in some]
+        told = [(name, _Unit(unit, tuple(hashes[one.uri] + _hash_beside(one) for one in unit))) for name, unit in some]
         return stage.map(phase, told, work, root=Path("/"), depends_on=_versions())
 
     done = run("read", units)
@@ -120,9 +124,15 @@ def _build_units(
     return whole
 
 
+def _hash_beside(source: SourceFile) -> str:
+    """Return the hash of the subtitles of a video; empty for others, whose images are not hashed beforehand."""
+    subtitles = find_subtitles(source.path) if source.format == "video" else None
+    return hash_file(subtitles) if subtitles is not None else ""
+
+
 @dataclass(frozen=True)
 class _Unit:
-    """Some source files, with the hashes of their bytes."""
+    """Some source files, with the hashes of their bytes and of what is read beside them: other bytes, another unit."""
 
     sources: tuple[SourceFile, ...]
     sha256: tuple[str, ...]
@@ -140,18 +150,21 @@ class _BuildWork:
         rejects: list[Reject] = []
         counts: Counter[str] = Counter()
         for source in unit.sources:
-            outcome = attempt(lambda one: self._read(one, images, counts), source)
+            # What a source gave before it failed is kept.
+            outcome = attempt(lambda one: self._read(one, images, documents, rejects, counts), source)
             if outcome.failure is not None:
                 failure = outcome.failure
                 rejects.append(Reject(source.uri, "read", failure.reason, failure.message, failure.action))
-            elif outcome.result is not None:
-                documents += outcome.result[0]
-                rejects += outcome.result[1]
         return UnitOutput({DOCUMENTS: to_table(documents)}, rejects, counts)
 
-    def _read(self, source: SourceFile, images: Path, counts: Counter[str]) -> tuple[list[Document], list[Reject]]:
-        documents: list[Document] = []
-        rejects: list[Reject] = []
+    def _read(
+        self,
+        source: SourceFile,
+        images: Path,
+        documents: list[Document],
+        rejects: list[Reject],
+        counts: Counter[str],
+    ) -> None:
         for page in self._pages(source):
             if isinstance(page, Reject):
                 rejects.append(page)
@@ -165,7 +178,6 @@ class _BuildWork:
             slots, lost = _with_images(page, self._settings.reading, images)
             rejects += lost
             documents.append(_to_document(page, slots))
-        return documents, rejects
 
     def _pages(self, source: SourceFile) -> Iterator[Page | Reject]:
         if source.format == "warc":
@@ -196,14 +208,16 @@ def _with_images(page: Page, settings: ReadSettings, images: Path) -> tuple[tupl
             continue
         count += 1
         if count > settings.max_images:
+            slots.append(replace(slot, valid=False))
             continue
         if slot.url not in known:
             known[slot.url], reject = _stored(slot, page, settings, images)
             rejects += [reject] if reject is not None else []
-        facts = known[slot.url]
-        slots.append(replace(facts, alt=slot.alt, page=slot.page, start_s=slot.start_s))
+        stored = known[slot.url]
+        seen = {name: getattr(stored, name) for name in _SEEN}
+        slots.append(replace(slot, valid=slot.valid and stored.valid, **seen))
     if count > settings.max_images:
-        rule = f"a document may have {settings.max_images} images, got {count}: those behind were left out"
+        rule = f"a document may have {settings.max_images} images, got {count}: those behind were switched off"
         rejects.append(Reject(page.uri, "image", "too-many-images", rule, "Raise --max-images"))
     return tuple(slots), rejects
 
@@ -245,7 +259,7 @@ def _to_document(page: Page, slots: tuple[Slot, ...]) -> Document:
     )
     if page.document is not None:
         return replace(page.document, slots=slots, origin=origin)
-    host = urlsplit(page.url).hostname
+    host = host_of(page.url)
     return Document(
         id=hashlib.sha256(f"{page.uri}\n{page.sha256}".encode("utf-8", "surrogatepass")).hexdigest()[:_ID_DIGITS],
         slots=slots,

@@ -413,9 +413,13 @@ def _row_file(staging: Staging, key: str, table: str) -> Path:
 
 
 def _image_names(output: UnitOutput) -> list[str]:
-    if DOCUMENTS not in output.tables:
-        return []
-    lists = output.tables[DOCUMENTS].column("images").to_pylist()
+    """Name the images of all documents that a unit gives, those in tables beside the corpus' own too."""
+    lists = [
+        urls
+        for table in output.tables.values()
+        if "images" in table.column_names
+        for urls in table.column("images").to_pylist()
+    ]
     return sorted({image_name(url) for urls in lists for url in urls if url is not None})
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeAlias
@@ -88,7 +89,7 @@ class ImageSlot:
         byte_count: Size of the file.
         d_hash: Difference hash, 16 hexadecimal digits.
         p_hash: Perceptual hash, 16 hexadecimal digits.
-        d_hash_dup_count: How often images of this difference hash occur in the corpus.
+        d_hash_dup_count: In how many documents of the corpus an image has this difference hash.
         p_hash_dup_count: The same for the perceptual hash.
         aesthetic_prob: What the aesthetic predictor says; LAION's is a score from 1 to 10, no probability.
         unsafe_prob: Probability that it is not safe for work.
@@ -178,6 +179,19 @@ class Document:
 def image_name(url: str) -> str:
     """Name the file of an image: SHA-256 of the address, without extension (mllm_llava/llava/train/datasets.py)."""
     return hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+_WINDOW = re.compile(r"#w\d+\Z")
+
+
+def window_id(document: str, number: int) -> str:
+    """Name a window of a document that is a record of its own; windows are counted from 1."""
+    return f"{document}#w{number}"
+
+
+def whole_document(name: str) -> str:
+    """Return the id of the document that a window is of, and other ids as they are: splits divide no document."""
+    return _WINDOW.sub("", name)
 
 
 def document_id(record: object) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from domainvl.errors import ItemError
 from domainvl.files import output_errors
-from domainvl.interleaved.documents import Document, TextSlot, document_id, read_document
+from domainvl.interleaved.documents import Document, TextSlot, document_id, read_document, whole_document
 from domainvl.interleaved.images import ImageFolder
 from domainvl.interleaved.reading import read_records, record_files
 from domainvl.interleaved.windows import Part, Window, WindowCutter, WindowLimits
@@ -152,7 +152,7 @@ class InterleavedFile:
 
     def _add(self, where: str, record: object, cutter: WindowCutter) -> None:
         try:
-            split = assign_split(document_id(record), self._fractions)
+            split = assign_split(whole_document(document_id(record)), self._fractions)
         except ItemError as error:
             if self._split is Split.TRAIN:
                 self._skip("document", where, error)

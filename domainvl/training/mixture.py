@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from domainvl.conversion.exclusion import excluded_image, held_out_images
 from domainvl.errors import InputNotFoundError, UsageError
+from domainvl.interleaved import WindowLimits
 from domainvl.schema import Split
 from domainvl.training.recipe import Mixture
 from domainvl.training.recipe_yaml import Layer, validate
@@ -28,15 +29,23 @@ class SourceSpec(BaseModel):
         role: What the model is adapted to, or what is mixed in so that it does not forget.
         repeat: How often its samples are seen in an epoch; 0.5 is half of them, others in each epoch.
         weight: Its share of an epoch instead, relative to the weights of all others.
+        text_only: Take stretches of documents without an image too, for a share of language alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: Path
     kind: Literal["dataset", "interleaved"] = "dataset"
+    text_only: bool = False
     role: Role = "domain"
     repeat: Annotated[float, Field(gt=0)] | None = None
     weight: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _documents_alone_can_be_text(self) -> SourceSpec:
+        if self.text_only and self.kind != "interleaved":
+            raise ValueError("text_only is for sources of kind interleaved")
+        return self
 
 
 class MixtureSpec(BaseModel):
@@ -122,7 +131,8 @@ def open_sources(
 
     def opened(name: str, source: SourceSpec) -> Source:
         if source.kind == "interleaved":
-            return InterleavedSource(source.path, name, source.role, model, max_tokens, split, at_most)
+            limits = WindowLimits(max_tokens=max_tokens, text_only=source.text_only)
+            return InterleavedSource(source.path, name, source.role, model, limits, split, at_most)
         if split is not Split.TRAIN and not (source.path / f"{split.value}.jsonl").is_file():
             return NoSamples(name, source.role, source.path)
         return DatasetSource(source.path, name, source.role, split, at_most)

@@ -184,8 +184,8 @@ class InterleavedSource(Source):
         path: File or folder of records.
         name: How the log calls it.
         role: Domain or general.
-        model: Decides how long a window is.
-        max_tokens: Longest window.
+        model: Decides how long a text is.
+        limits: How large a window may be, and whether one without an image counts.
         split: Which documents.
         at_most: Take so many windows, evenly spread; all where None.
 
@@ -201,13 +201,11 @@ class InterleavedSource(Source):
         name: str,
         role: Role,
         model: ModelInput,
-        max_tokens: int,
+        limits: WindowLimits,
         split: Split = Split.TRAIN,
         at_most: int | None = None,
     ) -> None:
-        self._file = InterleavedFile(
-            path, model.encoder, model.preprocessing, split=split, limits=WindowLimits(max_tokens=max_tokens)
-        )
+        self._file = InterleavedFile(path, model.encoder, model.preprocessing, split=split, limits=limits)
         self.name, self.role, self.folder = name, role, self._file.root
         if split is Split.TRAIN and not len(self._file):
             raise NothingToDoError(

@@ -156,3 +156,9 @@ def test_no_source_trains_on_what_another_holds_out(squares: Path, tmp_path: Pat
     ):
         check_held_out(mixture_of([squares], [exchanged]))
     check_held_out(mixture_of([exchanged]))
+
+
+def test_texts_alone_are_for_documents_only() -> None:
+    assert SourceSpec(path=Path("a"), kind="interleaved", text_only=True).text_only
+    with pytest.raises(ValueError, match="text_only is for sources of kind interleaved"):
+        SourceSpec(path=Path("a"), text_only=True)

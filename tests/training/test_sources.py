@@ -9,6 +9,7 @@ from interleaved_documents import record_of, write_documents
 from training.inputs import model_input
 
 from domainvl.errors import NothingToDoError
+from domainvl.interleaved import WindowLimits
 from domainvl.model.checkpoint import LoadedModel, load_model
 from domainvl.model.trained_on import trained_on
 from domainvl.schema import SampleFile, Split
@@ -52,7 +53,7 @@ def test_what_a_part_was_trained_on_is_of_that_part_alone(squares: Path) -> None
 
 def test_images_of_documents_were_trained_on(loaded: LoadedModel, tmp_path: Path) -> None:
     path = write_documents(tmp_path / "web", [record_of(f"d{n}", "Red.", A, "Blue.", B) for n in range(9)], [A, B])
-    source = InterleavedSource(path, "web", "general", model_input(loaded), 512)
+    source = InterleavedSource(path, "web", "general", model_input(loaded), WindowLimits(max_tokens=512))
     (unit,) = source.encode(range(1), model_input(loaded), 2)
     found = source.trained_on()
     assert len(found.images) == 2
@@ -64,8 +65,8 @@ def test_windows_of_documents_are_units(loaded: LoadedModel, tmp_path: Path) -> 
     path = write_documents(
         tmp_path / "web", [record_of(f"d{n}", "What red is.", A, "Blue.", B) for n in range(60)], [A, B]
     )
-    source = InterleavedSource(path, "web", "general", model_input(loaded), 512)
-    held_out = InterleavedSource(path, "web", "general", model_input(loaded), 512, Split.VAL)
+    source = InterleavedSource(path, "web", "general", model_input(loaded), WindowLimits(max_tokens=512))
+    held_out = InterleavedSource(path, "web", "general", model_input(loaded), WindowLimits(max_tokens=512), Split.VAL)
     assert len(source) + len(held_out) == 60
     assert source.passes(8) == [range(index, index + 1) for index in range(len(source))]
     (unit,) = source.encode(range(1), model_input(loaded), 2)
@@ -82,14 +83,23 @@ def test_windows_of_documents_are_units(loaded: LoadedModel, tmp_path: Path) -> 
 def test_documents_without_a_window_are_nothing_to_do(loaded: LoadedModel, tmp_path: Path) -> None:
     path = write_documents(tmp_path / "web", [record_of("d1", "No image.")], [A])
     with pytest.raises(NothingToDoError, match="no window"):
-        InterleavedSource(path, "web", "general", model_input(loaded), 512)
+        InterleavedSource(path, "web", "general", model_input(loaded), WindowLimits(max_tokens=512))
 
 
 def test_what_is_left_out_is_counted_and_listed(loaded: LoadedModel, tmp_path: Path) -> None:
     gone = ("gone", 8, 8)
     path = write_documents(tmp_path / "web", [record_of("d1", "Two.", A, "Three.", gone, "Four.")], [A])
-    source = InterleavedSource(path, "web", "general", model_input(loaded), 512)
+    source = InterleavedSource(path, "web", "general", model_input(loaded), WindowLimits(max_tokens=512))
     assert sum(source.left_out.values()) == 1
     (listed,) = source.listed
     assert listed["reason"] in source.left_out
     assert "gone" in listed["where"]
+
+
+def test_texts_alone_are_a_source_where_that_is_asked_for(loaded: LoadedModel, tmp_path: Path) -> None:
+    path = write_documents(tmp_path / "web", [record_of(f"d{n}", "A text without images.") for n in range(20)])
+    limits = WindowLimits(max_tokens=512, text_only=True)
+    source = InterleavedSource(path, "web", "general", model_input(loaded), limits)
+    (unit,) = source.encode(range(1), model_input(loaded), 2)
+    assert unit.images == ()
+    assert unit.supervised == (False, *[True] * (len(unit.input_ids) - 1))  # nothing stands before the first token

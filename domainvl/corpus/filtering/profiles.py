@@ -9,15 +9,16 @@ from functools import cached_property
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from domainvl.corpus.filtering.rules import NORMALISERS, RULES, SCORE_PREFIX
+from domainvl.corpus.filtering.rules import LANGUAGES, NORMALISERS, RULES, SCORE_PREFIX, Rule, rule_of
 from domainvl.errors import RecipeError
+from domainvl.interleaved.documents import TextKind
 from domainvl.yaml_files import parse_yaml, read_mapping, read_text
 
-PROFILES = ("general", "medical", "remote-sensing", "driving")
+PROFILES = ("general", "technical", "medical", "remote-sensing", "driving")
 """Names of the profiles that come with the package."""
 
 _WHAT = "Cannot load a profile"
@@ -37,6 +38,38 @@ class Bounds(BaseModel):
 
     min: float | None = None
     max: float | None = None
+
+
+class Check(NamedTuple):
+    """A rule with the numbers of a profile.
+
+    Attributes:
+        order: Its place among the rules.
+        code: The rule.
+        least: Lower bound; none where infinite.
+        most: Upper bound.
+        kinds: Kinds of text that it is for; all where None.
+        numbers: All its numbers.
+    """
+
+    order: int
+    code: str
+    least: float
+    most: float
+    kinds: tuple[TextKind, ...] | None
+    numbers: Mapping[str, float]
+
+    @classmethod
+    def of(cls, order: int, rule: Rule, numbers: Mapping[str, float]) -> Check:
+        """Put a rule and its numbers together."""
+        least, most = numbers.get("min", float("-inf")), numbers.get("max", float("inf"))
+        return cls(order, rule.code, least, most, rule.kinds, numbers)
+
+    def broken_bound(self, value: float) -> float | None:
+        """Return the bound that a value breaks."""
+        if value < self.least:
+            return self.least
+        return self.most if value > self.most else None
 
 
 class Profile(BaseModel):
@@ -70,6 +103,21 @@ class Profile(BaseModel):
         for name, bounds in self.scores.items():
             found[SCORE_PREFIX + name] = bounds.model_dump(exclude_none=True)
         return found
+
+    def checks(self, language: str) -> Mapping[str, Check]:
+        """Return the rules that are on and for a language, by code, in the order of the table."""
+        return self._checks[language]
+
+    @cached_property
+    def _checks(self) -> dict[str, dict[str, Check]]:
+        return {
+            language: {
+                code: Check.of(order, rule_of(code), numbers)
+                for order, (code, numbers) in enumerate(self.thresholds.items())
+                if language in rule_of(code).languages
+            }
+            for language in LANGUAGES
+        }
 
     @cached_property
     def normalisers(self) -> frozenset[str]:
@@ -152,7 +200,10 @@ def _extended(parent: Profile, content: dict[str, Any], where: str) -> dict[str,
         "flagged_words": parent.flagged_words,
         **content,
         "rules": rules,
-        "scores": {**{name: bounds.model_dump() for name, bounds in parent.scores.items()}, **content.get("scores", {})},
+        "scores": {
+            **{name: bounds.model_dump() for name, bounds in parent.scores.items()},
+            **content.get("scores", {}),
+        },
     }
 
 

@@ -23,10 +23,12 @@ from domainvl.interleaved.documents import TextKind
 ENGLISH, CHINESE, OTHER = "en", "zh", "other"
 """Languages that rules tell apart. Chinese is what is written in it; other is what its source says is neither."""
 
+LANGUAGES = (ENGLISH, CHINESE, OTHER)
+"""All of them."""
+
 SCORE_PREFIX = "score-"
 """Begins the codes of the rules on scores, which profiles make by naming a score."""
 
-_ALL = (ENGLISH, CHINESE, OTHER)
 _BLANKS = (ENGLISH, OTHER)  # languages with blanks between words
 _RUNNING_TEXT = (TextKind.TEXT, TextKind.QUOTE)
 _NOT_CODE = tuple(kind for kind in TextKind if kind not in (TextKind.CODE, TextKind.TABLE))
@@ -56,16 +58,10 @@ class Rule:
     measures: str
     source: str
     published: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    languages: tuple[str, ...] = _ALL
+    languages: tuple[str, ...] = LANGUAGES
     kinds: tuple[TextKind, ...] | None = None
     false_positive_rate: float | None = None
     is_ours: bool = False
-
-    @property
-    def direction(self) -> str:
-        """Which side of the range takes away: ``below``, ``above`` or ``outside``; ``always`` for a normaliser."""
-        bounds = {"min", "max"} & set(self.published)
-        return {0: "always", 2: "outside"}.get(len(bounds), "below" if "min" in bounds else "above")
 
 
 def rule_of(code: str) -> Rule:
@@ -91,15 +87,15 @@ def _gopher_rules() -> list[Rule]:
     return [
         _document("gopher-words", "words", quality, _BLANKS, min=50, max=100_000),
         _document("gopher-word-length", "mean characters of a word", quality, _BLANKS, min=3, max=10),
-        _document("gopher-symbols", "# or ellipses, the more frequent, a word", quality, _ALL, max=0.1),
-        _document("gopher-bullet-lines", "share of lines that begin with a bullet", quality, _ALL, max=0.9),
-        _document("gopher-ellipsis-lines", "share of lines that end with an ellipsis", quality, _ALL, max=0.3),
+        _document("gopher-symbols", "# or ellipses, the more frequent, a word", quality, LANGUAGES, max=0.1),
+        _document("gopher-bullet-lines", "share of lines that begin with a bullet", quality, LANGUAGES, max=0.9),
+        _document("gopher-ellipsis-lines", "share of lines that end with an ellipsis", quality, LANGUAGES, max=0.3),
         _document("gopher-letters", "share of words with a letter", quality, _BLANKS, min=0.8),
         _document("gopher-stop-words", "occurrences of 8 stop words", quality, (ENGLISH,), min=2),
-        _document("gopher-duplicate-lines", "share of lines that repeat one", repetition, _ALL, max=0.30),
-        _document("gopher-duplicate-paragraphs", "share of paragraphs that repeat one", repetition, _ALL, max=0.30),
-        _document("gopher-duplicate-line-characters", "share of characters in them", repetition, _ALL, max=0.20),
-        _document("gopher-duplicate-paragraph-characters", "share of characters in them", repetition, _ALL, max=0.20),
+        _document("gopher-duplicate-lines", "share of lines that repeat", repetition, LANGUAGES, max=0.30),
+        _document("gopher-duplicate-paragraphs", "share of paragraphs that repeat", repetition, LANGUAGES, max=0.30),
+        _document("gopher-duplicate-line-characters", "share of characters in those", repetition, LANGUAGES, max=0.20),
+        _document("gopher-duplicate-paragraph-characters", "share of characters", repetition, LANGUAGES, max=0.20),
         *(
             _document(
                 f"gopher-top-{n}-gram", f"share of characters in the commonest {n} words", repetition, _BLANKS, max=most
@@ -120,16 +116,16 @@ def _c4_rules() -> list[Rule]:
     source, added = "C4, section 2.2", "C4, c4_utils.py"
     # C4 had lines of no kind; headings, list items, captions, tables and code do not end like sentences.
     return [
-        _paragraph("c4-word-length", "characters of the longest word", added, _ALL, max=1000),
+        _paragraph("c4-word-length", "characters of the longest word", added, LANGUAGES, max=1000),
         _paragraph(
-            "c4-terminal-punctuation", "1 where a mark ends it, else 0", source, _ALL, _RUNNING_TEXT, min=1
+            "c4-terminal-punctuation", "1 where a mark ends it, else 0", source, LANGUAGES, _RUNNING_TEXT, min=1
         ),
         _paragraph("c4-line-words", "words", source, _BLANKS, _RUNNING_TEXT, min=3),
-        _paragraph("c4-javascript", "mentions of JavaScript", source, _ALL, max=0),
+        _paragraph("c4-javascript", "mentions of JavaScript", source, LANGUAGES, max=0),
         _paragraph("c4-policy", "phrases on cookies, privacy and terms", added, (ENGLISH,), max=0),
-        _document("c4-lorem-ipsum", "occurrences of the placeholder text", source, _ALL, max=0),
-        _document("c4-curly-bracket", "curly brackets", source, _ALL, max=0),
-        _document("c4-sentences", "sentences in what the rules on lines leave", source, _ALL, min=5),
+        _document("c4-lorem-ipsum", "occurrences of the placeholder text", source, LANGUAGES, max=0),
+        _document("c4-curly-bracket", "curly brackets", source, LANGUAGES, max=0),
+        _document("c4-sentences", "sentences in what the rules on lines leave", source, LANGUAGES, min=5),
     ]  # fmt: skip
 
 
@@ -149,7 +145,7 @@ def _omnicorpus_preliminary_rules() -> list[Rule]:
 
 
 def _image_rules() -> list[Rule]:
-    rules = {
+    rules: dict[str, tuple[str, dict[str, float]]] = {
         "image-side": ("shorter side in pixels", {"min": 150}),
         "image-aspect": ("width over height", {"min": 0.5, "max": 2}),
         "image-p-hash-count": ("images of its pHash in the corpus", {"max": 10}),
@@ -216,11 +212,11 @@ def _english_paragraph_rules() -> list[Rule]:
         ),
         _paragraph("hf-flagged-paragraph", "share of flagged words", "filters.py:1055, EN 12", _BLANKS, max=0.02),
         _paragraph("hf-comments", "1 in a block of readers' comments", "filters.py:1079, EN 13", max=0),
-        _paragraph("hf-boilerplate", "phrases of headers and footers, case told apart", "filters.py:1091, EN 14", max=0),
+        _paragraph("hf-boilerplate", "phrases of headers and footers, as written", "filters.py:1091, EN 14", max=0),
         _paragraph("hf-characters", "characters", "filters.py:1091, EN 14", _BLANKS, min=10),
         _paragraph(
             "hf-empty-heading", "1 where a heading of its rank follows at once", "filters.py:1168, EN 15",
-            _ALL, (TextKind.HEADER,), max=0,
+            LANGUAGES, (TextKind.HEADER,), max=0,
         ),
         _paragraph("hf-read-more", "invitations to read on at its end", "filters.py:524, EN 16", max=0),
         _paragraph(
@@ -248,14 +244,14 @@ def _english_paragraph_rules() -> list[Rule]:
             "hf-reference-section", "1 from a heading of references in the last quarter on", "filters.py:478, EN 23",
             rate=0.060, max=0,
         ),
-        _paragraph("hf-sponsor", "mentions of sponsors in the last quarter", "filters.py:478, EN 23", rate=0.060, max=0),
+        _paragraph("hf-sponsor", "mentions of sponsors in the last part", "filters.py:478, EN 23", rate=0.060, max=0),
         _paragraph(
             "hf-contact-line", short + "with a date, time, handle, address or number", "filters.py:415, EN 23",
             rate=0.060, min=10,
         ),
         _paragraph(
             "hf-bracketed-end", "1 for a last paragraph wholly in brackets", "filters.py:402, EN 23",
-            _ALL, (TextKind.TEXT,), 0.060, max=0,
+            LANGUAGES, (TextKind.TEXT,), 0.060, max=0,
         ),
         _paragraph("hf-social-ending", "words of social media that end it", "filters.py:66, EN 24", rate=0.021, max=0),
         _paragraph("hf-social-phrase", "phrases of social media", "filters.py:66, EN 24", rate=0.021, max=0),
@@ -281,7 +277,7 @@ def _english_document_rules() -> list[Rule]:
             "words of the longest paragraph, where the mean is below its own bound", "filters.py:803, EN 31",
             {"min": 35, "mean": 12}, _BLANKS, false_positive_rate=0.027,
         ),
-        _document("document-texts", "paragraphs left", "run.py:57: a document without text is dropped", _ALL, min=1),
+        _document("document-texts", "paragraphs left", "run.py:57: no text, no document", LANGUAGES, min=1),
     ]  # fmt: skip
 
 
@@ -294,13 +290,13 @@ def _chinese_rules() -> list[Rule]:
     def own(code: str, measures: str, **published: float) -> Rule:
         return Rule(code, Level.PARAGRAPH, measures, ours, published, chinese, is_ours=True)
 
-    def own_document(code: str, measures: str, **published: float) -> Rule:
-        return Rule(code, Level.DOCUMENT, measures, ours, published, chinese, is_ours=True)
-
     return [
-        _paragraph("zh-credit", short + "that names source, author or photographer", named, chinese, None, 0.10, min=40),
+        _paragraph(
+            "zh-credit", short + "that names source, author or photographer", named, chinese, None, 0.10, min=40
+        ),
         _paragraph("zh-duplicates", "equal paragraphs or images before it", named, chinese, None, 0.04, max=0),
         own("zh-short", "characters", min=5),
+        own("zh-digits", "share of digits in characters", max=0.8),
         own("zh-read-more", short + "that invites to read on", min=30),
         own("zh-advertisement", short + "that advertises or says so", min=20),
         own("zh-social", short + "that asks to follow, share or scan a code", min=40),
@@ -311,8 +307,15 @@ def _chinese_rules() -> list[Rule]:
         own("zh-editor", short + "that names an editor", min=40),
         own("zh-related", short + "that heads a list of further reading", min=20),
         own("zh-login", short + "about signing in or commenting", min=20),
-        own_document("zh-characters", "characters left that are not blank", min=50, max=100_000),
-        own_document("zh-share", "share of Chinese among letters left", min=0.5),
+        Rule(
+            "zh-characters",
+            Level.DOCUMENT,
+            "characters left that are not blank",
+            ours,
+            {"min": 50, "max": 100_000},
+            chinese,
+            is_ours=True,
+        ),
     ]
 
 

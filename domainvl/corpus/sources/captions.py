@@ -13,7 +13,7 @@ _NOUN = (
 )
 _NUMBER = r"(?:[A-Z]?\d+(?:[.-]\d+)*|[IVXLC]+)(?:\s?\(?[a-z]\)?)?"
 _NUMBERS = rf"{_NUMBER}(?:\s*(?:,|and|&|to|[-–—])\s*{_NUMBER})*"
-_TEXT = re.compile(rf"(?:{_NOUN})\s*{_NUMBERS}\s*(?:[.:)—–|]|-\s|$|(?<=\d)\s+(?=[一-鿿]))", re.I)
+_TEXT = re.compile(rf"(?:{_NOUN})\s*{_NUMBERS}\s*(?:[.:：．。)—–|]|-\s|$|(?<=\d)\s+(?=[一-鿿]))", re.I)
 """Such as ``Fig. 10. Axe``, ``Figure 3: ...``, ``Table 2``, ``Plates I-III. ...``, ``图 3 ...``: a noun, a number, and
 then a stop or the end, so that "Figure 3 shows" is no caption. The pattern is ours."""
 
@@ -32,6 +32,6 @@ def is_caption_text(text: str) -> bool:
 
 
 def caption_label(text: str) -> str:
-    """Return the beginning of a text that numbers a figure or table, such as ``Fig. 10.``; empty where there is none."""
+    """Return what numbers a figure or table at the beginning of a text, such as ``Fig. 10.``; empty if nothing does."""
     match = _TEXT.match(text)
     return match[0] if match is not None else ""

@@ -1,7 +1,7 @@
 """Reads DOCX: paragraphs, headings, lists, tables and captions of the body, with the images where they stand.
 
-Text that is marked as deleted is left out, text that is marked as inserted is read. Headers, footers, notes and
-comments are no part of the body and are not read.
+Text that is marked as deleted or moved away is left out, text that is marked as inserted is read. Headers, footers,
+notes and comments are no part of the body and are not read.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ _R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _V = "{urn:schemas-microsoft-com:vml}"
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 """Namespaces of ECMA-376 part 1 (WordprocessingML, DrawingML), part 3 (markup compatibility) and part 4 (VML)."""
+
+_NOT_READ = (f"{_W}pPr", f"{_W}rPr", f"{_W}del", f"{_W}moveFrom", f"{_MC}Fallback")
+"""Settings of a paragraph or run, text that was deleted or moved away, and what older programs would show instead."""
 
 _HEADING = re.compile(r"heading (\d)", re.I)
 _LEVELS = 6
@@ -192,7 +195,7 @@ class _Body:
             elif child.tag in (f"{_W}drawing", f"{_W}pict"):
                 flush()
                 self._drawing(child)
-            elif child.tag not in (f"{_W}pPr", f"{_W}rPr", f"{_W}del", f"{_MC}Fallback") and isinstance(child.tag, str):
+            elif child.tag not in _NOT_READ and isinstance(child.tag, str):
                 self._inline(child, held, flush)
 
     def _drawing(self, drawing: Any) -> None:

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 _KINDS = {"list_item_open": TextKind.LIST, "blockquote_open": TextKind.QUOTE}
 _CELL_SEPARATOR = " | "
-_MAX_NESTING = 100  # markdown-it's own limit of maxNesting for CommonMark is 20; deeper blocks become text
+_MAX_NESTING = 100  # ours; markdown-it leaves deeper blocks out, and each level takes four frames of Python's stack
 
 
 def read_markdown(source: SourceFile, settings: ReadSettings) -> Iterator[Page | Reject]:
     """Read a file; see :class:`Reader`. Addresses of images are relative to it; HTML in it is left out.
 
     Raises:
-        ItemError: With reason ``too-large``, ``unreadable``, ``empty`` or ``decode``.
+        ItemError: With reason ``too-large``, ``unreadable``, ``empty``, ``decode`` or ``too-deep``.
     """
     content = read_limited(source.path, settings.max_source_bytes, what="Cannot read a page", where=source.uri)
     decoded = decode_page(content)
@@ -52,7 +52,12 @@ def read_markdown(source: SourceFile, settings: ReadSettings) -> Iterator[Page |
 def _parse(text: str) -> Sequence[Token]:
     from markdown_it import MarkdownIt
 
-    return MarkdownIt("commonmark", {"maxNesting": _MAX_NESTING}).enable(["table", "strikethrough"]).parse(text)
+    parser = MarkdownIt("commonmark", {"maxNesting": _MAX_NESTING}).enable(["table", "strikethrough"])
+    tokens = parser.parse(text)
+    if any(token.level >= _MAX_NESTING - 1 for token in tokens):
+        rule = f"lists and quotes may be nested {_MAX_NESTING // 2} deep, got more"
+        raise ItemError("Cannot read a page", reason="too-deep", rule=rule)
+    return tokens
 
 
 def _without_front_matter(text: str) -> str:

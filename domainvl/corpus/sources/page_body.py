@@ -62,6 +62,8 @@ def _gaps(page: MarkedPage, own: list[int], chosen: set[int]) -> list[int]:
         if is_open and len(gap) <= _GAP_SLOTS:
             found += [one for one in gap if _is_content(page, one)]
         gap, is_open = [], True
+    if is_open and all(isinstance(page.slots[index], ImageSlot) for index in gap):
+        found += gap  # a page that ends with pictures
     return found
 
 

@@ -15,6 +15,7 @@ from domainvl.corpus.sources.page_tree import Block, Cell, Row
 from domainvl.interleaved.documents import ImageSlot, Slot, TextKind, TextSlot
 
 _CELL_SEPARATOR = " | "
+_LOOKED_AT = 100  # entries above a caption that are looked at for its figure, so that no table takes too long
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,34 @@ def arrange(slots: Sequence[Slot], blocks: Sequence[Block]) -> list[Slot]:
     arranged: list[Slot] = []
     for table, group in groupby(entries, key=lambda entry: entry.row.table if entry.row is not None else None):
         held = list(group)
-        if table is None or any(entry.is_image for entry in held):
-            held = [_as_caption(entry) for entry in held]
-        rows = [list(row) for _, row in groupby(held, key=lambda entry: entry.row)]
-        for row in _pair_rows(rows):
-            arranged += _join_cells(row)
+        if table is None:
+            arranged += [_as_caption(entry).slot for entry in held]
+        elif any(entry.is_image for entry in held):
+            arranged += [slot for entry in _place_captions(held) for slot in _join_cells([entry], is_layout=True)]
+        else:
+            for _, row in groupby(held, key=lambda entry: entry.row):
+                cells = list(row)
+                arranged += _join_cells(cells, is_layout=len(cells) == 1)
     return arranged
+
+
+def _place_captions(entries: Sequence[_Entry]) -> list[_Entry]:
+    """Put each caption behind the last thing above in its columns, if that is a figure or its label."""
+    placed: list[_Entry] = []
+    for entry in map(_as_caption, entries):
+        place = _place_above(placed, entry) if entry.is_caption else None
+        placed.insert(len(placed) if place is None else place, entry)
+    return placed
+
+
+def _place_above(placed: Sequence[_Entry], caption: _Entry) -> int | None:
+    """Return the index behind the last thing above a caption, None if that is neither a figure nor its label."""
+    for index in range(len(placed) - 1, max(-1, len(placed) - 1 - _LOOKED_AT), -1):
+        if _share_columns(placed[index].cell, caption.cell):
+            above = placed[index]
+            of_cell = [entry for entry in placed[max(0, index - 2) : index + 1] if entry.cell is above.cell]
+            return index + 1 if not above.is_caption and any(entry.is_image for entry in of_cell) else None
+    return None
 
 
 def _as_caption(entry: _Entry) -> _Entry:
@@ -67,44 +90,12 @@ def _as_caption(entry: _Entry) -> _Entry:
     return entry
 
 
-def _pair_rows(rows: list[list[_Entry]]) -> Iterator[list[_Entry]]:
-    """Yield rows; a row of captions below one of figures is put into that."""
-    index = 0
-    while index < len(rows):
-        if index + 1 < len(rows) and _are_figures_and_captions(rows[index], rows[index + 1]):
-            yield _pair(rows[index], rows[index + 1])
-            index += 2
-        else:
-            yield rows[index]
-            index += 1
-
-
-def _are_figures_and_captions(above: Sequence[_Entry], below: Sequence[_Entry]) -> bool:
-    in_cells = above[0].cell is not None and below[0].cell is not None
-    return (
-        in_cells
-        and any(entry.is_image for entry in above)
-        and not any(entry.is_image for entry in below)
-        and any(entry.is_caption for entry in below)
-    )
-
-
-def _pair(above: Sequence[_Entry], below: Sequence[_Entry]) -> list[_Entry]:
-    """Put each entry of the lower row behind the last entry of the upper row whose columns it shares."""
-    behind: dict[int, list[_Entry]] = {}
-    for entry in below:
-        over = [index for index, figure in enumerate(above) if _share_columns(figure.cell, entry.cell)]
-        behind.setdefault(over[-1] if over else len(above) - 1, []).append(entry)
-    return [entry for index, figure in enumerate(above) for entry in (figure, *behind.get(index, ()))]
-
-
 def _share_columns(first: Cell | None, second: Cell | None) -> bool:
     return first is not None and second is not None and first.begin < second.end and second.begin < first.end
 
 
-def _join_cells(row: Sequence[_Entry]) -> Iterator[Slot]:
-    """Yield the slots of a row, its cells of data as one; cells beside an image, or alone, are text."""
-    is_layout = any(entry.is_image for entry in row) or len(row) == 1
+def _join_cells(row: Sequence[_Entry], *, is_layout: bool) -> Iterator[Slot]:
+    """Yield the slots of a row, its cells of data as one; cells of a layout are text."""
     for is_data, group in groupby(row, key=_is_data):
         slots = [entry.slot for entry in group]
         texts = [slot for slot in slots if isinstance(slot, TextSlot)]

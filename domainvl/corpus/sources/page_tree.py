@@ -56,8 +56,8 @@ _TELLING = frozenset(("table", "tr", *_KINDS))
 _IMAGES = frozenset(("img", "amp-img"))
 _LEVELS = {f"h{rank}": rank for rank in range(1, 7)}
 _REMOVED = (
-    *"applet aside audio button canvas dialog embed fencedframe footer frame head iframe input map math menu nav".split(),
-    *"noframes noscript object option script select style svg template textarea video".split(),
+    *"applet aside audio button canvas dialog embed fencedframe footer frame head iframe input map math menu".split(),
+    *"nav noframes noscript object option script select style svg template textarea video".split(),
 )
 """Elements without texts or images of the main body: what trafilatura removes too (2.3.1, settings.py:341, list
 MANUALLY_CLEANED), apart from forms, which old pages stand in as a whole."""
@@ -79,20 +79,42 @@ _INVISIBLE = "\u200b\u2060\ufeff\u00ad"
 _DEPTH_ERROR = "ERR_RESOURCE_LIMIT"
 
 
+class Table:
+    """A table; tables are told apart by identity."""
+
+    __slots__ = ("reaching",)
+
+    def __init__(self) -> None:
+        self.reaching: dict[int, int] = {}  # for columns, how many rows to come a cell above reaches into
+
+
 class Row:
     """A row of a table; rows are told apart by identity."""
 
-    __slots__ = ("next_column", "table")
+    __slots__ = ("_column", "_taken", "table")
 
-    def __init__(self, table: object) -> None:
-        self.table = table
-        self.next_column = 0
+    def __init__(self, table: Table | None) -> None:
+        self.table = table or Table()
+        reaching = self.table.reaching
+        self._taken = set(reaching)
+        self.table.reaching = {column: left - 1 for column, left in reaching.items() if left > 1}
+        self._column = 0
 
-    def add(self, span: str) -> Cell:
-        """Add a cell, with its ``colspan``."""
-        begin = self.next_column
-        self.next_column = begin + (max(1, int(span)) if span.isdecimal() and len(span) <= 3 else 1)
-        return Cell(self, begin, self.next_column)
+    def add(self, columns: str, rows: str) -> Cell:
+        """Add a cell, with its ``colspan`` and ``rowspan``, behind what reaches down from above."""
+        while self._column in self._taken:
+            self._column += 1
+        begin = self._column
+        self._column += _span(columns)
+        reach = _span(rows) - 1
+        if reach:
+            self.table.reaching.update(dict.fromkeys(range(begin, self._column), reach))
+        return Cell(self, begin, self._column)
+
+
+def _span(text: str) -> int:
+    """Read a span; at most 1,000 as WHATWG HTML has it for columns (4.9.11)."""
+    return min(1000, max(1, int(text))) if text.isascii() and text.isdecimal() and len(text) <= 9 else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +123,7 @@ class Cell:
 
     Attributes:
         row: Its row.
-        begin: Its first column, from 0; cells that reach down from rows above are not counted.
+        begin: Its first column, from 0.
         end: The column behind its last.
     """
 
@@ -118,7 +140,7 @@ class Block:
         kind: What they are.
         level: Rank of a heading.
         is_boilerplate: They are in an advertisement, among comments or the like, by the names of classes.
-        table: The innermost table, by identity.
+        table: The innermost table.
         row: The innermost row.
         cell: The innermost cell.
     """
@@ -126,7 +148,7 @@ class Block:
     kind: TextKind = TextKind.TEXT
     level: int | None = None
     is_boilerplate: bool = False
-    table: object | None = None
+    table: Table | None = None
     row: Row | None = None
     cell: Cell | None = None
 
@@ -205,7 +227,7 @@ def mark_page(root: Any, address: str) -> MarkedPage:
 
 
 def _remove_surroundings(root: Any) -> None:
-    """Remove what is never body; an image for readers without scripts takes the place of the one that waits for them."""
+    """Remove what is never body; an image for readers without scripts takes the place of one that waits for them."""
     for element in root.findall(".//noscript"):
         image, before = element.find(".//img"), element.getprevious()
         if image is None:
@@ -364,11 +386,11 @@ def _inner_block(outer: Block, element: Any, tag: str, is_caption: bool, is_boil
         return outer if outer.kind is not TextKind.TABLE else replace(outer, kind=TextKind.TEXT)
     table, row, cell = outer.table, outer.row, outer.cell
     if tag == "table":
-        table, row, cell = object(), None, None
+        table, row, cell = Table(), None, None
     elif tag == "tr":
         row = Row(table)
     elif tag in ("td", "th") and row is not None:
-        cell = row.add(element.get("colspan") or "")
+        cell = row.add(element.get("colspan") or "", element.get("rowspan") or "")
     kind = TextKind.CAPTION if is_caption or outer.kind is TextKind.CAPTION else _KINDS.get(tag, outer.kind)
     if kind is TextKind.TABLE and tag not in _KINDS:
         kind = TextKind.TEXT  # a paragraph in a cell is none of a table of data

@@ -67,7 +67,7 @@ def read_video(source: SourceFile, settings: ReadSettings) -> Iterator[Page | Re
         ItemError: With reason ``no-subtitles``, ``subtitles``, ``decode`` or ``no-video``.
         UsageError: If PyAV is not installed.
     """
-    subtitles = _find_subtitles(source.path)
+    subtitles = find_subtitles(source.path)
     if subtitles is None:
         action = "Put its .srt or .vtt beside it, under its name"
         raise _refused("no-subtitles", source.uri, "it must have subtitles beside it", action)
@@ -100,7 +100,7 @@ def _reject(uri: str, reason: str, count: int) -> Reject:
     return Reject(uri, "read", reason, f"{count} subtitles only repeat what was shown", severity=Severity.SKIPPED)
 
 
-def _find_subtitles(video: Path) -> Path | None:
+def find_subtitles(video: Path) -> Path | None:
     """Return the subtitles of a video: those of its very name, else the first by name with a language between."""
     for suffix in _SUBTITLES:
         if video.with_suffix(suffix).is_file():

@@ -105,7 +105,7 @@ def few_shot_dataset(
         UsageError: If a setting is out of range, ``features`` and ``by`` do not fit, or the output folder is taken or
             is, contains or lies inside the input.
     """
-    _check_settings(settings, features)
+    check_settings(settings, features_given=features is not None)
     check_output(out, [dataset], overwrite=overwrite)
     given = InputSet.open(dataset)
     pool = _Pool(given, settings)
@@ -168,7 +168,7 @@ def examples_of(
         DatasetError: If a line is no sample or an image is missing.
         UsageError: If a setting is out of range or ``features`` and ``by`` do not fit.
     """
-    _check_settings(settings, features)
+    check_settings(settings, features_given=features is not None)
     pool = _Pool(InputSet.open(dataset), replace(settings, held_out_too=False))
     if features is not None:
         pool.look(features, beside=samples)
@@ -250,15 +250,20 @@ def _reject(row: Row, error: _LeftOutError) -> Reject:
     return Reject(str(row.record["id"]), "few-shot", error.reason, str(error), severity=Severity.SKIPPED)
 
 
-def _check_settings(settings: FewShotSettings, features: ImageFeatures | None) -> None:
+def check_settings(settings: FewShotSettings, *, features_given: bool) -> None:
+    """Refuse settings that are out of range or do not fit, before anything is read.
+
+    Raises:
+        UsageError: Naming the option.
+    """
     rule = None
     if settings.shots < 1:
         rule = f"--shots must be 1 or more, got {settings.shots}"
     elif settings.max_images <= settings.shots:
         rule = f"--max-images must be above {settings.shots}, the number of shots, got {settings.max_images}"
-    elif settings.by == "similar" and features is None:
+    elif settings.by == "similar" and not features_given:
         rule = "--by similar needs a model whose vision encoder looks at the images: --features CHECKPOINT"
-    elif settings.by == "random" and features is not None:
+    elif settings.by == "random" and features_given:
         rule = "--features is for --by similar"
     if rule is not None:
         raise UsageError("Cannot choose examples", rule=rule)
