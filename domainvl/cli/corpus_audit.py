@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from domainvl.corpus.auditing.marks import MarksFile
     from domainvl.corpus.filtering.filtered import FilteredCorpus
 
-EPILOG = "Example: domainvl corpus audit filtered --sample 50 --out audit, and then: ... --marks audit/marks.csv"
+EPILOG = "Example: domainvl corpus audit filtered --sample 50 --out audit"
 
 _LISTED = 20
 

@@ -14,6 +14,7 @@ from domainvl.cli.corpus_options import (
     UnitMemory,
     UnitTimeout,
     Workers,
+    check_number,
     print_summary,
     stage_run,
 )
@@ -54,6 +55,9 @@ def build(
     if extractor not in _EXTRACTORS:
         rule = f"--extractor must be one of {', '.join(_EXTRACTORS)}, got {extractor!r}"
         raise UsageError("Cannot build a corpus", rule=rule)
+    check_number("--max-source-mb", max_source_mb, least=0.001)
+    check_number("--max-image-mb", max_image_mb, least=0.001)
+    check_number("--frame-step-s", frame_step_s, least=0)
     settings = BuildSettings(
         reading=ReadSettings(
             extractor=extractor,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from domainvl.errors import UsageError
 
 if TYPE_CHECKING:
     from domainvl.corpus.stage import StageRun, StageSummary
 
 Workers = Annotated[
-    int | None, typer.Option(help="Processes; 0 for none but this one. As many as there are cores where not given.")
+    int | None,
+    typer.Option(min=0, help="Processes; 0 for none but this one. As many as there are cores where not given."),
 ]
 ShardOption = Annotated[str | None, typer.Option("--shard", help="i/n: do the i-th of n shares, as a job of an array.")]
 RayOption = Annotated[str | None, typer.Option("--ray", help="Address of a Ray cluster, or local.")]
@@ -19,6 +23,17 @@ UnitMemory = Annotated[
     float | None, typer.Option("--unit-memory-gb", help="Memory that a unit may take; a share of the machine's else.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a corpus that is there.")]
+
+
+def check_number(option: str, value: float, *, least: float) -> None:
+    """Refuse a value that is too small, or no number at all: comparisons let NaN and infinity through.
+
+    Raises:
+        UsageError: If it is.
+    """
+    if not math.isfinite(value) or value < least:
+        rule = f"{option} must be a number of {least:g} or more, got {value:g}"
+        raise UsageError("Cannot work on a corpus", rule=rule)
 
 
 def stage_run(
@@ -32,11 +47,14 @@ def stage_run(
     """Read the options that say how a step is run.
 
     Raises:
-        UsageError: If ``--shard`` cannot be read.
+        UsageError: If ``--shard`` cannot be read, or a number is none that the option can have.
     """
     from domainvl.corpus.stage import StageRun
     from domainvl.engine import Execution, Shard, usable_cores
 
+    check_number("--unit-timeout-s", unit_timeout_s, least=0)
+    if unit_memory_gb is not None:
+        check_number("--unit-memory-gb", unit_memory_gb, least=0.001)
     if workers is None:
         workers = 0 if ray is not None else usable_cores()
     return StageRun(

@@ -73,16 +73,18 @@ def build_corpus(
     if settings.reading.base_url is not None and len(sources) > 1:
         rule = f"--base-url is the address of one source, got {len(sources)}"
         raise UsageError("Cannot build a corpus", rule=rule, action="Build a corpus of each, or leave it out")
-    found, other_count = find_sources(sources)
+    found = find_sources(sources)
     inside = next((path for path in sources if path.is_dir() and out.resolve().is_relative_to(path.resolve())), None)
     if inside is not None:
         raise UsageError("Cannot build a corpus", where=out, rule=f"it lies inside the source {inside}")
-    if not found:
-        rule = f"there is no document among {other_count} files"
+    if not found.documents:
+        rule = f"there is no document among {found.other_count} files"
         raise NothingToDoError("Cannot build a corpus", where=sources[0], rule=rule, action="See docs/corpus.md")
     with open_stage(out, "corpus build", asdict(settings), run) as stage:
-        readable = [source for source in found if _is_readable(source, settings.reading, stage)]
-        hashes = {source.uri: hash_file(source.path) for source in readable}
+        for uri, rule in found.unreadable.items():
+            stage.rejects.append(Reject(uri, "read", "unreadable", f"the folder cannot be searched: {rule}"))
+        hashes = _hash_sources(found.documents, settings.reading, stage)
+        readable = [source for source in found.documents if source.uri in hashes]
         done = _build_units(stage, readable, hashes, settings)
         if stage.is_shard:
             return stage.finish_shard(done)
@@ -90,18 +92,35 @@ def build_corpus(
             {"uri": source.uri, "sha256": hashes[source.uri], "size_bytes": source.path.stat().st_size}
             for source in readable
         ]
-        counts = {"sources": len(found), "files that are no document": other_count}
+        counts = {"sources": len(found.documents), "files that are no document": found.other_count}
         return stage.finish(done, sources=described, counts=counts, versions=_versions())
 
 
-def _is_readable(source: SourceFile, settings: ReadSettings, stage: Stage) -> bool:
-    """Refuse what is too large before it is even hashed; containers are read piece by piece and have no limit."""
+def _hash_sources(sources: Sequence[SourceFile], settings: ReadSettings, stage: Stage) -> dict[str, str]:
+    """Return the hashes of sources that may be read, by URI; others are listed."""
+    hashes: dict[str, str] = {}
+    for source in sources:
+        try:
+            reject = _refused(source, settings)
+            if reject is None:
+                hashes[source.uri] = hash_file(source.path)
+        except OSError as error:
+            reject = Reject(source.uri, "read", "unreadable", f"it cannot be read: {error.strerror or error}")
+        if reject is not None:
+            stage.rejects.append(reject)
+    return hashes
+
+
+def _refused(source: SourceFile, settings: ReadSettings) -> Reject | None:
+    """Refuse what lies elsewhere, and what is too large even to be hashed; containers are read piece by piece."""
+    if not source.path.resolve().is_relative_to(source.root):
+        rule, action = "it is a link that leads out of the source folder", "Name the folder that it leads to"
+        return Reject(source.uri, "read", "outside-source", rule, action)
     size_bytes = source.path.stat().st_size
     if source.format in ("warc", "archive", "records", "video") or size_bytes <= settings.max_source_bytes:
-        return True
+        return None
     rule = f"a source may have {settings.max_source_bytes} bytes, got {size_bytes}"
-    stage.rejects.append(Reject(source.uri, "read", "too-large", rule, "Raise --max-source-mb"))
-    return False
+    return Reject(source.uri, "read", "too-large", rule, "Raise --max-source-mb")
 
 
 def _build_units(
@@ -207,15 +226,16 @@ def _with_images(page: Page, settings: ReadSettings, images: Path) -> tuple[tupl
             slots.append(slot)
             continue
         count += 1
+        stored_url = _storable(slot.url)
         if count > settings.max_images:
-            slots.append(replace(slot, valid=False))
+            slots.append(replace(slot, url=stored_url, valid=False))
             continue
         if slot.url not in known:
             known[slot.url], reject = _stored(slot, page, settings, images)
             rejects += [reject] if reject is not None else []
         stored = known[slot.url]
         seen = {name: getattr(stored, name) for name in _SEEN}
-        slots.append(replace(slot, valid=slot.valid and stored.valid, **seen))
+        slots.append(replace(slot, url=stored_url, valid=slot.valid and stored.valid, **seen))
     if count > settings.max_images:
         rule = f"a document may have {settings.max_images} images, got {count}: those behind were switched off"
         rejects.append(Reject(page.uri, "image", "too-many-images", rule, "Raise --max-images"))
@@ -233,7 +253,7 @@ def _stored(slot: ImageSlot, page: Page, settings: ReadSettings, images: Path) -
         severity = Severity.SKIPPED if error.reason in _NOT_AT_HAND else Severity.FAILED
         where = f"{page.uri} {slot.url}"
         return replace(slot, valid=False), Reject(where, "image", error.reason, str(error), error.action, severity)
-    put_image(images, slot.url, picture.content)
+    put_image(images, _storable(slot.url), picture.content)
     return (
         replace(
             slot,
@@ -245,6 +265,11 @@ def _stored(slot: ImageSlot, page: Page, settings: ReadSettings, images: Path) -
         ),
         None,
     )
+
+
+def _storable(url: str) -> str:
+    """Write an address such that Parquet holds it unchanged: names that are not UTF-8 are lone surrogates in Python."""
+    return url.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _to_document(page: Page, slots: tuple[Slot, ...]) -> Document:

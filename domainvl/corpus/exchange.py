@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from domainvl.errors import ItemError
 from domainvl.interleaved.documents import (
+    MAX_COUNT,
     Document,
     ImageSlot,
     Origin,
@@ -105,10 +106,13 @@ def from_mmc4(record: object) -> Document:
         _refuse("type", "image_info must be a list of objects")
     places = [_matched(image, len(sentences)) for image in images]
     order = sorted(range(len(images)), key=lambda index: places[index])  # sorted keeps the order of equal ones
+    before: dict[int, list[ImageSlot]] = {}
+    for index in order:
+        before.setdefault(places[index], []).append(ImageSlot(_text(images[index], "raw_url")))
     slots: list[Slot] = []
     at: dict[int, int] = {}
     for sentence, text in enumerate(sentences):
-        slots += [ImageSlot(_text(images[index], "raw_url")) for index in order if places[index] == sentence]
+        slots += before.get(sentence, ())
         if text.strip():
             at[sentence] = len(slots)
             slots.append(TextSlot(text))
@@ -222,7 +226,7 @@ def to_obelics(document: Document) -> Record:
 def _obelics_image(url: str, facts: object) -> ImageSlot:
     told: Mapping[str, Any] = facts if isinstance(facts, Mapping) else {}
     sides = [told.get(key) for key in ("original_width", "original_height")]
-    width_px, height_px = (side if isinstance(side, int) and side > 0 else None for side in sides)
+    width_px, height_px = (side if isinstance(side, int) and 0 < side <= MAX_COUNT else None for side in sides)
     return ImageSlot(url, width_px=width_px, height_px=height_px, alt=_optional_text(told, "alt_text") or None)
 
 
@@ -267,6 +271,15 @@ def _similarities(
     is_matrix = isinstance(matrix, list) and all(isinstance(row, list) for row in matrix)
     if not is_matrix or len(matrix) != image_count or any(len(row) != len(sentences) for row in matrix):
         _refuse("similarity", f"similarity_matrix must have {image_count} rows of {len(sentences)} numbers")
+    try:
+        return _scored(matrix, sentences, at)
+    except OverflowError:
+        _refuse("similarity", "similarity_matrix must have numbers that 64 bits can hold")
+
+
+def _scored(
+    matrix: Sequence[Sequence[object]], sentences: Sequence[str], at: Mapping[int, int]
+) -> list[tuple[Similarity, ...]]:
     return [
         tuple(
             Similarity(at[sentence], 0, len(sentences[sentence]), float(score))

@@ -81,6 +81,7 @@ class UnitDone:
         rejects: What was left out.
         counts: What is added up.
         info: What it noted.
+        images: Names of the files of its documents' images.
         failed: Whether it gave nothing, for a reason that the one reject tells.
     """
 
@@ -88,6 +89,7 @@ class UnitDone:
     rejects: tuple[Reject, ...]
     counts: Mapping[str, int]
     info: Mapping[str, Any]
+    images: tuple[str, ...] = ()
     failed: bool = False
 
 
@@ -134,9 +136,17 @@ def put_image(images: Path, url: str, content: bytes) -> str:
     """
     name = image_name(url)
     target = images / name
-    if not target.exists() or target.stat().st_size != len(content):
+    if not _holds(target, content):
         write_atomically(target, content)
     return name
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Say whether a file has this content; a run that was stopped may have left that of an image since replaced."""
+    try:
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    except FileNotFoundError:
+        return False
 
 
 def adopt_images(source: Path, images: Path, urls: Iterator[str] | Sequence[str]) -> int:
@@ -307,6 +317,7 @@ class Stage:
         Raises:
             NothingToDoError: If no document is left.
         """
+        self._remove_leftovers({name for unit in done for name in unit.images})
         files = _join(self.folder, [unit.tables[DOCUMENTS] for unit in done if DOCUMENTS in unit.tables])
         for name in sorted({name for unit in done for name in unit.tables} - {DOCUMENTS}):
             (self.folder / name).mkdir(exist_ok=True)
@@ -341,6 +352,14 @@ class Stage:
         with output_errors(self._out):
             take_name(self.folder, self._out)
         return StageSummary(self._out, manifest, _exit_code(rejects))
+
+    def _remove_leftovers(self, images: set[str]) -> None:
+        """Remove what stopped runs and units that failed have left: images of no document, and files half joined."""
+        with output_errors(self.folder):
+            tables = [path for depth in ("", "*/") for path in self.folder.glob(f"{depth}{DOCUMENTS}-*.parquet")]
+            for path in [*self.folder.glob(f"{IMAGES_NAME}/*"), *tables]:
+                if path.name not in images:
+                    path.unlink()
 
     def _do(self, waiting: Sequence[_Task[UnitT]], planned: int, work: UnitWork[UnitT]) -> dict[str, UnitFailure]:
         failures: dict[str, UnitFailure] = {}
@@ -378,6 +397,7 @@ class Stage:
             tuple(Reject.read(json.loads(line)) for line in part.lines),
             part.info["counts"],
             part.info["info"],
+            tuple(part.info["images"]),
         )
 
     @staticmethod

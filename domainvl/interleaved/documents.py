@@ -15,9 +15,9 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeAlias
+from typing import Annotated, Any, NoReturn, TypeAlias
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from domainvl.errors import ItemError
 
@@ -25,6 +25,11 @@ PROBABILITIES = ("fluency_prob", "non_advertisement_prob", "porn_prob", "politic
 """What OmniCorpus' text classifiers say of a document (data card of OmniCorpus-CC)."""
 
 Record: TypeAlias = dict[str, Any]
+
+MAX_COUNT = 2**63 - 1
+"""What columns of whole numbers can hold; JSON has larger ones."""
+
+_Count: TypeAlias = Annotated[int, Field(ge=-MAX_COUNT, le=MAX_COUNT)]
 
 
 class TextKind(enum.StrEnum):
@@ -72,9 +77,9 @@ class Similarity:
         score: Cosine of their features.
     """
 
-    slot: int
-    begin: int
-    end: int
+    slot: _Count
+    begin: _Count
+    end: _Count
     score: float
 
 
@@ -246,7 +251,7 @@ def read_document(record: object) -> Document:
         slots=tuple(slots),
         url=general["url"] if isinstance(general.get("url"), str) else "",
         domain=tuple(str(one) for one in domain) if isinstance(domain, list) else (),
-        probabilities={key: float(general[key]) for key in PROBABILITIES if isinstance(general.get(key), int | float)},
+        probabilities={key: value for key in PROBABILITIES if (value := _number(general, key)) is not None},
         scores={score.name: score.value for score in ours.scores} if ours is not None else {},
         origin=ours.origin if ours is not None else None,
     )
@@ -279,8 +284,8 @@ class _SlotFacts:
     """What ``domainvl.slots`` says of a slot."""
 
     kind: TextKind | None = None
-    level: int | None = None
-    page: int | None = None
+    level: _Count | None = None
+    page: _Count | None = None
     start_s: float | None = None
     end_s: float | None = None
     alt: str | None = None
@@ -406,8 +411,8 @@ def _count(facts: Mapping[str, Any], key: str, index: int, *, least: int = 0) ->
     value = facts.get(key)
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        rule = f"{key} of the image in slot {index} must be a whole number of {least} or more, got {value!r}"
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MAX_COUNT:
+        rule = f"{key} of the image in slot {index} must be a whole number from {least} to 2^63 - 1, got {value!r:.40}"
         _refuse("metadata", rule)
     return value
 
@@ -419,7 +424,12 @@ def _text(facts: Mapping[str, Any], key: str) -> str | None:
 
 def _number(facts: Mapping[str, Any], key: str) -> float | None:
     value = facts.get(key)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        _refuse("metadata", f"{key} must be a number that 64 bits can hold")
 
 
 def _refuse(reason: str, rule: str) -> NoReturn:

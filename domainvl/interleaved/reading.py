@@ -63,7 +63,7 @@ def _lines(path: Path) -> Iterator[tuple[str, object]]:
         for number, line in enumerate(lines, start=1):
             try:
                 record = json.loads(line)
-            except ValueError:  # not JSON, or not UTF-8
+            except (ValueError, RecursionError):  # not JSON, not UTF-8, or nested too deep
                 record = None
             yield f"{path.name}:{number}", record
 
@@ -102,6 +102,6 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
         if isinstance(plain[name], str):
             try:
                 plain[name] = json.loads(plain[name])
-            except ValueError:
+            except (ValueError, RecursionError):
                 plain[name] = None
     return plain

@@ -210,6 +210,22 @@ class Turn(_Part):
     text: str
 
 
+class Translation(_Part):
+    """What put the sample into another language.
+
+    Attributes:
+        language: The language, as a BCP 47 tag such as ``"de"``.
+        by: Name of the model that translated it.
+        source_id: Id of the sample that was translated.
+        source_sha256: Hash of the texts of its turns, as a JSON list.
+    """
+
+    language: str
+    by: str
+    source_id: str
+    source_sha256: str
+
+
 class Provenance(_Part):
     """What made the sample.
 
@@ -218,12 +234,14 @@ class Provenance(_Part):
         version: Version of domainvl.
         settings_sha256: Hash of the settings that shaped it: all but those of the splits and the licence.
         wording: Version of the wording that wrote the turns.
+        translation: What translated it; None where its texts are as the converter made them.
     """
 
     converter: str
     version: str
     settings_sha256: str
     wording: str
+    translation: Translation | None = None
 
 
 class Sample(_Part):

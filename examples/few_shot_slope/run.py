@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from swatches import Stores, write_swatches
 
@@ -72,8 +73,8 @@ class Size:
     asking_seed: int = 901
 
 
-FULL_SIZE = Size(200, 150, (0, 1, 2), Stores(200, 12, 1), Stores(60, 12, 3))
-QUICK_SIZE = Size(4, 4, (0,), Stores(6, 12, 1), Stores(4, 12, 2))
+FULL_SIZE = Size(200, 120, (0, 1, 2), Stores(200, 12, 1), Stores(50, 12, 2))
+QUICK_SIZE = Size(4, 4, (0,), Stores(20, 12, 1), Stores(4, 12, 2))
 
 
 @dataclass(frozen=True)
@@ -94,11 +95,17 @@ class Curve:
         """Return the share of right answers at a number of shots, models averaged."""
         return clustered_bootstrap(self._values(shots), self._groups())
 
-    def slopes(self) -> np.ndarray:
-        """Return for each answered question its part of the slope: least squares over the shots, as in_context's."""
+    def slopes(self) -> npt.NDArray[np.float64]:
+        """Return for each answered question its own slope, whose mean is that of the curve.
+
+        It is the least-squares slope of ``domainvl.evaluation.in_context.slope``, which is linear in the scores:
+        ``sum((k - mean(k)) s) / sum((k - mean(k))^2)`` of the shots k and the scores s.
+        """
         shots = np.array(list(self.scores), np.float64)
         centred = shots - shots.mean()
-        return (centred / (centred @ centred)) @ np.stack([self._values(number) for number in self.scores])
+        scores = np.stack([self._values(number) for number in self.scores])
+        slopes: npt.NDArray[np.float64] = (centred / (centred @ centred)) @ scores
+        return slopes
 
     def slope(self) -> Interval:
         """Return by how much the share of right answers rises a shot."""
@@ -113,7 +120,7 @@ class Curve:
         """Return the curve of one of the models."""
         return Curve(self.name, {shots: [models[index]] for shots, models in self.scores.items()})
 
-    def _values(self, shots: int) -> np.ndarray:
+    def _values(self, shots: int) -> npt.NDArray[np.float64]:
         return np.array([float(item.correct) for items in self.scores[shots] for item in items])
 
     def _groups(self) -> list[str]:
@@ -171,11 +178,14 @@ def _look(dataset: Path) -> ImageFeatures:
 
 def _train(model: str, data: Sequence[Path], out: Path, *, steps: int, seed: int) -> tuple[str, int]:
     """Train all weights; return the checkpoint and the number of tokens that it saw."""
-    domain, general = data[:1], data[1:]
-    summary = finetune(recipe_for(model, steps=steps, seed=seed), mixture_of(domain, general), out)
+    summary = finetune(recipe_for(model, steps=steps, seed=seed), mixture_of(data), out)
     rows = [row for row in read_log(out / LOG_NAME) if row["kind"] == "train"]
-    print(f"{out.name}: {summary.steps} steps, loss {summary.final_loss:.3f}, {summary.seconds:.0f} s", flush=True)
-    return str(out), sum(row["tokens"] for row in rows)
+    tokens = sum(row["tokens"] for row in rows)
+    print(
+        f"{out.name}: {summary.steps} steps, {tokens} tokens, loss {summary.final_loss:.3f}, {summary.seconds:.0f} s",
+        flush=True,
+    )
+    return str(out), tokens
 
 
 def recipe_for(model: str, *, steps: int, seed: int) -> Recipe:

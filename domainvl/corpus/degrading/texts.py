@@ -119,8 +119,8 @@ def _decide(groups: Sequence[DocumentGroup], looked: Sequence[UnitDone], min_wor
     """Say of each row group which documents go. Of equal ones the latest stays, of equally late ones the first."""
     kept: dict[str, tuple[str, str]] = {}
     for unit in looked:
-        for name, words, digest, modified in unit.info.get("documents", ()):
-            if words >= min_words and (digest not in kept or modified > kept[digest][1]):
+        for name, _, digest, modified in unit.info.get("documents", ()):
+            if digest not in kept or modified > kept[digest][1]:
                 kept[digest] = (name, modified)
     left = {digest: name for digest, (name, _) in kept.items()}  # each digest until its document was met
     units = []

@@ -18,7 +18,7 @@ from domainvl.corpus.filtering.normalising import piece_text
 from domainvl.corpus.filtering.phrases import CITATION_MARK
 from domainvl.corpus.filtering.profiles import Check, Profile
 from domainvl.corpus.filtering.removals import Level, Removal
-from domainvl.corpus.filtering.rules import SCORE_PREFIX
+from domainvl.corpus.filtering.rules import PARAGRAPHS, SCORE_PREFIX
 from domainvl.errors import UsageError
 from domainvl.interleaved.documents import Document, ImageSlot, Slot, TextKind, TextSlot
 
@@ -188,8 +188,9 @@ class _Deciding:
             values["hf-word-length"] = solid / words
             values["hf-letters"] = sum(count.letter_words for count in counts) / words
             values["hf-flagged-document"] = sum(item.measured.flagged_words for item in self._items) / words
-            if words / len(counts) < self._number("hf-short-paragraphs", "mean"):
-                values["hf-short-paragraphs"] = max(count.words for count in counts)
+            prose = [item.measured.counts.words for item in self._items if item.slot.kind in PARAGRAPHS] or [0]
+            if sum(prose) / len(prose) < self._number("hf-short-paragraphs", "mean"):
+                values["hf-short-paragraphs"] = max(prose)
         if len(self._images) > self._number("hf-words-an-image", "images"):
             values["hf-words-an-image"] = words / len(self._images)
         return values

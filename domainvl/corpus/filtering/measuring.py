@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -26,6 +27,8 @@ STOP_WORDS = frozenset("the is are am to of and that have with".split())
 _BULLETS = ("•", "‣", "◦", "▪", "●", "- ", "* ")
 _ELLIPSES = ("...", "…")
 _TERMINAL = (".", "?", "!", '"', "'", "”", "’", *CHINESE_MARKS)  # c4_utils.py, and what stands for them elsewhere
+_CITATIONS_AT_END = re.compile(r"(?:\[(?:\d{0,4}|edit|citation needed)\])+\Z")  # c4_utils.py
+_LONGEST_CITATIONS = 200  # characters
 _PAGE_ENDINGS = (".html", ".htm")
 _CHINESE_SHARE = 0.5
 _BLOCK_HITS = ("hf-comments", "hf-dictionary-page")  # what a paragraph has by where it stands
@@ -170,7 +173,7 @@ class _Texts:
         sums = self.sums
         units = sums.words + sums.chinese if language == CHINESE else sums.words
         hashes = self.joined.count("#")
-        values: dict[str, float] = {"c4-curly-bracket": self.joined.count("{") + self.joined.count("}")}
+        values: dict[str, float] = {"c4-curly-bracket": self.joined.count("{")}
         if "ipsum" in self.vocabulary:
             values["c4-lorem-ipsum"] = self.lower.count("lorem ipsum")
         if units:
@@ -179,7 +182,7 @@ class _Texts:
             values["omni-word-frequency"] = commonest_share(self.chinese)
             return values
         words = list(chain.from_iterable(self.words))
-        values["gopher-stop-words"] = sum(map(GOPHER_STOP_WORDS.__contains__, words))
+        values["gopher-stop-words"] = len(GOPHER_STOP_WORDS & self.vocabulary)
         if sums.words:
             values["gopher-word-length"] = sums.solid / sums.words
             values["gopher-letters"] = sums.letter_words / sums.words
@@ -235,9 +238,16 @@ def _paragraphs(
             counts,
             sum(map(STOP_WORDS.__contains__, words)),
             sum(map(flagged.__contains__, words)) if has_flagged else 0,
-            text.endswith(_TERMINAL) and not text.endswith("..."),
+            _is_ended(text),
             found,
         )
+
+
+def _is_ended(text: str) -> bool:
+    """Tell whether a mark ends a text, before any citations at its end."""
+    if text.endswith("]"):
+        text = _CITATIONS_AT_END.sub("", text[-_LONGEST_CITATIONS:])
+    return text.endswith(_TERMINAL) and not text.endswith("...")
 
 
 def _english_hits(

@@ -1,8 +1,8 @@
 """How much of a text repeats itself: shares of n-grams, lines and paragraphs.
 
 The definitions are Gopher's (arXiv 2112.11446, table A1) as datatrove 0.10 reads them: of duplicated n-grams what
-counts is each occurrence behind the first, and n-grams that overlap one that was counted are skipped. An n-gram that
-occurs once is no repetition, however short the text; there datatrove counts it.
+counts is each occurrence behind the first, without its blanks, and n-grams that overlap one that was counted are
+skipped. An n-gram that occurs once is no repetition, however short the text; there datatrove counts it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def word_shares(words: Sequence[str]) -> dict[str, float]:
         if size in _TOP_SIZES:
             shares[f"gopher-top-{size}-gram"] = min(1.0, _top_characters(grams, repeated, lengths) / total)
         else:
-            shares[f"gopher-duplicate-{size}-grams"] = _duplicated_characters(grams, repeated, lengths, size) / total
+            solid = lengths - (size - 1)
+            shares[f"gopher-duplicate-{size}-grams"] = _duplicated_characters(grams, repeated, solid, size) / total
     return shares
 
 

@@ -20,7 +20,7 @@ from domainvl.corpus.filtering.profiles import Profile
 from domainvl.corpus.filtering.removals import DROPPED, MEASURED, REMOVALS, Level, Removal, removals_table
 from domainvl.corpus.folder import IMAGES_NAME, Corpus
 from domainvl.corpus.stage import DOCUMENTS, StageRun, StageSummary, UnitOutput, adopt_images, open_stage
-from domainvl.corpus.tables import read_table, row_group_count, to_documents, to_table
+from domainvl.corpus.tables import document_schema, read_table, row_group_count, to_documents, to_table
 from domainvl.files import hash_file
 from domainvl.interleaved.documents import Document
 from domainvl.schema.writer import Reject, Severity
@@ -110,13 +110,14 @@ class _FilterWork:
             texts = [json.dumps(one.to_dict(), separators=(",", ":")) for one in measured]
         decisions = [decide(*pair, self._profile) for pair in zip(documents, measured, strict=True)]
         kept = [decision.kept for decision in decisions if decision.kept is not None]
-        dropped = [document for document, decision in zip(documents, decisions, strict=True) if decision.kept is None]
+        is_dropped = pa.array([decision.kept is None for decision in decisions], pa.bool_())
+        whole = table.select(document_schema().names)  # what did not change is not written anew
         removals = [removal for decision in decisions for removal in decision.removals]
         return UnitOutput(
             tables={
                 DOCUMENTS: to_table(kept),
-                DROPPED: to_table(dropped),
-                MEASURED: to_table(documents).append_column(MEASURED, pa.array(texts, pa.string())),
+                DROPPED: whole.filter(is_dropped),
+                MEASURED: whole.append_column(MEASURED, pa.array(texts, pa.string())),
                 REMOVALS: removals_table(removals),
             },
             rejects=_rejects(removals),

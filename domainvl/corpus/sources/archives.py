@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
 from domainvl.corpus.sources.finding import find_sources
+from domainvl.corpus.sources.images_on_disk import page_address
 from domainvl.corpus.sources.readers import read_pages
 from domainvl.corpus.sources.reading import Page, ReadSettings, SourceFile
 from domainvl.errors import ItemError
@@ -76,7 +77,8 @@ def read_archive(source: SourceFile, settings: ReadSettings) -> Iterator[Page | 
     """Read the documents in an archive; a :class:`~domainvl.corpus.sources.reading.Reader`.
 
     The archive counts as a folder: ``cases.zip/one/page.html`` is a page in it, and its images are looked for in the
-    archive and nowhere else. Archives within archives are not opened.
+    archive and nowhere else. Of an address that stands for a folder, the archive is a part; of one that stands for the
+    archive alone, all. Archives within archives are not opened.
 
     Args:
         source: The file: zip, or tar, plain or packed by gzip.
@@ -92,8 +94,9 @@ def read_archive(source: SourceFile, settings: ReadSettings) -> Iterator[Page | 
         folder = Path(scratch).resolve() / "archive"
         folder.mkdir()
         yield from unpack_archive(source, folder)
-        found, _ = find_sources([folder])
-        for one in found:
+        if settings.base_url is not None and "/" in source.uri:  # below a folder, where others may be like it
+            settings = replace(settings, base_url=page_address(source, settings))
+        for one in find_sources([folder]).documents:
             member = replace(one, uri=source.uri + one.uri.removeprefix(folder.name))
             if member.format == "archive":
                 rule, action = "archives within archives are not opened", "Unpack it beside the other sources"

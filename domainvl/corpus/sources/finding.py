@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from domainvl.corpus.sources.reading import SourceFile
@@ -40,50 +41,78 @@ _BYTES_PER_UNIT = 16_000_000
 _DICOM_MAGIC_AT = 128  # PS3.10, section 7.1: a preamble of 128 bytes, then DICM
 
 
-def find_sources(paths: Sequence[Path]) -> tuple[list[SourceFile], int]:
+@dataclass
+class FoundSources:
+    """What is among source files and folders.
+
+    Attributes:
+        documents: In the order of the paths and then of their names, each once.
+        other_count: Files that are no document: of other kinds, hidden, no regular file, or links to folders.
+        unreadable: Folders that could not be searched, by URI, with what the operating system said.
+    """
+
+    documents: list[SourceFile] = field(default_factory=list)
+    other_count: int = 0
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+
+def find_sources(paths: Sequence[Path]) -> FoundSources:
     """Look for documents.
 
     Args:
         paths: Files and folders; folders are searched with all that is below them.
 
-    Returns:
-        The documents, in the order of the paths and then of their names, and how many other files there are.
-
     Raises:
         InputNotFoundError: If a path does not exist.
-        UsageError: If two folders have one name, so that addresses would not tell them apart.
+        UsageError: If a path is named twice, or files of two folders would have the same addresses.
     """
-    names = [path.resolve().name for path in paths]
-    for name in names:
-        if names.count(name) > 1:
-            rule = f"{names.count(name)} sources are called {name!r}, and addresses of images begin with that"
-            raise UsageError("Cannot build a corpus", rule=rule, action="Give their common folder")
-    found: list[SourceFile] = []
-    others = 0
     for path in paths:
         if not path.exists():
             raise InputNotFoundError("Cannot build a corpus", where=path, rule="there is no such file or folder")
-        root = (path if path.is_dir() else path.parent).resolve()
-        for file in _files(path.resolve()):
-            known = format_of(file)
-            if known is None:
-                others += 1
-            else:
-                below = file.relative_to(root).as_posix()
-                found.append(SourceFile(file, f"{root.name}/{below}" if path.is_dir() else below, root, known))
-    return found, others
+    resolved = [path.resolve() for path in paths]
+    roots = [path if path.is_dir() else path.parent for path in resolved]
+    _check_names(resolved, roots)
+    found = FoundSources()
+    known: set[Path] = set()
+    for path, root in zip(resolved, roots, strict=True):
+        # A file that is the only source needs no folder in its address: what it lies in may have any name.
+        prefix = f"{root.name}/" if path.is_dir() or len(paths) > 1 else ""
+        refused: list[OSError] = []
+        for file in _files(path, refused):
+            kind = format_of(file) if file.is_file() and not file.name.startswith(".") else None
+            if kind is None:
+                found.other_count += 1
+            elif file not in known:
+                known.add(file)
+                found.documents.append(SourceFile(file, f"{prefix}{file.relative_to(root).as_posix()}", root, kind))
+        for error in refused:
+            folder = Path(os.fsdecode(error.filename)).relative_to(root).as_posix()
+            found.unreadable[f"{prefix}{folder}"] = error.strerror or str(error)
+    return found
 
 
-def _files(path: Path) -> Iterator[Path]:
+def _check_names(resolved: Sequence[Path], roots: Sequence[Path]) -> None:
+    """Refuse folders that addresses of documents and images, which begin with the folder's name, do not tell apart."""
+    for path in resolved:
+        if resolved.count(path) > 1:
+            rule = f"{path.name!r} is named {resolved.count(path)} times"
+            raise UsageError("Cannot build a corpus", rule=rule, action="Name each source once")
+    for root in roots:
+        alike = {other for other in roots if other.name == root.name}
+        if len(alike) > 1:
+            rule = f"{len(alike)} folders of sources are called {root.name!r}, and addresses of images begin with that"
+            raise UsageError("Cannot build a corpus", rule=rule, action="Give their common folder")
+
+
+def _files(path: Path, refused: list[OSError]) -> Iterator[Path]:
+    """Yield all that is below a folder and is none itself; links to folders are not followed."""
     if path.is_file():
         yield path
         return
-    for folder, folders, names in os.walk(path):
+    for folder, folders, names in os.walk(path, onerror=refused.append):
         folders.sort()
-        for name in sorted(names):
-            file = Path(folder, name)
-            if file.is_file() and not name.startswith("."):
-                yield file
+        for name in sorted([*names, *(one for one in folders if Path(folder, one).is_symlink())]):
+            yield Path(folder, name)
 
 
 def format_of(file: Path) -> str | None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from domainvl.corpus.extras import require
 from domainvl.corpus.sources.captions import is_caption_class
@@ -29,6 +29,9 @@ _MARKS_A_PLANE = 0xFFFE  # the last two code points of a plane are no characters
 _MAX_MARKS = 2 * _MARKS_A_PLANE
 MARK = re.compile("[\U000f0000-\U000ffffd\U00100000-\U0010fffd]")
 """A mark: the private use planes 15 and 16, which mean nothing outside the font of a page."""
+
+_MAYBE_MARKS = re.compile(rb"[\xf3\xf4]|&#(?:x0*[f1]|0*[91])[\da-f]{4}", re.I)
+"""How a mark begins in UTF-8 or as a character reference; others that begin so do no harm."""
 
 _KINDS = {
     "li": TextKind.LIST,
@@ -55,6 +58,7 @@ _BODIES = frozenset(("body", "main", "article"))
 _TELLING = frozenset(("table", "tr", *_KINDS))
 _IMAGES = frozenset(("img", "amp-img"))
 _LEVELS = {f"h{rank}": rank for rank in range(1, 7)}
+_STARTING = _BLOCKS | _IMAGES | {"br", "picture", "source"}
 _REMOVED = (
     *"applet aside audio button canvas dialog embed fencedframe footer frame head iframe input map math menu".split(),
     *"nav noframes noscript object option script select style svg template textarea video".split(),
@@ -114,11 +118,10 @@ class Row:
 
 def _span(text: str) -> int:
     """Read a span; at most 1,000 as WHATWG HTML has it for columns (4.9.11)."""
-    return min(1000, max(1, int(text))) if text.isascii() and text.isdecimal() and len(text) <= 9 else 1
+    return min(1000, max(1, int(text))) if text and text.isascii() and text.isdecimal() and len(text) <= 9 else 1
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """A cell of a table.
 
     Attributes:
@@ -132,8 +135,7 @@ class Cell:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """What an element says of the texts in it, where elements inside do not say otherwise.
 
     Attributes:
@@ -198,7 +200,8 @@ def parse_page(text: str) -> Any:
     etree, html = require("lxml.etree"), require("lxml.html")
     parser = html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=False, no_network=True)
     try:
-        root = etree.fromstring(text.encode("utf-8", "replace"), parser)
+        content = text.encode("utf-8", "replace")
+        root = etree.fromstring(content, parser)
     except etree.XMLSyntaxError as error:
         raise ItemError("Cannot read a page", reason="empty", rule=str(error)) from error
     if root is None:
@@ -206,7 +209,16 @@ def parse_page(text: str) -> Any:
     if any(_DEPTH_ERROR in entry.type_name for entry in parser.error_log):
         rule = "elements may be nested 256 deep, got more"
         raise ItemError("Cannot read a page", reason="too-deep", rule=rule, action="Mend its unclosed elements")
+    if _MAYBE_MARKS.search(content):
+        _remove_marks(root)
     return root
+
+
+def _remove_marks(root: Any) -> None:
+    """Remove what could pass for marks."""
+    for element in root.iter():
+        element.text = MARK.sub("", element.text or "")
+        element.tail = MARK.sub("", element.tail or "")
 
 
 def mark_page(root: Any, address: str) -> MarkedPage:
@@ -273,7 +285,7 @@ class _Walk:
     def run(self) -> None:
         """Walk the whole page."""
         events = require("lxml.etree").iterwalk(self.page.tree, events=("start", "end"))
-        elements, add = self._elements, self._add
+        elements = self._elements
         for event, element in events:
             if event == "start":
                 tag, attributes = element.tag, element.items()
@@ -281,22 +293,27 @@ class _Walk:
                 if is_hidden:
                     events.skip_subtree()
                     continue
-                self._start(element, tag, names)
+                if names or tag in _STARTING:
+                    self._start(element, tag, names)
                 text, is_tail = element.text, False
             else:
                 if elements[-1] is element:
-                    self._flush()
+                    if self._first is not None:
+                        self._flush()
                     elements.pop()
                     self._blocks.pop()
                 text, is_tail = element.tail, True
             if text and (self._first is not None or not text.isspace()):
-                add(element, is_tail, text)
+                if self._first is None:
+                    self._first = element, is_tail
+                self._parts.append(text)
         self._flush()
 
     def _start(self, element: Any, tag: str, names: str) -> None:
         is_caption, is_boilerplate = self._told_by(names) if names else (False, False)
         if tag in _BLOCKS or is_caption:
-            self._flush()
+            if self._first is not None:
+                self._flush()
             self._elements.append(element)
             self._blocks.append(_inner_block(self._blocks[-1], element, tag, is_caption, is_boilerplate))
         elif tag == "br":
@@ -315,14 +332,6 @@ class _Walk:
             found = self._names[names] = is_caption_class(names), _BOILERPLATE.search(names) is not None
         return found
 
-    def _add(self, element: Any, is_tail: bool, text: str) -> None:
-        if not text.isascii() and MARK.search(text):
-            text = MARK.sub("", text)
-            setattr(element, "tail" if is_tail else "text", text)
-        if self._first is None:
-            self._first = element, is_tail
-        self._parts.append(text)
-
     def _break(self) -> None:
         if self._first is not None:
             self._parts.append(_BREAK)
@@ -331,14 +340,11 @@ class _Walk:
 
     def _flush(self) -> None:
         """End the text that is being gathered."""
-        first = self._first
-        if first is None:
-            return
-        text = "".join(self._parts)
+        first, text = self._first, "".join(self._parts)
         self._first, self._parts = None, []
         block = self._blocks[-1]
         text = _clean_code(text) if block.kind is TextKind.CODE else _clean(text)
-        if not text:
+        if first is None or not text:
             return
         element, is_tail = first
         mark = self._put(TextSlot(text, block.kind, block.level), block)
@@ -360,7 +366,7 @@ class _Walk:
         self._flush()
         block = self._blocks[-1]
         if is_boilerplate:
-            block = replace(block, is_boilerplate=True)
+            block = block._replace(is_boilerplate=True)
         alt = " ".join((element.get("alt") or element.get("title") or "").split())
         mark = self._put(ImageSlot(url, alt=alt or None), block)
         element.attrib.clear()  # late addresses, sizes and names that extractors judge images by
@@ -383,7 +389,7 @@ def _inner_block(outer: Block, element: Any, tag: str, is_caption: bool, is_boil
     """Return what holds inside an element; most elements change nothing."""
     is_boilerplate = (outer.is_boilerplate or is_boilerplate) and tag not in _BODIES
     if tag not in _TELLING and not is_caption and is_boilerplate == outer.is_boilerplate:
-        return outer if outer.kind is not TextKind.TABLE else replace(outer, kind=TextKind.TEXT)
+        return outer if outer.kind is not TextKind.TABLE else Block(TextKind.TEXT, *outer[1:])
     table, row, cell = outer.table, outer.row, outer.cell
     if tag == "table":
         table, row, cell = Table(), None, None

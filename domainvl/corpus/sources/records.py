@@ -37,7 +37,7 @@ def read_records(source: SourceFile, settings: ReadSettings) -> Iterator[Page | 
         ItemError: With reason ``decode`` if it is no Parquet, or lacks a column.
     """
     sha256 = hash_file(source.path)
-    folder = _Images.beside(source.path, settings.max_image_bytes)
+    folder = _Images.beside(source, settings.max_image_bytes)
     try:
         for number, (_, record) in enumerate(reading.read_records(source.path), start=1):
             uri = f"{source.uri}#{number}"
@@ -68,40 +68,46 @@ class _Images:
     """The images beside a file of records.
 
     Attributes:
+        root: The source folder: files elsewhere are not read.
         files: By name, and by name without extension.
         max_bytes: Larger ones are refused unread.
         names: What records call them, by address.
     """
 
+    root: Path
     files: Mapping[str, Path]
     max_bytes: int
     names: Mapping[str, str]
 
     @classmethod
-    def beside(cls, path: Path, max_bytes: int) -> _Images:
+    def beside(cls, source: SourceFile, max_bytes: int) -> _Images:
         """List the images beside a file of records."""
+        path = source.path
         files: dict[str, Path] = {}
         for folder in (path.parent / "images", path.with_name(f"{path.stem}_images")):
-            for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+            for file in sorted(filter(Path.is_file, folder.iterdir())) if folder.is_dir() else ():
                 files.setdefault(file.name, file)
                 files.setdefault(file.stem, file)
-        return cls(files, max_bytes, {})
+        return cls(source.root.resolve(), files, max_bytes, {})
 
     def of(self, record: object) -> _Images:
         """Return the same with the names that a record of MMC4 gives."""
         infos = record.get("image_info") if isinstance(record, Mapping) else None
-        told = [info for info in infos or () if isinstance(info, Mapping)]
+        told = [info for info in infos if isinstance(info, Mapping)] if isinstance(infos, list) else []
         names = {str(info.get("raw_url")): str(info["image_name"]) for info in told if info.get("image_name")}
-        return _Images(self.files, self.max_bytes, names)
+        return _Images(self.root, self.files, self.max_bytes, names)
 
     def __call__(self, address: str) -> bytes:
         """Return the bytes of an image.
 
         Raises:
-            ItemError: With reason ``missing``, ``too-large`` or ``unreadable``.
+            ItemError: With reason ``missing``, ``outside-source``, ``too-large`` or ``unreadable``.
         """
         path = self.files.get(image_name(address)) or self.files.get(self.names.get(address, ""))
         if path is None:
             rule = "there is no file of its name in the folder images beside the records"
             raise ItemError("Cannot use an image", reason="missing", where=address, rule=rule)
+        if not path.resolve().is_relative_to(self.root):
+            rule = "an image must lie inside the source folder"
+            raise ItemError("Cannot use an image", reason="outside-source", where=address, rule=rule)
         return read_limited(path, self.max_bytes, what="Cannot use an image", where=address)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from filtered_corpora import write_filtered
+from filtered_corpora import HERE, prose, write_filtered
+from toy_corpora import document, image, write_corpus
 
 from domainvl.corpus.auditing.things import draw_sample, find_things
 from domainvl.corpus.filtering.filtered import FilteredCorpus
+from domainvl.corpus.filtering.profiles import load_profile
 from domainvl.corpus.filtering.removals import Level
+from domainvl.corpus.filtering.step import filter_corpus
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +60,15 @@ def test_every_thing_is_drawn_as_often_as_another(documents):
     # 60 draws of 5 in 20: 15 times each, with a standard deviation of 3.4; five of those make 17.
     assert len(drawn) == 20
     assert all(1 <= count <= 32 for count in drawn.values())
+
+
+def test_an_image_that_was_off_before_is_neither_kept_nor_removed(tmp_path):
+    sizes = {"width_px": 300, "height_px": 200}
+    pictures = [image("on", **sizes), image("off", valid=False, **sizes)]
+    write_corpus(tmp_path / "plain", [document("a", prose(1), *pictures)], run=HERE)
+    filter_corpus(tmp_path / "plain", tmp_path / "out", load_profile("general"), run=HERE)
+    (one,) = FilteredCorpus.open(tmp_path / "out").documents()
+    assert [thing.slot for thing in find_things(one) if thing.level is Level.IMAGE] == [1]
 
 
 def test_a_removed_thing_says_what_was_measured(documents):

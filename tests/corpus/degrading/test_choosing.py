@@ -89,8 +89,15 @@ def test_the_sentence_that_is_most_alike_counts_where_no_neighbour_is():
 
 def test_of_a_caption_all_of_it_is_taken_although_one_sentence_is_most_alike():
     near = similar((1, 0, 6, 0.1), (1, 7, 12, 0.4))
-    (one,) = choose(image("a", similar=near), caption("A cup. Clay."))
-    assert one == Chosen("A cup. Clay.", Method.CAPTION, 1, 1, "", 0.4)
+    for order in (near, near[::-1]):
+        (one,) = choose(image("a", similar=order), caption("A cup. Clay."))
+        assert one == Chosen("A cup. Clay.", Method.CAPTION, 1, 1, "", 0.4)
+
+
+def test_an_alternative_text_that_says_nothing_hides_no_sentence():
+    near = similar((-1, 0, 3, 0.9), (0, 0, 6, 0.5))
+    (one,) = choose("A cup.", TextSlot("Heading", TextKind.HEADER), image("a", alt="map", similar=near))
+    assert one == Chosen("A cup.", Method.SENTENCE, 0, 1, "", 0.5)
 
 
 def test_what_is_not_alike_is_no_caption():

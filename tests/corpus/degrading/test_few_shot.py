@@ -81,11 +81,12 @@ def test_similar_examples_are_the_nearest_and_the_most_similar_is_last(corpus: P
     assert read_manifest(tmp_path / "few")["settings"]["features"] == "toy"
 
 
-def test_settings_that_do_not_fit_are_refused_before_pairs_are_made(corpus: Path, tmp_path: Path):
+def test_settings_that_do_not_fit_are_refused_before_anything_is_read(tmp_path: Path):
+    nowhere, out = tmp_path / "nowhere", tmp_path / "few"
     with pytest.raises(UsageError, match="--max-images must be above 6"):
-        degrade_to_few_shot(corpus, tmp_path / "few", PAIRS, FewShotSettings(shots=6))
+        degrade_to_few_shot(nowhere, out, PAIRS, FewShotSettings(shots=6))
     with pytest.raises(UsageError, match="--by similar needs"):
-        degrade_to_few_shot(corpus, tmp_path / "few", PAIRS, FewShotSettings(by="similar"))
+        degrade_to_few_shot(nowhere, out, PAIRS, FewShotSettings(by="similar"))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -77,6 +77,19 @@ def test_windows_together_are_the_document_without_what_was_counted(
         assert words_and_images([slot for window in cut.windows for slot in window.slots]) == words_and_images(slots)
 
 
+def test_what_fits_into_one_window_stays_as_it_is(cutter: WindowCutter, images: ImageFolder):
+    slots = (
+        TextSlot("  A list:\n\n - one\n - two  "),
+        image("a"),
+        caption("A cup."),
+        TextSlot("x", page=3),
+        image("b"),
+    )
+    (window,) = cut_document(document("d", *slots), cutter, images).windows
+    assert window.slots == slots
+    assert window.id == "d#w1"
+
+
 @settings(max_examples=30, deadline=None)
 @given(slots=st.lists(SLOTS, min_size=1, max_size=10))
 def test_training_makes_one_window_of_each(slots: list[Slot], cutter: WindowCutter, images: ImageFolder):

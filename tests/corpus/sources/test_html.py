@@ -129,7 +129,8 @@ def test_no_image_of_the_body_is_lost_or_moved(tmp_path: Path, extractor: str) -
 def test_kinds_and_levels(tmp_path: Path) -> None:
     body = (
         f"<h3>Level <i>three</i></h3><ul><li>First item</li><li>Second item: {FILLER}</li></ul><blockquote>"
-        "<p>Quoted words</p></blockquote><pre>if x:\n    y()</pre><table><tr><th>Name</th><th>Side</th></tr><tr><td>Tile</td><td>448</td>"
+        "<p>Quoted words</p></blockquote><pre>if x:\n    y()</pre>"
+        "<table><tr><th>Name</th><th>Side</th></tr><tr><td>Tile</td><td>448</td>"
         "</tr></table><p>One<br>line</p>"
     )
     page = read(tmp_path, article(body))

@@ -10,8 +10,9 @@ from filtered_corpora import HERE, make_document, prose, write_filtered
 from toy_corpora import document, image, write_corpus
 
 from domainvl.corpus.auditing.things import draw_sample
-from domainvl.corpus.filtering.filtered import FilteredCorpus
+from domainvl.corpus.filtering.filtered import Filtered, FilteredCorpus
 from domainvl.corpus.filtering.profiles import load_profile
+from domainvl.corpus.filtering.removals import Level, Removal
 from domainvl.corpus.filtering.step import filter_corpus
 from domainvl.corpus.folder import IMAGES_NAME
 from domainvl.errors import UsageError
@@ -155,6 +156,34 @@ def test_pictures_are_small_and_bounded_and_a_bad_one_is_told(tmp_path):
     assert pictures.find(make_document(1).images[0])[0] is None  # the page is full
     assert pictures.left_out == 1
     assert pictures.find(slots[0])[0] == uri
+
+
+def test_of_a_long_paragraph_both_ends_are_shown(tmp_path):
+    text = " ".join(f"{prose(1)} {at}" for at in range(9))
+    removed = Removal("a", Level.PARAGRAPH, "hf-credit", 0, 1, 0, text[:240])
+    filtered = Filtered(document("a", text), "", (removed,))
+    (part,) = view_document(filtered, Pictures(tmp_path, 0)).rows[0].parts
+    assert part.is_removed
+    assert len(part.text) < 800
+    assert part.text[:300] == text[:300]
+    assert part.text[-300:] == text[-300:]
+
+
+@pytest.mark.parametrize(
+    ("level", "excerpt", "struck"),
+    [
+        (Level.PARAGRAPH, "left it. Read more", "left it. Read more"),
+        (Level.PARAGRAPH, "rewritten since", "They left it. Read more"),
+        (Level.SPAN, "Read more", "Read more"),
+        (Level.SPAN, "two stretches", ""),
+    ],
+)
+def test_what_was_removed_is_struck_and_nothing_else(tmp_path, level, excerpt, struck):
+    filtered = Filtered(document("a", "They left it. Read more"), "", (Removal("a", level, "x", 0, 1, 0, excerpt),))
+    (row,) = view_document(filtered, Pictures(tmp_path, 0)).rows
+    assert "".join(part.text for part in row.parts) == "They left it. Read more"
+    assert "".join(part.text for part in row.parts if part.is_removed) == struck
+    assert row.removals == filtered.removals
 
 
 def test_a_long_document_shows_what_it_lost_and_counts_the_rest(tmp_path):
