@@ -37,13 +37,13 @@ def prose(seed: int) -> str:
     return " ".join(_SENTENCES).format(*words)
 
 
-def listed(text: str) -> TextSlot:
-    """A list item: rules on how sentences end are not for it."""
-    return TextSlot(text, TextKind.LIST)
+def detail(text: str) -> TextSlot:
+    """A detail: rules on short paragraphs are for it, those on how sentences end are not."""
+    return TextSlot(text, TextKind.DETAIL)
 
 
 def make_document(number: int) -> Document:
-    """Every third document is too short (gopher-words); the others lose a list item of 3 or 4 words and an image.
+    """Every third document is too short (gopher-words); the others lose a detail of 3 or 4 words and an image.
 
     Of the two images the first is 90 px high (image-side), the second large enough.
     """
@@ -52,7 +52,7 @@ def make_document(number: int) -> Document:
     if number % 3 == 2:
         return document(name, "The note that was kept of it is short. <i>So it goes with most.", *pictures)
     item = "No acute abnormality seen" if number % 3 == 0 else "Scan of chest"
-    return document(name, prose(number), pictures[0], listed(item), pictures[1], listed("A list of five words"))
+    return document(name, prose(number), pictures[0], detail(item), pictures[1], detail("A list of five words"))
 
 
 def write_plain(folder: Path, count: int = 12) -> Path:

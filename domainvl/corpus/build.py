@@ -145,8 +145,11 @@ def _build_units(
 
 def _hash_beside(source: SourceFile) -> str:
     """Return the hash of the subtitles of a video; empty for others, whose images are not hashed beforehand."""
-    subtitles = find_subtitles(source.path) if source.format == "video" else None
-    return hash_file(subtitles) if subtitles is not None else ""
+    try:
+        subtitles = find_subtitles(source.path) if source.format == "video" else None
+        return hash_file(subtitles) if subtitles is not None else ""
+    except OSError:
+        return ""  # the reader will say it better
 
 
 @dataclass(frozen=True)

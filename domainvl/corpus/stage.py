@@ -242,6 +242,7 @@ class Stage:
         *,
         root: Path,
         depends_on: Mapping[str, Any] | None = None,
+        is_light: bool = False,
     ) -> list[UnitDone]:
         """Do units, except those that an earlier run or a shard has done.
 
@@ -251,6 +252,7 @@ class Stage:
             work: Does one.
             root: Folder that paths in units lie below.
             depends_on: What the result depends on besides the unit and the step's settings, such as versions.
+            is_light: Whether all units together are not worth starting a process: they are then done in this one.
 
         Returns:
             Results in the order of the units; a unit that failed gives one that lists why and nothing else. In a job of
@@ -270,7 +272,7 @@ class Stage:
         if self._run.shard is not None:
             tasks = [task for _, task in self._run.shard.select(tasks)]
         waiting = [task for task in tasks if not self._is_done(task.key)]
-        failures = self._do(waiting, len(tasks), work)
+        failures = self._do(waiting, len(tasks), work, is_light)
         self._unit_counts[phase] += len(tasks)
         return [
             self._failed(task, phase, failures[task.key]) if task.key in failures else self._result(task.key)
@@ -361,10 +363,13 @@ class Stage:
                 if path.name not in images:
                     path.unlink()
 
-    def _do(self, waiting: Sequence[_Task[UnitT]], planned: int, work: UnitWork[UnitT]) -> dict[str, UnitFailure]:
+    def _do(
+        self, waiting: Sequence[_Task[UnitT]], planned: int, work: UnitWork[UnitT], is_light: bool
+    ) -> dict[str, UnitFailure]:
         failures: dict[str, UnitFailure] = {}
         done = planned - len(waiting)
-        executor: Executor[_Task[UnitT], None] = make_executor(_Work(work, self._staging), self._run.execution)
+        execution = Execution() if is_light else self._run.execution
+        executor: Executor[_Task[UnitT], None] = make_executor(_Work(work, self._staging), execution)
         with contextlib.closing(executor):
             for outcome in run_units(waiting, executor):
                 done += 1

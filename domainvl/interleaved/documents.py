@@ -14,7 +14,7 @@ import enum
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, NoReturn, TypeAlias
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -179,6 +179,34 @@ class Document:
     def images(self) -> tuple[ImageSlot, ...]:
         """Its images in order, those that are switched off too."""
         return tuple(slot for slot in self.slots if isinstance(slot, ImageSlot))
+
+
+def keep_slots(slots: Sequence[Slot], kept: Sequence[tuple[int, Slot]]) -> tuple[Slot, ...]:
+    """Put together what is left of a document, so that similarities go on pointing at the texts they are about.
+
+    Args:
+        slots: Slots of the document as it was.
+        kept: For each slot that is left, in order, the index that it had and what it is now.
+
+    Returns:
+        The slots that are left. Similarities to texts that are gone or were changed are left out; those to the
+        alternative text of the image itself stay.
+    """
+    if not any(isinstance(slot, ImageSlot) and slot.similar for _, slot in kept):
+        return tuple(slot for _, slot in kept)
+    places = {at: place for place, (at, slot) in enumerate(kept) if isinstance(slot, TextSlot) and slot == slots[at]}
+    return tuple(_with_places(slot, places) for _, slot in kept)
+
+
+def _with_places(slot: Slot, places: Mapping[int, int]) -> Slot:
+    if isinstance(slot, TextSlot) or not slot.similar:
+        return slot
+    similar = [
+        one if one.slot < 0 else replace(one, slot=places[one.slot])
+        for one in slot.similar
+        if one.slot < 0 or one.slot in places
+    ]
+    return replace(slot, similar=tuple(similar))
 
 
 def image_name(url: str) -> str:

@@ -100,6 +100,7 @@ def open_image(content: bytes, url: str) -> Iterator[PillowImage.Image]:
         raise _unusable("too-large", url, f"it may have at most {limit_px} pixels, got more") from error
     except (
         OSError,
+        RuntimeError,  # broken AVIF
         SyntaxError,  # broken PNG chunks
         ValueError,  # broken headers
     ) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,34 @@ def test_records_are_read_with_the_images_beside_them(tmp_path: Path) -> None:
             assert isinstance(mmc4, Page)
             mmc4.find_image(name)
         assert raised.value.reason == "missing"
+
+
+def test_what_no_column_can_hold_costs_its_own_record_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    scored = MMC4 | {"similarity_matrix": [[10**400] * len(MMC4["text_list"])] * len(MMC4["image_info"])}
+    wide = OBELICS | {"metadata": [{"original_width": 2**63} if url else None for url in OBELICS["images"]]}
+    ours = to_record(SAMPLE) | {"image_info": 5}
+    path.write_text("\n".join(["[" * 100_000, *(json.dumps(one) for one in (scored, wide, ours))]))
+    pages = list(read_records(SourceFile(path, "a.jsonl", tmp_path, "records"), ReadSettings()))
+    assert [one.reason if isinstance(one, Reject) else "" for one in pages] == ["record", "similarity", "", ""]
+    documents = [one.document for one in pages if isinstance(one, Page) and one.document is not None]
+    assert {slot.width_px for slot in documents[0].images} == {None}
+    assert documents[1] == SAMPLE
+
+
+def test_images_of_records_are_files_inside_the_source(tmp_path: Path) -> None:
+    (tmp_path / "source/images").mkdir(parents=True)
+    path = tmp_path / "source" / "a.jsonl"
+    path.write_text(json.dumps(to_record(SAMPLE)))
+    (tmp_path / "secret.png").write_bytes(png())
+    (path.parent / "images" / image_name("out")).symlink_to("../../secret.png")
+    os.mkfifo(path.parent / "images" / image_name("pipe"))
+    (page,) = read_records(SourceFile(path, "a.jsonl", path.parent, "records"), ReadSettings())
+    assert isinstance(page, Page)
+    for url, reason in (("out", "outside-source"), ("pipe", "missing")):
+        with pytest.raises(ItemError) as raised:
+            page.find_image(url)
+        assert raised.value.reason == reason
 
 
 def test_no_parquet_is_refused(tmp_path: Path) -> None:

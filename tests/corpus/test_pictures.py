@@ -10,6 +10,7 @@ import imagehash
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
+from PIL import features
 
 from domainvl.corpus.pictures import inspect_picture
 from domainvl.errors import ItemError
@@ -91,6 +92,19 @@ def test_what_is_no_bitmap_is_told_apart_from_what_is_broken():
     assert reason_of(b"<html>not found</html>") == "image-format"
     assert reason_of(b"") == "image-format"
     assert reason_of(b"\xff\xd8\xff\xe0 and no more") == "image-decode"
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="Pillow was built without AVIF")
+def test_an_avif_whose_parts_are_not_found_is_refused():
+    """Pillow raises RuntimeError on it, unlike on other broken files."""
+    buffer = io.BytesIO()
+    PillowImage.new("RGB", (32, 24)).save(buffer, "AVIF")
+    content = buffer.getvalue().replace(b"iloc", b"ilox")
+    with pytest.raises(RuntimeError), PillowImage.open(io.BytesIO(content)) as opened:
+        opened.load()
+    with pytest.raises(ItemError) as caught:
+        inspect_picture(content, "a.avif")
+    assert caught.value.reason == "image-decode"
 
 
 def test_more_than_8_bits_are_refused():

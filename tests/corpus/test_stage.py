@@ -126,6 +126,53 @@ def test_a_stopped_step_goes_on_where_it_was(tmp_path):
     assert (out / "documents-00000.parquet").read_bytes() == (tmp_path / "other/documents-00000.parquet").read_bytes()
 
 
+@dataclass(frozen=True)
+class OwnImage:
+    """Writes a document with an image of its own a unit; the last unit stops the run, or is a failure afterwards."""
+
+    stops: bool = False
+    fails: bool = False
+
+    def __call__(self, unit: tuple[str, int], images: Path) -> UnitOutput:
+        name, seed = unit
+        put_image(images, image(name).url, png(seed=seed))
+        if name == "last" and self.stops:
+            raise StoppedError("Stopped")
+        if name == "last" and self.fails:
+            raise ItemError("Cannot read it", reason="decode")
+        return UnitOutput({DOCUMENTS: to_table([document(name, "x", image(name))])})
+
+
+def build(out: Path, work: OwnImage, names: str, seed: int = 0):
+    units = [(name, (name, seed)) for name in [*names, "last"]]
+    with open_stage(out, "corpus test", {}, StageRun()) as stage:
+        return stage.finish(stage.map("read", units, work, root=Path("/")))
+
+
+def test_nothing_that_a_stopped_run_left_stays_unless_a_document_has_it(tmp_path):
+    out = tmp_path / "corpus"
+    with pytest.raises(StoppedError):
+        build(out, OwnImage(stops=True), "abc")
+    staged = next(tmp_path.glob(".corpus.*")) / "dataset"
+    (staged / "images" / ".half-written").write_bytes(b"x")
+    (staged / "documents-00007.parquet").write_bytes(b"x")
+    (staged / "kept.txt").write_bytes(b"x")
+    build(out, OwnImage(fails=True), "bc")
+    build(tmp_path / "other", OwnImage(), "bc")
+    found = {name: content for name, content in bytes_below(out).items() if name.startswith(("images/", "documents"))}
+    assert sorted(found) == sorted(["documents-00000.parquet", *(f"images/{image_name(image(n).url)}" for n in "bc")])
+    assert (out / "kept.txt").is_file()
+    assert all(content == (tmp_path / "other" / name).read_bytes() for name, content in found.items() if "/" in name)
+
+
+def test_an_image_that_changed_between_runs_is_stored_anew(tmp_path):
+    url = image("a").url
+    images = tmp_path / "images"
+    put_image(images, url, b"first")
+    put_image(images, url, b"other")
+    assert (images / image_name(url)).read_bytes() == b"other"
+
+
 def test_other_settings_do_every_unit_again(tmp_path):
     with pytest.raises(StoppedError):
         do(tmp_path / "corpus", Faulty(stops_at=3), settings={"min": 1})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
 
 import pytest
@@ -16,6 +17,7 @@ from domainvl.interleaved.documents import (
     TextKind,
     TextSlot,
     image_name,
+    keep_slots,
     read_document,
     to_record,
 )
@@ -75,6 +77,9 @@ def broken(change):
         (broken(lambda record: record["metadata"][1].update(width=0)), "metadata"),
         (broken(lambda record: record["metadata"][1].update(height=2.5)), "metadata"),
         (broken(lambda record: record["metadata"][1].update(height=True)), "metadata"),
+        (broken(lambda record: record["metadata"][1].update(bytes=2**63)), "metadata"),
+        (broken(lambda record: record["metadata"][1].update(aesthetic_prob=10**400)), "metadata"),
+        (broken(lambda record: record["general_metadata"].update(toxic_prob=10**400)), "metadata"),
         (RECORD | {"valid_image": [True]}, "valid-image"),
         (RECORD | {"valid_image": [True, 1]}, "valid-image"),
         (RECORD | {"valid_image": "yes"}, "valid-image"),
@@ -139,9 +144,23 @@ def test_the_file_of_an_image_is_named_by_its_address():
         {"slots": []},
         {"slots": [{}, {}, {}, {"kind": "poem"}]},
         {"slots": [{}, {}, {}, {}], "origin": {"format": "html"}},
+        {"slots": [{}, {}, {}, {"page": 2**63}]},
+        {"slots": [{}, {"similar": [{"slot": 2**63, "begin": 0, "end": 1, "score": 0.5}]}, {}, {}]},
     ],
 )
 def test_a_broken_part_of_ours_is_refused_too(ours):
     with pytest.raises(ItemError) as caught:
         read_document(RECORD | {"domainvl": ours})
     assert caught.value.reason == "domainvl"
+
+
+def test_similarities_point_at_the_places_of_their_texts_in_what_is_left():
+    """Gone, changed, moved and unmoved texts, the alternative text, and an image that was switched off besides."""
+    similar = tuple(Similarity(slot, 0, 3, slot / 10) for slot in (-1, 0, 1, 3, 4))
+    picture = ImageSlot("a", similar=similar)
+    slots = (TextSlot("gone"), TextSlot("moved"), picture, TextSlot("whole text"), TextSlot("last"))
+    off = dataclasses.replace(picture, valid=False)
+    kept = keep_slots(slots, [(1, slots[1]), (2, off), (3, TextSlot("whole")), (3, TextSlot("text")), (4, slots[4])])
+    assert [getattr(slot, "text", None) for slot in kept] == ["moved", None, "whole", "text", "last"]
+    assert kept[1] == ImageSlot("a", valid=False, similar=(similar[0], Similarity(0, 0, 3, 0.1), similar[4]))
+    assert keep_slots(slots, list(enumerate(slots))) == slots

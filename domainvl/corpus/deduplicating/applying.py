@@ -12,7 +12,7 @@ from domainvl.corpus.filtering.removals import DROPPED, REMOVALS, Level, Removal
 from domainvl.corpus.folder import Corpus, DocumentGroup
 from domainvl.corpus.stage import DOCUMENTS, UnitOutput, adopt_images
 from domainvl.corpus.tables import to_table
-from domainvl.interleaved.documents import Document, ImageSlot, Slot, TextSlot
+from domainvl.interleaved.documents import Document, ImageSlot, TextSlot, keep_slots
 from domainvl.schema.writer import Reject, Severity
 
 EXACT, NEAR, BOILERPLATE = "exact-duplicate", "near-duplicate", "frequent-paragraph"
@@ -118,8 +118,12 @@ class _Sweep:
             limit = self._settings.max_paragraph_documents
             self.removals.append(Removal(document.id, Level.PARAGRAPH, BOILERPLATE, index, count, limit, text))
         self.paragraph_count += len(taken)
-        slots = tuple(self._counted(slot) if isinstance(slot, ImageSlot) else slot for slot in document.slots)
-        return replace(document, slots=without_slots(slots, set(taken)))
+        left = [
+            (index, self._counted(slot) if isinstance(slot, ImageSlot) else slot)
+            for index, slot in enumerate(document.slots)
+            if index not in taken
+        ]
+        return replace(document, slots=keep_slots(document.slots, left))
 
     def _boilerplate(self, document: Document, number: int) -> dict[int, int]:
         """Return in how many documents each paragraph is that goes, by the index of its slot."""
@@ -148,24 +152,3 @@ class _Sweep:
         self.dropped.append(document)
         self.removals.append(Removal(document.id, Level.DOCUMENT, reason, None, value, threshold, excerpt))
         self.rejects.append(Reject(document.id, "dedup", reason, rule, severity=Severity.SKIPPED))
-
-
-def without_slots(slots: tuple[Slot, ...], taken: set[int]) -> tuple[Slot, ...]:
-    """Take slots away; similarities at images go on pointing at the texts that they were measured with.
-
-    Args:
-        slots: Slots of a document.
-        taken: Indices of those that go.
-    """
-    if not taken:
-        return slots
-    left = [index for index in range(len(slots)) if index not in taken]
-    places = {-1: -1} | {index: place for place, index in enumerate(left)}
-    return tuple(_moved(slots[index], places) for index in left)
-
-
-def _moved(slot: Slot, places: dict[int, int]) -> Slot:
-    if isinstance(slot, TextSlot) or not slot.similar:
-        return slot
-    similar = tuple(replace(one, slot=places[one.slot]) for one in slot.similar if one.slot in places)
-    return replace(slot, similar=similar)

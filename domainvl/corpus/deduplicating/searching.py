@@ -44,6 +44,8 @@ from domainvl.files import output_errors
 
 UnitT = TypeVar("UnitT")
 _COUNTED = ("paragraphs", "d_hash", "p_hash")
+_LIGHT_DOCUMENTS = 20_000
+"""Of fewer, comparing takes less time than starting processes for it."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,8 @@ class Search:
 
     def _map(self, phase: str, units: Sequence[tuple[str, UnitT]], work: UnitWork[UnitT]) -> list[UnitDone]:
         """Do a phase of which no unit may be missing."""
-        done = self._stage.map(phase, units, work, root=self._root, depends_on=self._input)
+        is_light = sum(self._row_counts) < _LIGHT_DOCUMENTS
+        done = self._stage.map(phase, units, work, root=self._root, depends_on=self._input, is_light=is_light)
         failed = [reject for unit in done for reject in unit.rejects]
         if failed:
             raise StoppedError(

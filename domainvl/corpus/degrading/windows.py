@@ -7,7 +7,7 @@ cutting itself is training's (:mod:`domainvl.interleaved.windows`): never betwee
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from domainvl.corpus.stage import DOCUMENTS, StageRun, StageSummary, UnitOutput,
 from domainvl.corpus.tables import to_table
 from domainvl.errors import ItemError
 from domainvl.files import hash_file
-from domainvl.interleaved.documents import Document, ImageSlot, Similarity, Slot, TextSlot, window_id
+from domainvl.interleaved.documents import Document, ImageSlot, Slot, TextSlot, keep_slots, window_id
 from domainvl.interleaved.images import ImageFolder
 from domainvl.interleaved.windows import Part, Window, WindowCutter, WindowLimits
 from domainvl.model.checkpoint import find_checkpoint, read_spec, read_tokenizer
@@ -214,7 +214,7 @@ class _SlotsOf:
                 else:
                     pieces.append((at, part))
         kept = [(at, self._piece(at, text)) for at, text in pieces]
-        return list(_with_places(self._slots, kept))
+        return list(keep_slots(self._slots, kept))
 
     def _find(self, text: str) -> int:
         while not self._rest.startswith(text):
@@ -229,19 +229,3 @@ class _SlotsOf:
         slot = self._slots[at]
         # The breaks between slots are the cutter's, which puts them there again.
         return replace(slot, text=text.strip("\n")) if isinstance(slot, TextSlot) else slot
-
-
-def _with_places(slots: Sequence[Slot], kept: Sequence[tuple[int, Slot]]) -> Iterator[Slot]:
-    """Let similarities point to the places that whole texts have in the window; others are forgotten."""
-    places = {at: place for place, (at, slot) in enumerate(kept) if isinstance(slot, TextSlot) and slot == slots[at]}
-
-    def moved(one: Similarity) -> Similarity | None:
-        if one.slot < 0:
-            return one
-        return replace(one, slot=places[one.slot]) if one.slot in places else None
-
-    for _, slot in kept:
-        if isinstance(slot, ImageSlot):
-            similar = [moved(one) for one in slot.similar]
-            slot = replace(slot, similar=tuple(one for one in similar if one is not None))
-        yield slot

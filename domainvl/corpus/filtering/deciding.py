@@ -20,7 +20,7 @@ from domainvl.corpus.filtering.profiles import Check, Profile
 from domainvl.corpus.filtering.removals import Level, Removal
 from domainvl.corpus.filtering.rules import PARAGRAPHS, SCORE_PREFIX
 from domainvl.errors import UsageError
-from domainvl.interleaved.documents import Document, ImageSlot, Slot, TextKind, TextSlot
+from domainvl.interleaved.documents import Document, ImageSlot, Slot, TextKind, TextSlot, keep_slots
 
 _ROUNDS = 3  # run.py:89
 _EXCERPT_CHARACTERS = 240
@@ -147,7 +147,7 @@ class _Deciding:
         if self._drops_document({code: value for code, value in values.items() if code.startswith(_EARLY_PREFIXES)}):
             return False
         self._drop(self._first_broken(self._items, of_lines=True))
-        if self._drops_document({"c4-sentences": sum(item.measured.counts.sentences for item in self._items)}):
+        if self._drops_document({"c4-sentences": sum(_ended_sentences(item.measured) for item in self._items)}):
             return False
         self._tell_cuts()
         self._switch_off_images()
@@ -157,23 +157,18 @@ class _Deciding:
 
     def rest(self) -> Document:
         """Return what is left of the document."""
-        slots: list[Slot] = []
-        places: dict[int, int] = {}  # of slots that are as they were
+        left: list[tuple[int, Slot]] = []
         kept = set(self._images)
         items = iter([*self._items, None])
         item = next(items)
         for index, slot in enumerate(self._document.slots):
             if isinstance(slot, ImageSlot):
-                places[index] = len(slots)
-                slots.append(slot if index in kept or not slot.valid else replace(slot, valid=False))
+                left.append((index, slot if index in kept or not slot.valid else replace(slot, valid=False)))
             while item is not None and item.measured.slot == index:
                 text = item.current_text()
-                if text == item.slot.text:
-                    places[index] = len(slots)
-                slots.append(item.slot if text == item.slot.text else replace(item.slot, text=text))
+                left.append((index, item.slot if text == item.slot.text else replace(item.slot, text=text)))
                 item = next(items)
-        moved = len(places) < len(self._document.slots)
-        return replace(self._document, slots=tuple(_with_places(slot, places) if moved else slot for slot in slots))
+        return replace(self._document, slots=keep_slots(self._document.slots, left))
 
     # The document.
 
@@ -409,13 +404,7 @@ class _Deciding:
                 self._shorten(item, CITATION_MARK.sub("", text))
 
 
-def _with_places(slot: Slot, places: Mapping[int, int]) -> Slot:
-    """Point the similarities of an image to the new places of texts; those of texts that changed are left out."""
-    if not isinstance(slot, ImageSlot) or not slot.similar:
-        return slot
-    similar = [
-        one if one.slot < 0 else replace(one, slot=places[one.slot])
-        for one in slot.similar
-        if one.slot < 0 or one.slot in places
-    ]
-    return replace(slot, similar=tuple(similar))
+def _ended_sentences(paragraph: MeasuredParagraph) -> int:
+    """Count the sentences that end: headings, labels and list items are none, which C4 would have dropped before."""
+    counts = paragraph.counts
+    return counts.sentences - (not paragraph.is_ended and counts.complete < counts.characters)

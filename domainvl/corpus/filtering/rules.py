@@ -14,7 +14,7 @@ tells apart.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from domainvl.corpus.filtering.removals import Level
@@ -130,7 +130,7 @@ def _c4_rules() -> list[Rule]:
         _paragraph("c4-policy", "phrases on cookies, privacy and terms", added, (ENGLISH,), max=0),
         _document("c4-lorem-ipsum", "occurrences of the placeholder text", source, LANGUAGES, max=0),
         _document("c4-curly-bracket", "opening curly brackets", source, LANGUAGES, max=0),
-        _document("c4-sentences", "sentences in what the rules on lines leave", source, LANGUAGES, min=5),
+        _document("c4-sentences", "sentences that end, in what the rules on lines leave", source, LANGUAGES, min=5),
     ]  # fmt: skip
 
 
@@ -263,7 +263,8 @@ def _english_paragraph_rules() -> list[Rule]:
             kinds=None, rate=0.060, max=0,
         ),
         _english(
-            "hf-sponsor", "mentions of sponsors in the last part", "filters.py:478, EN 23", kinds=None, rate=0.060, max=0
+            "hf-sponsor", "mentions of sponsors in the last part", "filters.py:478, EN 23", kinds=None, rate=0.060,
+            max=0,
         ),
         _english(
             "hf-contact-line", short + "with a date, time, handle, address or number", "filters.py:415, EN 23",
@@ -305,7 +306,10 @@ def _english_document_rules() -> list[Rule]:
 
 
 def _chinese_rules() -> list[Rule]:
-    """The paper lists 15 and the repository holds none. Two are known by name; their words and numbers are ours, and so are the others."""
+    """Return 15 rules, as many as the paper lists; the repository holds none.
+
+    Two are known by name, with words and numbers of ours; the others are ours in their spirit.
+    """
     named, ours = (
         "OmniCorpus, table 12, by name; phrases and number are ours",
         "ours; OmniCorpus' list of Chinese rules could not be read",

@@ -52,9 +52,10 @@ class ArchiveLimits:
         max_members: Most members.
         max_member_bytes: Larger members are left out.
         max_total_bytes: Where all that was unpacked has more, nothing further is.
-        max_ratio: A member that is packed more tightly is left out; text and HTML shrink to a 5th to a 30th, and what
-            deflate can do at most is a 1032nd.
+        max_ratio: A member that is packed more tightly is left out, and what is behind so much of the archive's own
+            size; text and HTML shrink to a 5th to a 30th, and what deflate can do at most is a 1032nd.
         ratio_from_bytes: Smaller members may be packed as tightly as they like.
+        total_ratio_from_bytes: The same for all of an archive.
     """
 
     max_members: int = 100_000
@@ -62,6 +63,7 @@ class ArchiveLimits:
     max_total_bytes: int = 20_000_000_000
     max_ratio: float = 200.0
     ratio_from_bytes: int = 10_000_000
+    total_ratio_from_bytes: int = 1_000_000_000
 
 
 def bomb_reason(size_bytes: int, packed_bytes: int, limits: ArchiveLimits) -> str | None:
@@ -124,7 +126,10 @@ def unpack_archive(source: SourceFile, folder: Path, limits: ArchiveLimits | Non
         ItemError: With reason ``decode`` if it is no archive.
         OutputError: If the folder cannot be written.
     """
-    unpacking = _Unpacking(source.uri, folder, limits or ArchiveLimits())
+    limits = limits or ArchiveLimits()
+    allowed = max(limits.total_ratio_from_bytes, int(limits.max_ratio * source.path.stat().st_size))
+    limits = replace(limits, max_total_bytes=min(limits.max_total_bytes, allowed))
+    unpacking = _Unpacking(source.uri, folder, limits)
     try:
         if zipfile.is_zipfile(source.path):
             unpacking.unzip(source.path)

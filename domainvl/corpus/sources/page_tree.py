@@ -190,6 +190,15 @@ class MarkedPage:
     left_out: list[LeftOut] = field(default_factory=list)
 
 
+_NO_XML = re.compile(
+    "[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]"
+    "|&#(?:0*(?:[0-8]|1[124-9]|2[0-9]|3[01]|6553[45])(?![0-9])|x0*(?:[0-8bcef]|1[0-9a-f]|fff[ef])(?![0-9a-f]));?",
+    re.I,
+)
+"""Characters that XML has none of (XML 1.0, section 2.2), such as form feeds, bare and as references: lxml reads them
+and then refuses to write them."""
+
+
 def parse_page(text: str) -> Any:
     """Parse a page as browsers do, whatever its faults; nothing is fetched, and no entity of its own is expanded.
 
@@ -200,7 +209,7 @@ def parse_page(text: str) -> Any:
     etree, html = require("lxml.etree"), require("lxml.html")
     parser = html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=False, no_network=True)
     try:
-        content = text.encode("utf-8", "replace")
+        content = _NO_XML.sub(" ", text).encode("utf-8", "replace")
         root = etree.fromstring(content, parser)
     except etree.XMLSyntaxError as error:
         raise ItemError("Cannot read a page", reason="empty", rule=str(error)) from error

@@ -64,13 +64,15 @@ def read_video(source: SourceFile, settings: ReadSettings) -> Iterator[Page | Re
         The document. Its frames can be had until the next is asked for, quickest in their order.
 
     Raises:
-        ItemError: With reason ``no-subtitles``, ``subtitles``, ``decode`` or ``no-video``.
+        ItemError: With reason ``no-subtitles``, ``outside-source``, ``subtitles``, ``decode`` or ``no-video``.
         UsageError: If PyAV is not installed.
     """
     subtitles = find_subtitles(source.path)
     if subtitles is None:
         action = "Put its .srt or .vtt beside it, under its name"
         raise _refused("no-subtitles", source.uri, "it must have subtitles beside it", action)
+    if not subtitles.resolve().is_relative_to(source.root.resolve()):
+        raise _refused("outside-source", source.uri, f"{subtitles.name} is a link that leads out of the source folder")
     left_out: Counter[str] = Counter()
     cues = _merged(_read_cues(subtitles, settings, source.uri, left_out), left_out)
     if not cues:

@@ -75,7 +75,7 @@ class WantedTexts:
 
     @staticmethod
     def _add(to: dict[str, None], texts: Iterable[str]) -> None:
-        to.update(dict.fromkeys(line.strip() for text in texts for line in text.split("\n") if line.strip()))
+        to.update(dict.fromkeys(line.strip() for text in texts for line in text.splitlines() if line.strip()))
 
 
 def check_translatable(sample: Sample) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -58,7 +59,10 @@ class LocalTranslator:
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
         self._model: Any = load_weights(AutoModelForSeq2SeqLM, folder, _OPTION).to(device)
-        self._tokenizer: Any = load_processor(AutoTokenizer, folder, _OPTION)
+        with warnings.catch_warnings():
+            # Marian's tokenizer asks for a package that it needs for another kind of punctuation only.
+            warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
+            self._tokenizer: Any = load_processor(AutoTokenizer, folder, _OPTION)
         self._device = device
         self._batch_size = batch_size
         self._facts = identity(folder)
@@ -99,8 +103,10 @@ class LocalTranslator:
             )
         ends = self._model.generation_config.eos_token_id
         ends = set(ends) if isinstance(ends, list) else {ends}
-        texts = self._tokenizer.batch_decode(rows, skip_special_tokens=True)
-        # The first token is no one's choice; an end at the very last place is one that some models are forced to.
+        # What begins a translation is no one's choice, nor is the language, which not all tokenizers know as special.
+        said = rows[:, 1 if self._first_token is None else 2 :]
+        texts = self._tokenizer.batch_decode(said, skip_special_tokens=True)
+        # An end at the very last place is one that some models are forced to.
         return [text if ends & set(row[1:room]) else None for text, row in zip(texts, rows.tolist(), strict=True)]
 
     def _without_the_longest(self, lines: Sequence[str]) -> list[str | None]:

@@ -169,8 +169,9 @@ CASES: dict[str, Case] = {
     "gopher-word-length": Case(
         ["Pneumonoultramicroscopic extraordinarily misunderstandings disproportionately"],
         _only(
-            ["Hepatosplenomegaly, cholecystolithiasis."], ["Orthorectification, pansharpening."],
-            ["Infrastructure-based visualisation."],
+            ["1.2.840.113619.2.176.3596.3364818.7271.1259708501.876"],
+            ["S2A_MSIL2A_20210603T101031_N0300_R022_T32UPU_20210603T134500"],
+            ["n015-2018-07-24-11-22-45+0800__CAM_FRONT__1532402927612460.jpg"],
         ),
     ),
     "gopher-symbols": Case(
@@ -296,7 +297,7 @@ CASES: dict[str, Case] = {
     ),
     "hf-flagged-paragraph": Case(
         ["Porn and more of it."],
-        _same("The karyotype is 47,XXX.", "The breast of the glacier is bare.", "The naked road has no marking."),
+        _same("Uses porn daily, he says.", "The breast of the glacier is bare.", "The naked road has no marking."),
     ),
     "hf-comments": Case(
         [PROSE, ("h2", "12 Comments"), "A fine house, I say."],
@@ -413,15 +414,16 @@ CASES: dict[str, Case] = {
     "hf-word-length": Case(
         ["Extraordinarily misunderstandings disproportionately."],
         _only(
-            ["Hepatosplenomegaly, cholecystolithiasis."], ["Orthorectification, pansharpening."],
-            ["Infrastructure-based visualisation."],
+            ["1.2.840.113619.2.176.3596.3364818.7271.1259708501.876"],
+            ["S2A_MSIL2A_20210603T101031_N0300_R022_T32UPU_20210603T134500"],
+            ["n015-2018-07-24-11-22-45+0800__CAM_FRONT__1532402927612460.jpg"],
         ),
     ),
     "hf-letters": Case(["12 14 15 16 18 house 12.5 21 23 42"], _TABLE_ROWS),
     "hf-stop-words": Case(["Old house, big garden, many boats, long river."], _FINDINGS),
     "hf-flagged-document": Case(
         ["Porn and more of it."],
-        _same("The karyotype is 47,XXX.", "The breast of the glacier is bare.", "The naked road has no marking."),
+        _same("Uses porn daily, he says.", "The breast of the glacier is bare.", "The naked road has no marking."),
     ),
     "hf-words-an-image": Case(
         [PROSE, image("1.png"), image("2.png"), image("3.png")],

@@ -81,7 +81,7 @@ def plain_shares(words: list[str]) -> dict[str, float]:
             seen, place, characters = set(), 0, 0
             while place < len(grams):
                 if grams[place] in seen:
-                    characters += len(grams[place])
+                    characters += len(grams[place].replace(" ", ""))  # as datatrove's find_all_duplicate
                     place += size
                 else:
                     seen.add(grams[place])

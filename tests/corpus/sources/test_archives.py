@@ -203,3 +203,15 @@ def test_pages_in_an_archive_are_read_as_in_a_folder(tmp_path: Path, write: Writ
         else:
             found.append(page.reason)
     assert sorted(found) == ["decode", "nested-archive", "page"]
+
+
+def test_many_small_members_that_are_packed_very_tightly_are_left_out(tmp_path: Path, folder: Path) -> None:
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(20):
+            archive.writestr(f"{number:02d}.html", bytes(100_000))
+    limits = ArchiveLimits(max_ratio=100.0, total_ratio_from_bytes=200_000)
+    (reject,) = unpack_archive(source_of(path), folder, limits)
+    assert reject.reason == "archive-bomb"
+    total_bytes = sum(map(len, unpacked(folder).values()))
+    assert 0 < total_bytes <= max(100 * path.stat().st_size, 200_000) < 2_000_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,27 @@ def article(body: str) -> str:
         f"{body}<p>{FILLER} Two.</p><p>{FILLER} Three.</p></article><footer><img src='foot.png'>Imprint</footer>"
         "</body></html>"
     )
+
+
+@pytest.mark.parametrize("extractor", INSTALLED)
+@pytest.mark.parametrize(
+    "sign",
+    [*map(chr, (1, 11, 12, 31, 0xFFFE, 0xFFFF)), "&#1;", "&#012;", "&#31;", "&#65535;", "&#xb;", "&#X1F;", "&#xfffe"],
+    ids=ascii,
+)
+def test_characters_that_xml_has_none_of_are_blanks(tmp_path: Path, extractor: str, sign: str) -> None:
+    page = read(
+        tmp_path, article(f"<p>{FILLER} Old{sign} pages.</p><img src=a.png alt='A{sign} map'>"), extractor=extractor
+    )
+    assert [slot.text for slot in page.slots if isinstance(slot, TextSlot)][3] == f"{FILLER} Old pages."
+    assert [slot.alt for slot in page.slots if isinstance(slot, ImageSlot)] == ["A map"]
+
+
+@pytest.mark.parametrize("reference", ["&#9;", "&#10;", "&#13;", "&#x20;", "&#11141;", "&#x1f600;"])
+def test_other_references_are_read(tmp_path: Path, reference: str) -> None:
+    page = read(tmp_path, article(f"<p>{FILLER} A{reference}B.</p><img src=a.png>"))
+    wanted = " ".join(f"{FILLER} A{unescape(reference)}B.".split())
+    assert wanted in [slot.text for slot in page.slots if isinstance(slot, TextSlot)]
 
 
 @pytest.mark.parametrize("extractor", INSTALLED)

@@ -199,3 +199,12 @@ def test_a_video_that_is_cut_off_gives_the_frames_that_it_has(talk: Path) -> Non
         page.find_image("talks/talk.avi#t=3.500")
     assert raised.value.reason in ("no-frame", "image-decode")
     reader.close()
+
+
+def test_subtitles_that_lie_elsewhere_are_not_read(talk: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "talk.srt"
+    elsewhere.write_text(srt(*CUES))
+    talk.with_suffix(".srt").symlink_to(elsewhere)
+    with pytest.raises(ItemError) as caught:
+        read(talk)
+    assert caught.value.reason == "outside-source"

@@ -20,7 +20,10 @@ NONE = Terms({})
     [
         ("Is the nodule of 3.5 mm in <image> new?", ["3.5 mm", "<image>"]),
         ("Frame2: <image> is darker", ["Frame2: <image>"]),
-        ("a <ref>left lung</ref><box>[[1, 2, 3, 4], [5, 6, 7, 8]]</box> here", ["<ref>left lung</ref><box>[[1, 2, 3, 4], [5, 6, 7, 8]]</box>"]),  # fmt: skip  # noqa: E501
+        (
+            "a <ref>left lung</ref><box>[[1, 2, 3, 4], [5, 6, 7, 8]]</box> here",
+            ["<ref>left lung</ref><box>[[1, 2, 3, 4], [5, 6, 7, 8]]</box>"],
+        ),
         ("box [12, 30, 45, 60] or (0.25, 0.5)", ["[12, 30, 45, 60]", "(0.25, 0.5)"]),
         ("T2-weighted at L4/L5 on 2024-01-31", ["T2", "L4/L5", "2024-01-31"]),
         ("cooled to -5 °C, 40% of 1,000 ha", ["-5 °C", "40%", "1,000 ha"]),
@@ -79,7 +82,7 @@ TEXT = "Is the nodule of 3.5 mm at <image> in Gd-MRI, or 12 of [1, 2, 3, 4]?"
     ("said", "reason"),
     [
         ("ist [1] bei [2] in [3] oder [4] von [5]", None),
-        ("bei［２］ist【1】in [ 3 ] oder [5] von [4]", None),
+        ("在［２］中【1】是 [ 3 ] 或 [5] 的[4]", None),
         ("ist [1] bei [2] in [3] oder [4]", "lost"),
         ("ist 3.5 mm bei [2] in [3] oder [4] von [5]", "lost"),
         ("ist [1] bei [1] [2] in [3] oder [4] von [5]", "repeated"),
@@ -108,9 +111,68 @@ def test_damage_is_noticed(said, reason):
         assert error.value.reason == reason
 
 
+@pytest.mark.parametrize(
+    ("text", "terms", "said", "expected"),
+    [
+        (
+            "A T2-weighted MRI of 1.5 T shows a lesion, e.g. in L4/L5; option B fits.",
+            {"MRI": "MRT"},
+            "Eine [1]-gewichtete [2] bei [3] zeigt eine Läsion, z. B. in [4]; Option [5] passt.",
+            "Eine T2-gewichtete MRT bei 1.5 T zeigt eine Läsion, z. B. in L4/L5; Option B passt.",
+        ),
+        (
+            "How many ships of more than 50 m are in Frame2: <image>?",
+            {"ship": "Schiff"},
+            "Wie viele Schiffe von über [1] sind in [2]?",
+            "Wie viele Schiffe von über 50 m sind in Frame2: <image>?",
+        ),
+        (
+            "There are 12 cars, 30% of them red. The answer is A.",
+            {},
+            "有[1]辆汽车，其中[2]是红色的。答案是[3]。",
+            "有12辆汽车，其中30%是红色的。答案是A。",
+        ),
+        (
+            "Is the opacity (3.2 cm x 2.1 cm) at [120, 30, 400, 55] new since 2019?",
+            {},
+            "L'opacité ([1] x [2]) en [3] est-elle nouvelle depuis [4] ?",
+            "L'opacité (3.2 cm x 2.1 cm) en [120, 30, 400, 55] est-elle nouvelle depuis 2019 ?",
+        ),
+        (
+            "There are five cars on Highway 1.",
+            {},
+            "На шоссе [1] пять машин.",
+            "На шоссе 1 пять машин.",
+        ),
+        (
+            "The <c1,CAM_FRONT,10.5,20.0> is 15 m ahead, moving at -0.5 m/s.",
+            {},
+            "[1]は[2]先にあり、[3]で動いている。",
+            "<c1,CAM_FRONT,10.5,20.0>は15 m先にあり、-0.5 m/sで動いている。",
+        ),
+    ],
+)
+def test_sound_translations_are_accepted(text, terms, said, expected):
+    """As people would translate, in scripts with blanks between words and without."""
+    assert protect(text, Terms(terms)).restore(said, 0) == expected
+
+
 PARTS = st.one_of(
     st.sampled_from(
-        ["<image>", "<box>[[1, 22, 333, 4]]</box>", "<ref>x</ref>", "</ref>", "<", "(A)", "B", "3.5 mm", "-2", "T2", "%s", "{x}"]  # fmt: skip  # noqa: E501
+        [
+            "<image>",
+            "<box>[[1, 22, 333, 4]]</box>",
+            "<ref>x</ref>",
+            "</ref>",
+            "<",
+            "(A)",
+            "B",
+            "3.5 mm",
+            "-2",
+            "T2",
+            "%s",
+            "{x}",
+        ]
     ),
     st.sampled_from([" ", ", ", "的", "car", "lung", "LUNG", "[", ")", "?"]),
     st.text(max_size=4),
@@ -165,5 +227,4 @@ def test_a_translator_that_damages_nothing_is_accepted(text):
     for form in range(len(MARKERS)):
         assert not re.search(r"\d", re.sub(r"[\[(]\d+[\])]", "", protected.marked(form)))
     if protected.has_words and len(text.splitlines()) == 1:
-        # The same text is its own translation, unless two pieces that nothing divided grew together.
         assert protected.restore(protected.marked(0), 0) == protected.unmarked.strip()
