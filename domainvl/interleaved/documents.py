@@ -136,7 +136,8 @@ class Origin:
         reader: What read it, with its version, such as ``trafilatura 2.3.1``.
         language: ISO 639 code that the source tells, such as ``en`` or ``zh-CN``.
         modified: When the source was last changed, ISO 8601 in UTC; of two near-duplicates the later one is kept.
-        placement: ``natural`` where images stand as on the page, ``retrieval`` where they were placed by similarity.
+        placement: ``natural`` where images stand as on the page, ``retrieval`` where they were placed by similarity,
+            ``none`` where the source tells no place of them.
     """
 
     format: str

@@ -72,7 +72,7 @@ class TranslationTable:
             if line in self._targets or line in self._errors:
                 continue
             try:
-                protected = _protected(line, terms, self._line)
+                protected = protect(line, terms, self._line)
             except ItemError as error:
                 self._errors[line] = error
                 continue
@@ -114,14 +114,6 @@ class TranslationTable:
                     failed.append((line, protected))
             wanted = failed
         self._memory.add((keys[line], line, self._targets[line]) for line in keys if line in self._targets)
-
-
-def _protected(line: str, terms: Terms, name_of: Callable[[str], str]) -> Protected:
-    try:
-        line.encode()
-    except UnicodeEncodeError as error:  # half a surrogate pair, which no tokenizer takes
-        raise ItemError("Cannot translate a line", reason="no-text", rule=f"it must be Unicode, {error}") from error
-    return protect(line, terms, name_of)
 
 
 def _restored(protected: Protected, answer: str | None, form: int) -> str:

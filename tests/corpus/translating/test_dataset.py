@@ -286,15 +286,6 @@ def test_solved_examples_are_left_out(scenes):
         run(scenes.parent / "shots")
 
 
-def test_what_is_no_text_is_not_asked_for(tmp_path):
-    dataset = write_set(tmp_path / "one", [Given("a", fields={"question": "Half \ud800 a pair?"}), Given("b")])
-    translator = PseudoTranslator()
-    out, summary = run(dataset, translator)
-    assert summary.failed == {"no-text": 1}
-    assert set(samples_of(out)) == {"a", "b@xx"}
-    assert not any("Half" in line for line in translator.seen)
-
-
 class Killed(Exception):
     pass
 
