@@ -63,37 +63,52 @@ def degrade(
         typer.Option("--format", help="jsonl: write lines of id, url and text too.", rich_help_panel="Texts"),
     ] = None,
     field: Annotated[
-        str | None, typer.Option(help="Field of the samples, such as medical; general.", rich_help_panel=_PAIRS)
+        str | None,
+        typer.Option(help="Field of the samples, such as medical; general where not given.", rich_help_panel=_PAIRS),
     ] = None,
     min_similarity: Annotated[
         float | None,
-        typer.Option(help="Least similarity of image and caption where scored; 0.20.", rich_help_panel=_PAIRS),
+        typer.Option(
+            help="Least similarity of image and caption where scored; 0.20 where not given.", rich_help_panel=_PAIRS
+        ),
     ] = None,
     max_words: Annotated[
-        int | None, typer.Option(help="Longest text beside an image that is its caption; 60.", rich_help_panel=_PAIRS)
+        int | None,
+        typer.Option(
+            help="Longest text beside an image that is its caption; 60 where not given.", rich_help_panel=_PAIRS
+        ),
     ] = None,
     val_fraction: Annotated[
-        float | None, typer.Option(help="Share of documents held out for validation; 0.1.", rich_help_panel=_PAIRS)
+        float | None,
+        typer.Option(help="Share of documents held out for validation; 0.1 where not given.", rich_help_panel=_PAIRS),
     ] = None,
     test_fraction: Annotated[
-        float | None, typer.Option(help="Share of documents held out for testing; 0.1.", rich_help_panel=_PAIRS)
+        float | None,
+        typer.Option(help="Share of documents held out for testing; 0.1 where not given.", rich_help_panel=_PAIRS),
     ] = None,
     split_seed: Annotated[
         int | None, typer.Option(help="Another seed holds out others.", rich_help_panel=_PAIRS)
     ] = None,
     max_images: Annotated[
-        int | None, typer.Option(help="Most images of a window or a few-shot sample; 6.", rich_help_panel=_WINDOWS)
+        int | None,
+        typer.Option(help="Most images of a window or a few-shot sample; 6 where not given.", rich_help_panel=_WINDOWS),
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option(help="Most tokens of a window, with its images; 4096.", rich_help_panel=_WINDOWS)
+        int | None,
+        typer.Option(help="Most tokens of a window, with its images; 4096 where not given.", rich_help_panel=_WINDOWS),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Checkpoint that counts tokens and tiles; tiny.", rich_help_panel=_WINDOWS)
+        str | None,
+        typer.Option(help="Checkpoint that counts tokens and tiles; tiny where not given.", rich_help_panel=_WINDOWS),
     ] = None,
     shots: Annotated[
-        int | None, typer.Option(help="Solved examples before each sample; 2.", rich_help_panel=_FEW_SHOT)
+        int | None,
+        typer.Option(help="Solved examples before each sample; 2 where not given.", rich_help_panel=_FEW_SHOT),
     ] = None,
-    by: Annotated[str | None, typer.Option(help="Chosen how: random, or similar.", rich_help_panel=_FEW_SHOT)] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(help="Chosen how: random, also where not given, or similar.", rich_help_panel=_FEW_SHOT),
+    ] = None,
     features: Annotated[
         str | None,
         typer.Option(help="Checkpoint that says what is similar; for --by similar.", rich_help_panel=_FEW_SHOT),
@@ -102,7 +117,9 @@ def degrade(
         str | None,
         typer.Option(help="Folder of a CLIP or SigLIP model that says so instead.", rich_help_panel=_FEW_SHOT),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="Where that runs; auto.", rich_help_panel=_FEW_SHOT)] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Where that runs; auto where not given.", rich_help_panel=_FEW_SHOT)
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed draws others.", rich_help_panel=_FEW_SHOT)] = None,
     keep_plain: Annotated[
         bool | None,

@@ -16,7 +16,10 @@ Workers = Annotated[
     int | None,
     typer.Option(min=0, help="Processes; 0 for none but this one. As many as there are cores where not given."),
 ]
-ShardOption = Annotated[str | None, typer.Option("--shard", help="i/n: do the i-th of n shares, as a job of an array.")]
+ShardOption = Annotated[
+    str | None,
+    typer.Option("--shard", help="i/n: do the i-th of n shares, as a job of an array; each says how they are joined."),
+]
 RayOption = Annotated[str | None, typer.Option("--ray", help="Address of a Ray cluster, or local.")]
 UnitTimeout = Annotated[float, typer.Option("--unit-timeout-s", help="Seconds that a unit may take; 0 for any time.")]
 UnitMemory = Annotated[
@@ -73,7 +76,10 @@ def print_summary(summary: StageSummary) -> None:
     """Print what a step did, with what it left out by reason; ends the command with the step's exit code."""
     manifest = summary.manifest
     if "steps" not in manifest:
-        typer.echo(f"{summary.out}: {sum(manifest['units'].values())} units of shard {manifest['shard']}")
+        typer.echo(
+            f"{summary.out}: {sum(manifest['units'].values())} units of shard {manifest['shard']}; "
+            "when all are done, the same command without --shard joins them"
+        )
         step = manifest
     else:
         step = manifest["steps"][-1]

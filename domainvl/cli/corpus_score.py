@@ -13,7 +13,6 @@ from domainvl.cli.corpus_options import (
     ShardOption,
     UnitMemory,
     UnitTimeout,
-    Workers,
     print_summary,
     stage_run,
 )
@@ -50,7 +49,9 @@ def score(
     ] = 0.15,
     device: Annotated[str, typer.Option(help="Where models run: auto, cpu, cuda, ...")] = "auto",
     batch_size: Annotated[int, typer.Option(help="Images or texts at a time.")] = 32,
-    workers: Workers = 0,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes, each with models of its own; 0 for none but this one.")
+    ] = 0,
     shard: ShardOption = None,
     ray: RayOption = None,
     unit_timeout_s: UnitTimeout = 0.0,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from domainvl.errors import InputNotFoundError, UsageError
 from domainvl.schema.reader import read_samples
-from domainvl.schema.sample import EXAMPLE_OF, MADE_OF, Record, Split
+from domainvl.schema.sample import EXAMPLE_OF, MADE_OF, Record, Sample, Split
 from domainvl.schema.writer import MANIFEST_NAME
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -54,7 +54,22 @@ def held_out_images(folder: Path) -> frozenset[str]:
     return frozenset(_of_dataset(folder))
 
 
+def held_out_groups(folder: Path) -> frozenset[str]:
+    """Return the groups of a data set's val and test splits; of pairs made from a corpus they are its documents' ids.
+
+    Raises:
+        UsageError: If it is no data set.
+    """
+    return frozenset(sample.group for sample in _held_out_samples(folder))
+
+
 def _of_dataset(folder: Path) -> Iterator[str]:
+    for sample in _held_out_samples(folder):
+        # What a solved example shows is from the training split.
+        yield from (image.pixel_sha256 for image in sample.images if EXAMPLE_OF not in image.source.details)
+
+
+def _held_out_samples(folder: Path) -> Iterator[Sample]:
     if not (folder / MANIFEST_NAME).is_file():
         raise UsageError(
             "Cannot use --exclude-hashes",
@@ -63,11 +78,8 @@ def _of_dataset(folder: Path) -> Iterator[str]:
             action="Name a data set that domainvl made, or a text file of hashes",
         )
     for split in _HELD_OUT:
-        if not (folder / f"{split.value}.jsonl").is_file():
-            continue
-        for sample in read_samples(folder, split):
-            # What a solved example shows is from the training split.
-            yield from (image.pixel_sha256 for image in sample.images if EXAMPLE_OF not in image.source.details)
+        if (folder / f"{split.value}.jsonl").is_file():
+            yield from read_samples(folder, split)
 
 
 def _of_list(path: Path) -> Iterator[str]:

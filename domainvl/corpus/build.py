@@ -74,9 +74,7 @@ def build_corpus(
         rule = f"--base-url is the address of one source, got {len(sources)}"
         raise UsageError("Cannot build a corpus", rule=rule, action="Build a corpus of each, or leave it out")
     found = find_sources(sources)
-    inside = next((path for path in sources if path.is_dir() and out.resolve().is_relative_to(path.resolve())), None)
-    if inside is not None:
-        raise UsageError("Cannot build a corpus", where=out, rule=f"it lies inside the source {inside}")
+    _check_place(sources, out)
     if not found.documents:
         rule = f"there is no document among {found.other_count} files"
         raise NothingToDoError("Cannot build a corpus", where=sources[0], rule=rule, action="See docs/corpus.md")
@@ -94,6 +92,17 @@ def build_corpus(
         ]
         counts = {"sources": len(found.documents), "files that are no document": found.other_count}
         return stage.finish(done, sources=described, counts=counts, versions=_versions())
+
+
+def _check_place(sources: Sequence[Path], out: Path) -> None:
+    """Refuse a corpus inside a source, which would be read as input, and a source inside the corpus."""
+    inside = next((path for path in sources if path.is_dir() and out.resolve().is_relative_to(path.resolve())), None)
+    if inside is not None:
+        raise UsageError("Cannot build a corpus", where=out, rule=f"it lies inside the source {inside}")
+    doomed = next((path for path in sources if path.resolve().is_relative_to(out.resolve())), None)
+    if doomed is not None:
+        rule = f"the source {doomed} lies inside it and would be replaced"
+        raise UsageError("Cannot build a corpus", where=out, rule=rule, action="Name another folder")
 
 
 def _hash_sources(sources: Sequence[SourceFile], settings: ReadSettings, stage: Stage) -> dict[str, str]:

@@ -11,6 +11,7 @@ import os
 import tempfile
 import weakref
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -82,6 +83,8 @@ class InterleavedFile:
         test_fraction: Share that is held out for testing.
         split_seed: Another seed holds out others.
         images: Folder of the images; ``images`` beside the files where None.
+        withheld: Ids of documents, and pixel hashes of images, that must not be used, such as what another data set
+            holds out.
 
     Attributes:
         paths: The files, in order.
@@ -112,6 +115,7 @@ class InterleavedFile:
         test_fraction: float = 0.0,
         split_seed: int = 0,
         images: Path | None = None,
+        withheld: frozenset[str] = frozenset(),
     ) -> None:
         self.paths = record_files(path)
         folder = self.paths[0].parent / "images" if images is None else images
@@ -125,6 +129,7 @@ class InterleavedFile:
         self._split = split
         self._fractions = SplitFractions(val=val_fraction, test=test_fraction, seed=split_seed)
         self._images = ImageFolder(folder)
+        self._withheld = withheld
         self._keys: dict[tuple[str, ...], int] = {}
         self._offsets = [0]
         self._spool = tempfile.TemporaryFile()
@@ -164,10 +169,19 @@ class InterleavedFile:
         except ItemError as error:
             self._skip("document", where, error)
             return
-        windows = cutter.cut(self._usable(where, document))
+        parts = self._usable(where, document)
+        if self._is_withheld(document, parts):
+            rule = "neither it nor an image of it may be held out by another data set"
+            self._skip("document", where, ItemError("Cannot use a document", reason="held-out", rule=rule))
+            return
+        windows = cutter.cut(parts)
         self.document_count += bool(windows)
         for window in windows:
             self._keep(document.id, window)
+
+    def _is_withheld(self, document: Document, parts: Sequence[Part]) -> bool:
+        shown = {part.pixel_sha256 for part in parts if isinstance(part, Image)}
+        return not self._withheld.isdisjoint({whole_document(document.id), *shown})
 
     def _usable(self, where: str, document: Document) -> list[Part]:
         parts: list[Part] = []

@@ -10,10 +10,11 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from domainvl.conversion.exclusion import excluded_image, held_out_images
+from domainvl.conversion.exclusion import excluded_image, held_out_groups, held_out_images
 from domainvl.errors import InputNotFoundError, UsageError
 from domainvl.interleaved import WindowLimits
 from domainvl.schema import Split
+from domainvl.schema.writer import MANIFEST_NAME
 from domainvl.training.recipe import Mixture
 from domainvl.training.recipe_yaml import Layer, validate
 from domainvl.training.sources import DatasetSource, InterleavedSource, ModelInput, NoSamples, Role, Source
@@ -116,6 +117,9 @@ def open_sources(
 ) -> list[Source]:
     """Open the sources of a mixture.
 
+    Documents that a data set of the mixture holds out, by their ids or by one of their images, are left out of training:
+    windows and pairs may be made of one corpus, and divide it in different shares.
+
     Args:
         spec: The sources.
         model: What they are encoded for.
@@ -129,15 +133,27 @@ def open_sources(
         NothingToDoError: If one has no training samples.
     """
 
+    withheld = _held_out_by_data_sets(spec) if split is Split.TRAIN else frozenset()
+
     def opened(name: str, source: SourceSpec) -> Source:
         if source.kind == "interleaved":
             limits = WindowLimits(max_tokens=max_tokens, text_only=source.text_only)
-            return InterleavedSource(source.path, name, source.role, model, limits, split, at_most)
+            return InterleavedSource(source.path, name, source.role, model, limits, split, at_most, withheld)
         if split is not Split.TRAIN and not (source.path / f"{split.value}.jsonl").is_file():
             return NoSamples(name, source.role, source.path)
         return DatasetSource(source.path, name, source.role, split, at_most)
 
     return [opened(name, source) for name, source in spec.sources.items()]
+
+
+def _held_out_by_data_sets(spec: MixtureSpec) -> frozenset[str]:
+    """Return the groups and pixel hashes that data sets hold out; nothing where no documents ask for them."""
+    sources = spec.sources.values()
+    if all(source.kind == "dataset" for source in sources):
+        return frozenset()
+    folders = [source.path for source in sources if source.kind == "dataset"]
+    made = [folder for folder in folders if (folder / MANIFEST_NAME).is_file()]  # others are refused when opened
+    return frozenset[str]().union(*(held_out_groups(folder) | held_out_images(folder) for folder in made))
 
 
 def check_held_out(spec: MixtureSpec) -> None:

@@ -188,6 +188,7 @@ class InterleavedSource(Source):
         limits: How large a window may be, and whether one without an image counts.
         split: Which documents.
         at_most: Take so many windows, evenly spread; all where None.
+        withheld: Ids of documents and pixel hashes of images that others hold out.
 
     Raises:
         InputNotFoundError: If there is no such file or folder.
@@ -204,8 +205,11 @@ class InterleavedSource(Source):
         limits: WindowLimits,
         split: Split = Split.TRAIN,
         at_most: int | None = None,
+        withheld: frozenset[str] = frozenset(),
     ) -> None:
-        self._file = InterleavedFile(path, model.encoder, model.preprocessing, split=split, limits=limits)
+        self._file = InterleavedFile(
+            path, model.encoder, model.preprocessing, split=split, limits=limits, withheld=withheld
+        )
         self.name, self.role, self.folder = name, role, self._file.root
         if split is Split.TRAIN and not len(self._file):
             raise NothingToDoError(

@@ -164,6 +164,8 @@ def test_sources_that_do_not_fit_are_refused(harbour, tmp_path):
         build_corpus([tmp_path / "none"], tmp_path / "corpus")
     with pytest.raises(UsageError, match="inside the source"):
         build_corpus([harbour], harbour / "corpus")
+    with pytest.raises(UsageError, match="would be replaced"):
+        build_corpus([harbour / "images", harbour / "notes.md"], harbour.parent, run=StageRun(overwrite=True))
     with pytest.raises(UsageError, match="'harbour'"):
         build_corpus([harbour, harbour], tmp_path / "corpus")
     with pytest.raises(UsageError, match="one source"):

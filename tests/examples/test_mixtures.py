@@ -16,8 +16,10 @@ from domainvl.corpus.degrading.windows import WindowSettings, degrade_to_windows
 from domainvl.interleaved.documents import Slot, TextSlot
 from domainvl.model.checkpoint import load_model
 from domainvl.schema.operations.few_shot import FewShotSettings
+from domainvl.schema.reader import read_samples
+from domainvl.schema.sample import Split
 from domainvl.training.log import read_log
-from domainvl.training.mixture import load_mixture, open_sources
+from domainvl.training.mixture import MixtureSpec, SourceSpec, load_mixture, open_sources
 from domainvl.training.recipe_files import load_recipe
 from domainvl.training.run import finetune
 from domainvl.training.sources import ModelInput
@@ -71,6 +73,31 @@ def test_the_loss_counts_text_alone_in_windows_of_six_images(folder: Path, untra
     (alone,) = language.encode(range(1), model, 6)
     assert alone.images == ()
     assert "side 5." in loaded.tokenizer.decode(list(alone.input_ids))
+
+
+def test_windows_and_texts_of_what_pairs_hold_out_are_not_trained_on(folder: Path, untrained: Path, tmp_path: Path):
+    """Pairs, windows and texts of one corpus, with the shares that each holds out where nobody says it."""
+    convert(CorpusPairs(), folder / "corpus", tmp_path / "pairs", PairSettings(val_fraction=0.3, test_fraction=0.2))
+    held_out = [sample for split in (Split.VAL, Split.TEST) for sample in read_samples(tmp_path / "pairs", split)]
+    groups = {sample.group for sample in held_out}
+    assert 0 < len(groups) < 16
+    loaded = load_model(str(untrained))
+    model = ModelInput(loaded.encoder(), loaded.spec.preprocessing)
+    spec = MixtureSpec(
+        sources={
+            "texts": SourceSpec(path=folder / "texts", kind="interleaved", text_only=True),
+            "windows": SourceSpec(path=folder / "windows", kind="interleaved"),
+            "pairs": SourceSpec(path=tmp_path / "pairs"),
+        }
+    )
+    texts, windows, _ = open_sources(spec, model, 2000)
+    trained = {image.pixel_sha256 for unit in windows.encode(range(len(windows)), model, 6) for image in unit.images}
+    assert trained
+    assert trained.isdisjoint(image.pixel_sha256 for sample in held_out for image in sample.images)
+    for source in (texts, windows):
+        (every,) = open_sources(MixtureSpec(sources={"every": spec.sources[source.name]}), model, 2000)
+        assert source.record["documents"] < every.record["documents"]
+        assert source.record["left_out"]["document/held-out"] >= len(groups) - 1  # one may be val's here too
 
 
 @pytest.mark.parametrize("name", ["few-shot-share", "language-share"])

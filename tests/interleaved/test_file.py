@@ -118,6 +118,18 @@ def test_a_document_is_never_divided_over_splits(tmp_path, encoder):
     assert [len(window.encode(encoder, PREPROCESSING).input_ids) for window in windows] == held_out.token_counts
 
 
+def test_what_others_hold_out_is_left_out_by_id_and_by_image(tmp_path, encoder):
+    records = [record_of("a", A, "One."), record_of("b#w1", B, "Two."), record_of("b#w2", A, "Three.", B)]
+    path = write_documents(tmp_path / "d", [*records, record_of("c", B, "Four.")], [A, B])
+    whole = opened(path, encoder)
+    (of_a,) = whole.window(0).images
+    assert len(whole) == 4
+    for withheld, left in (("b", ["a", "c"]), (of_a.pixel_sha256, ["b#w1", "c"]), ("b#w1", ["a", "b#w1", "b#w2", "c"])):
+        file = opened(path, encoder, withheld=frozenset({withheld}))
+        assert [window.document for window in all_windows(file)] == left
+        assert file.skipped == ({"document/held-out": 4 - len(left)} if len(left) < 4 else {})
+
+
 def test_two_percent_are_held_out_by_default(tmp_path, encoder):
     path = write_documents(tmp_path / "d", [record_of(f"d{n}", A, "a") for n in range(500)], [A])
     held_out = InterleavedFile(path, encoder, PREPROCESSING, split=Split.VAL)

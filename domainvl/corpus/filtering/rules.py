@@ -317,14 +317,21 @@ def _chinese_rules() -> list[Rule]:
     chinese = (CHINESE,)
     short = "characters, of a paragraph "
 
-    def own(code: str, measures: str, source: str = ours, rate: float | None = None, **published: float) -> Rule:
-        return Rule(code, Level.PARAGRAPH, measures, source, published, chinese, None, rate, is_ours=True)
+    def own(
+        code: str,
+        measures: str,
+        source: str = ours,
+        rate: float | None = None,
+        kinds: tuple[TextKind, ...] | None = None,
+        **published: float,
+    ) -> Rule:
+        return Rule(code, Level.PARAGRAPH, measures, source, published, chinese, kinds, rate, is_ours=True)
 
     return [
         own("zh-credit", short + "that names source, author or photographer", named, 0.10, min=40),
         own("zh-duplicates", "equal paragraphs or images before it", named, 0.04, max=0),
-        own("zh-short", "characters", min=5),
-        own("zh-digits", "share of digits in characters", max=0.8),
+        own("zh-short", "characters", kinds=_UNCAPTIONED, min=5),
+        own("zh-digits", "share of digits in characters", kinds=PARAGRAPHS, max=0.8),
         own("zh-read-more", short + "that invites to read on", min=30),
         own("zh-advertisement", short + "that advertises or says so", min=20),
         own("zh-social", short + "that asks to follow, share or scan a code", min=40),

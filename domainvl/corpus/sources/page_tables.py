@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from domainvl.corpus.sources.captions import is_caption_text
+from domainvl.corpus.sources.captions import caption_label, is_caption_text
 from domainvl.corpus.sources.page_tree import Block, Cell, Row
 from domainvl.interleaved.documents import ImageSlot, Slot, TextKind, TextSlot
 
@@ -36,6 +36,11 @@ class _Entry:
     @property
     def is_caption(self) -> bool:
         return isinstance(self.slot, TextSlot) and self.slot.kind == TextKind.CAPTION
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is the number of a figure ("Fig. 89.") and nothing else: what it shows may stand further down."""
+        return isinstance(self.slot, TextSlot) and not self.slot.text[len(caption_label(self.slot.text)) :].strip()
 
 
 def arrange(slots: Sequence[Slot], blocks: Sequence[Block]) -> list[Slot]:
@@ -79,7 +84,8 @@ def _place_above(placed: Sequence[_Entry], caption: _Entry) -> int | None:
         if _share_columns(placed[index].cell, caption.cell):
             above = placed[index]
             of_cell = [entry for entry in placed[max(0, index - 2) : index + 1] if entry.cell is above.cell]
-            return index + 1 if not above.is_caption and any(entry.is_image for entry in of_cell) else None
+            is_open = above.is_number or not above.is_caption
+            return index + 1 if is_open and any(entry.is_image for entry in of_cell) else None
     return None
 
 

@@ -85,36 +85,35 @@ class Pictures:
 
     Args:
         folder: Of the corpus.
-        max_bytes: Of all pictures together; those behind are left out.
+        max_bytes: Of all pictures together as the page holds them, one that comes again included; those behind are
+            left out.
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self._images = folder / IMAGES_NAME
         self._left_bytes = max_bytes
-        self._known: dict[str, str | None] = {}
+        self._known: dict[str, tuple[str | None, str]] = {}
         self.left_out = 0
 
     def find(self, slot: ImageSlot) -> tuple[str | None, str]:
         """Return the data URI of a small picture, or why there is none."""
-        if slot.url in self._known:
-            return self._known[slot.url], "" if self._known[slot.url] else "not shown"
         if self._left_bytes <= 0:
             self.left_out += 1
             return None, "left out: the page is large enough"
-        path = self._images / image_name(slot.url)
-        try:
-            content = _shrink(path.read_bytes(), slot.url)
-        except OSError:
-            return self._without(slot, "no file")
-        except ItemError as error:
-            return self._without(slot, error.reason)
-        self._left_bytes -= len(content)
-        self._known[slot.url] = f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
-        return self._known[slot.url], ""
+        if slot.url not in self._known:
+            self._known[slot.url] = self._read(slot.url)
+        uri, note = self._known[slot.url]
+        self._left_bytes -= len(uri or "")
+        return uri, note
 
-    def _without(self, slot: ImageSlot, why: str) -> tuple[None, str]:
-        self._known[slot.url] = None
-        return None, why
+    def _read(self, url: str) -> tuple[str | None, str]:
+        try:
+            content = _shrink((self._images / image_name(url)).read_bytes(), url)
+        except OSError:
+            return None, "no file"
+        except ItemError as error:
+            return None, error.reason
+        return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}", ""
 
 
 def _shrink(content: bytes, url: str) -> bytes:

@@ -6,7 +6,7 @@ import functools
 import re
 
 import pytest
-from corpus.filtering.rule_cases import CASES, FIELDS, LONG, URLS, make_document
+from corpus.filtering.rule_cases import CASES, CHINESE, FIELDS, LONG, URLS, make_document
 
 from domainvl.corpus.filtering.deciding import Decision, decide
 from domainvl.corpus.filtering.measuring import measure
@@ -178,3 +178,10 @@ def test_fields_drop_what_no_field_is_made_of(field: str) -> None:
         ["QUJD" * 400],
     ):
         assert left(*rubbish, profile=load(field)) == []
+
+
+def test_chinese_headings_and_captions_may_be_short() -> None:
+    profile = only("zh-short", "zh-digits")
+    assert left("结论", "12345 67890", CHINESE, profile=profile) == [CHINESE]
+    slots = [("h2", "结论"), ("caption", "图一"), ("table", "12345 67890"), CHINESE]
+    assert left(*slots, profile=profile) == ["结论", "图一", "12345 67890", CHINESE]

@@ -181,6 +181,24 @@ def test_captions_below_a_row_of_figures_go_to_their_columns(tmp_path: Path, ext
 
 
 @pytest.mark.parametrize("extractor", INSTALLED)
+def test_captions_below_a_row_of_numbered_figures_go_to_their_columns(tmp_path: Path, extractor: str) -> None:
+    cells = "".join(f"<td><img src='{n}.png'><br>Fig. {n}.</td>" for n in (1, 2, 3))
+    captions = "<tr><td class='caption' colspan='2'>Two bowls</td><td class='caption'>A flute</td></tr>"
+    page = read(tmp_path, article(f"<table><tr>{cells}</tr>{captions}</table>"), extractor=extractor)
+    begin = outline(page).index("1.png")
+    assert outline(page)[begin : begin + 8] == [
+        "1.png",
+        "caption: Fig. 1.",
+        "2.png",
+        "caption: Fig. 2.",
+        "caption: Two bowls",
+        "3.png",
+        "caption: Fig. 3.",
+        "caption: A flute",
+    ]
+
+
+@pytest.mark.parametrize("extractor", INSTALLED)
 def test_a_page_of_one_image_and_one_sentence(tmp_path: Path, extractor: str) -> None:
     page = read(
         tmp_path, "<html><body><img src='knee.png'><p>MRI of the left knee.</p></body></html>", extractor=extractor

@@ -14,7 +14,7 @@ from domainvl.corpus.translating.dataset import TranslationSettings, memory_path
 from domainvl.errors import NothingToDoError, StoppedError, UsageError
 from domainvl.evaluation.items import score
 from domainvl.evaluation.predictions import Prediction
-from domainvl.schema import ChoiceAnswer, Object, Task, TextAnswer, read_manifest, word_sample
+from domainvl.schema import WORDING_VERSION, ChoiceAnswer, Object, Task, TextAnswer, read_manifest, word_sample
 from domainvl.schema.operations.few_shot import FewShotSettings, few_shot_dataset
 from domainvl.schema.record import from_record, to_record
 from domainvl.schema.validation import validate
@@ -156,16 +156,34 @@ def test_each_line_is_asked_once_and_long_ones_beside_long_ones(scenes):
     translator = PseudoTranslator(batch_size=3)
     run(scenes, translator)
     assert len(translator.seen) == len(set(translator.seen))
+    # Labels come first.
+    labels = ["car", "red", "left", "a bus", "a car", "dark red", "fire truck", "city street"]
+    assert translator.seen[: len(labels)] == labels
     # Nothing without words is asked for, and no digit but a marker's.
     assert all(re.search(r"[a-z]", re.sub(r"\[\d\]", "", line)) for line in translator.seen)
 
 
+def inflect(line):
+    """Translate so that what becomes of a word depends on how long its line is."""
+    return re.sub(r"[^\W\d_]+", lambda word: word[0].lower() + "abcdefghij"[len(line) % 10], line)
+
+
+def test_classes_are_called_the_same_in_questions_about_others(tmp_path):
+    kind = {"task": Task.CLASSIFICATION, "question": "Which kind?", "answer": TextAnswer(text="avenue")}
+    other = {"question": "Is it an avenue or not?", "answer": TextAnswer(text="no")}
+    # In free text a word is what the line makes of it.
+    free = {"task": Task.CAPTION, "question": "Describe it.", "answer": TextAnswer(text="This is an avenue.")}
+    dataset = write_set(
+        tmp_path / "one", [Given(name, fields=one) for name, one in zip("abc", (kind, other, free), strict=True)]
+    )
+    out, _ = run(dataset, PseudoTranslator(inflect))
+    after = samples_of(out)
+    assert after["a@xx"].answer.text == "avenueg"  # 6 letters
+    assert " avenueg " in after["b@xx"].question
+    assert after["c@xx"].answer.text.endswith(" avenuei.")  # 18 letters
+
+
 def test_labels_are_called_the_same_in_questions(scenes):
-    """A translator that inflects: what it makes of a word depends on how long the line is."""
-
-    def inflect(line):
-        return re.sub(r"[^\W\d_]+", lambda word: word[0].lower() + "abcdefghij"[len(line) % 10], line)
-
     out, _ = run(scenes, PseudoTranslator(inflect))
     after = samples_of(out)
     label = after["scene0/all@xx"].objects[1].label
@@ -272,6 +290,7 @@ def test_a_data_set_of_every_kind(tmp_path):
     assert summary.left_out == {"other-wording": 1}
     assert summary.failed == {}
     assert {one["input"] for one in rejects_of(out)} == {"turns"}
+    assert {sample.provenance.wording for sample in samples_of(out).values()} == {WORDING_VERSION}
     before, after = samples_of(tmp_path / "varied"), samples_of(out)
     for name, source in before.items():
         if name != "turns":

@@ -94,6 +94,7 @@ TEXT = "Is the nodule of 3.5 mm at <image> in Gd-MRI, or 12 of [1, 2, 3, 4]?"
         ("ist [1] bei [2] in [3] oder [4] von [5], also B", "invented"),
         ("ist x[4] bei [2] in [3] oder [1] von [5]", "changed"),  # x12
         ("ist [1] bei [2] in [3]s oder [4] von [5]", "changed"),  # Gd-MRIs
+        ("ist [1] bei [2] in [3]_x oder [4] von [5]", "changed"),  # MRI_x, which looks like the name of something
         ("ist [1] bei [2]\nin [3] oder [4] von [5]", "lines"),
         ("[1] [2] [3] [4] [5]", "empty"),
         ("", "empty"),

@@ -155,7 +155,16 @@ def test_pictures_are_small_and_bounded_and_a_bad_one_is_told(tmp_path):
     assert note == ""
     assert pictures.find(make_document(1).images[0])[0] is None  # the page is full
     assert pictures.left_out == 1
-    assert pictures.find(slots[0])[0] == uri
+
+
+def test_a_picture_that_comes_again_takes_its_room_again(tmp_path):
+    """A logo in every document would else make the page as large as the sample is."""
+    pictures = Pictures(write_filtered(tmp_path / "filtered", 3), 10_000)
+    found = [pictures.find(make_document(0).images[0])[0] for _ in range(100)]
+    shown = [uri for uri in found if uri is not None]
+    assert found == shown + [None] * pictures.left_out
+    assert len(set(shown)) == 1
+    assert 10_000 <= sum(map(len, shown)) < 10_000 + len(shown[0])
 
 
 def test_of_a_long_paragraph_both_ends_are_shown(tmp_path):
