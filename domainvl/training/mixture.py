@@ -117,8 +117,8 @@ def open_sources(
 ) -> list[Source]:
     """Open the sources of a mixture.
 
-    Documents that a data set of the mixture holds out, by their ids or by one of their images, are left out of training:
-    windows and pairs may be made of one corpus, and divide it in different shares.
+    Documents that a data set of the mixture holds out, by their ids or by one of their images, are left out of
+    training: windows and pairs may be made of one corpus, and divide it in different shares.
 
     Args:
         spec: The sources.
@@ -132,7 +132,6 @@ def open_sources(
         DatasetError: If one breaks a rule.
         NothingToDoError: If one has no training samples.
     """
-
     withheld = _held_out_by_data_sets(spec) if split is Split.TRAIN else frozenset()
 
     def opened(name: str, source: SourceSpec) -> Source:

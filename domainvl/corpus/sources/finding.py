@@ -33,6 +33,7 @@ FORMATS = {
     ".tgz": "archive",
     ".jsonl": "records",
     ".parquet": "records",
+    ".txt": "text",
 }
 """What a file is, by the end of its name."""
 

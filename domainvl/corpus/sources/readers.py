@@ -17,6 +17,7 @@ _READERS = {
     "markdown": "markdown:read_markdown",
     "pdf": "pdf:read_pdf",
     "records": "records:read_records",
+    "text": "plain_text:read_plain_text",
     "video": "video:read_video",
     "warc": "warc:read_warc",
 }
