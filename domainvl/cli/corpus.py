@@ -13,6 +13,7 @@ from domainvl.cli import (
     corpus_filter,
     corpus_report,
     corpus_score,
+    corpus_translate,
 )
 
 app = typer.Typer(
@@ -33,3 +34,4 @@ app.command(name="export", epilog=corpus_export.EPILOG)(corpus_export.export)
 app.command(name="filter", epilog=corpus_filter.EPILOG)(corpus_filter.corpus_filter)
 app.command(name="report", epilog=corpus_report.EPILOG)(corpus_report.report)
 app.command(name="score", epilog=corpus_score.EPILOG)(corpus_score.score)
+app.command(name="translate", epilog=corpus_translate.EPILOG)(corpus_translate.translate)

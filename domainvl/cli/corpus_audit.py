@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 EPILOG = "Example: domainvl corpus audit filtered --sample 50 --out audit"
 
 _LISTED = 20
+_SAMPLE, _MIN_MARKS = 50, 20
+"""Where nobody says it."""
 
 
 def audit(
@@ -25,19 +28,20 @@ def audit(
         Path | None, typer.Option(help="Folder to make, with a page to read and marks.csv to fill in.")
     ] = None,
     sample: Annotated[
-        int, typer.Option(min=1, help="Most things of each rule, and of kept documents, paragraphs and images.")
-    ] = 50,
-    seed: Annotated[int, typer.Option(help="Another seed draws others.")] = 0,
+        int | None,
+        typer.Option(min=1, help="Most things of each rule, and of kept documents, paragraphs and images; 50."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed draws others; 0.")] = None,
     marks: Annotated[Path | None, typer.Option(help="The marks.csv, filled in: print what it says.")] = None,
-    min_marks: Annotated[int, typer.Option(min=1, help="No cut-off is proposed by fewer marks.")] = 20,
+    min_marks: Annotated[int | None, typer.Option(min=1, help="No cut-off is proposed by fewer marks; 20.")] = None,
     profile_out: Annotated[
         Path | None, typer.Option(help="YAML file to write: the profile with the proposed cut-offs.")
     ] = None,
 ) -> None:
     """Draw what a reviewer should mark as keep or drop, or say what the marks say of each rule.
 
-    With --marks: how often each rule removed what should have been kept, how often it missed what should have been
-    dropped, both with 95 % intervals, and cut-offs that fit the marks better.
+    With --marks: how much of what each rule removed should have been kept, how much of what was kept it should have
+    removed, both with 95 % intervals, and cut-offs that fit the marks better.
     """
     from domainvl.corpus.filtering.filtered import FilteredCorpus
     from domainvl.viewing.corpus.audit import write_audit
@@ -45,17 +49,26 @@ def audit(
     if (out is None) == (marks is None):
         rule = "give either --out, to draw what is to be marked, or --marks, to read what was marked"
         raise UsageError("Cannot audit a corpus", rule=rule)
-    if profile_out is not None and marks is None:
-        raise UsageError("Cannot propose cut-offs", rule="--profile-out needs --marks")
+    if marks is None:
+        _refuse({"--min-marks": min_marks, "--profile-out": profile_out}, needed="--marks")
+    else:
+        _refuse({"--sample": sample, "--seed": seed}, needed="--out")
     filtered = FilteredCorpus.open(corpus)
     if out is not None:
-        strata = write_audit(filtered, out, sample=sample, seed=seed)
+        strata = write_audit(filtered, out, sample=sample or _SAMPLE, seed=seed or 0)
         for stratum in strata:
             name = f"{stratum.level.value}, {stratum.rule or 'kept'}"
             typer.echo(f"  {len(stratum.things):>6} of {stratum.size:>8,}  {name}")
         typer.echo(f"{sum(len(stratum.things) for stratum in strata):,} things to mark in {out}")
     elif marks is not None:
-        _read(filtered, marks, min_marks, profile_out)
+        _read(filtered, marks, min_marks or _MIN_MARKS, profile_out)
+
+
+def _refuse(options: Mapping[str, object], *, needed: str) -> None:
+    """Refuse options that would do nothing."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise UsageError("Cannot audit a corpus", rule=f"{', '.join(given)} goes with {needed} alone")
 
 
 def _read(corpus: FilteredCorpus, marks: Path, min_marks: int, profile_out: Path | None) -> None:

@@ -34,6 +34,9 @@ def build(
     base_url: Annotated[
         str | None, typer.Option(help="Address that the source folder stands for, as in https://example.org/.")
     ] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="Licence of the sources, such as CC-BY-4.0; all that is made of it tells it.")
+    ] = None,
     keep_text_only: Annotated[
         bool, typer.Option("--keep-text-only", help="Keep documents without an image, such as reports.")
     ] = False,
@@ -70,4 +73,4 @@ def build(
         keep_text_only=keep_text_only,
     )
     run = stage_run(workers, shard, ray, unit_timeout_s, unit_memory_gb, overwrite)
-    print_summary(build_corpus(sources, out, settings, run=run))
+    print_summary(build_corpus(sources, out, settings, licence=licence, run=run))

@@ -16,6 +16,7 @@ from domainvl.cli.corpus_options import (
     UnitMemory,
     UnitTimeout,
     Workers,
+    counted,
     print_summary,
     stage_run,
 )
@@ -69,7 +70,9 @@ def degrade(
     min_similarity: Annotated[
         float | None,
         typer.Option(
-            help="Least similarity of image and caption where scored; 0.20 where not given.", rich_help_panel=_PAIRS
+            help="Least similarity of image and text where scored; printed captions are taken whatever it is. "
+            "0.20 where not given.",
+            rich_help_panel=_PAIRS,
         ),
     ] = None,
     max_words: Annotated[
@@ -136,7 +139,7 @@ def degrade(
 
     text: the texts alone. pairs: a data set of images with captions. windows: documents of at most six images, for
     training as they are. fewshot-sft: pairs with solved examples of other documents before them. Captions are found
-    by a rule of ours, which each sample names with its score.
+    by a rule of ours, which each sample names with its score: a printed caption first, whatever the scores say.
     """
     options = {
         "min_words": min_words, "format": format_, "field": field, "min_similarity": min_similarity,
@@ -184,11 +187,16 @@ def _to_pairs(corpus: Path, out: Path, given: dict[str, Any], run: StageRun) -> 
     from domainvl.conversion.run import convert
     from domainvl.conversion.shards import convert_shard
     from domainvl.corpus.degrading.pairs import CorpusPairs
+    from domainvl.corpus.folder import check_kind
 
+    if run.overwrite:
+        check_kind(out, makes_corpus=False)
     settings = _pair_settings(given)
     if run.shard is not None:
         share = convert_shard(CorpusPairs(), corpus, out, run.shard, settings, run=_conversion_run(run))
-        typer.echo(f"{share.folder}: {share.unit_count} units; join all with: domainvl merge SHARD... --out {out}")
+        typer.echo(
+            f"{share.folder}: {counted(share.unit_count, 'unit')}; join all with: domainvl merge SHARD... --out {out}"
+        )
         raise typer.Exit(int(share.exit_code))
     summary = convert(CorpusPairs(), corpus, out, settings, overwrite=run.overwrite, run=_conversion_run(run))
     print_conversion(summary)
@@ -219,8 +227,8 @@ def _to_few_shot(corpus: Path, out: Path, given: dict[str, Any], run: StageRun) 
         overwrite=run.overwrite,
         run=_conversion_run(run),
     )
-    typer.echo(f"{made.pairs.sample_count} pairs" + (f" in {plain_folder(out)}" if keep_plain else ""))
-    typer.echo(f"{made.few_shot.few_shot_count} samples with examples in {made.few_shot.out}")
+    typer.echo(f"{counted(made.pairs.sample_count, 'pair')}" + (f" in {plain_folder(out)}" if keep_plain else ""))
+    typer.echo(f"{counted(made.few_shot.few_shot_count, 'sample')} with examples in {made.few_shot.out}")
     for reason, count in made.few_shot.left_out.items():
         typer.echo(f"  {count} left out: {reason}")
     raise typer.Exit(int(made.pairs.exit_code))

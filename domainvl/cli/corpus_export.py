@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from domainvl.cli.corpus_options import Overwrite
+from domainvl.cli.corpus_options import Overwrite, counted
 from domainvl.errors import UsageError
 
 EPILOG = "Example: domainvl corpus export CORPUS --format obelics --out CORPUS-OBELICS"
@@ -32,8 +32,8 @@ def export(
     if record_format not in known:
         raise UsageError("Cannot export", rule=f"--format must be one of {', '.join(known)}, got {record_format!r}")
     summary = export_corpus(Corpus.open(corpus), out, RecordFormat(record_format), overwrite=overwrite)
-    typer.echo(f"{out}: {summary.documents} documents, {summary.images} images")
+    typer.echo(f"{out}: {counted(summary.documents, 'document')}, {counted(summary.images, 'image')}")
     if summary.missing_images:
-        typer.echo(f"  {summary.missing_images} images that are named and that the corpus has no file of")
+        typer.echo(f"  {counted(summary.missing_images, 'image')} named that the corpus has no file of")
     for reason, count in summary.left_out.items():
-        typer.echo(f"  {count} documents left out: {reason}")
+        typer.echo(f"  {counted(count, 'document')} left out: {reason}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from domainvl.errors import UsageError
+from domainvl.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from domainvl.corpus.stage import StageRun, StageSummary
@@ -72,23 +72,32 @@ def stage_run(
     )
 
 
+def counted(count: int, thing: str) -> str:
+    """Name a count of things whose plural takes an s."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
 def print_summary(summary: StageSummary) -> None:
     """Print what a step did, with what it left out by reason; ends the command with the step's exit code."""
     manifest = summary.manifest
     if "steps" not in manifest:
         typer.echo(
-            f"{summary.out}: {sum(manifest['units'].values())} units of shard {manifest['shard']}; "
+            f"{summary.out}: {counted(sum(manifest['units'].values()), 'unit')} of shard {manifest['shard']}; "
             "when all are done, the same command without --shard joins them"
         )
         step = manifest
     else:
         step = manifest["steps"][-1]
-        typer.echo(f"{summary.out}: {manifest['documents']} documents, {manifest['images']} images")
+        documents, images = counted(manifest["documents"], "document"), counted(manifest["images"], "image")
+        typer.echo(f"{summary.out}: {documents}, {images} in place")
         for name, count in step["counts"].items():
             typer.echo(f"  {count:>8}  {name}")
     if step["drops"]:
         typer.echo("left out:")
         for reason, count in step["drops"].items():
             typer.echo(f"  {count:>8}  {reason}")
+    if summary.exit_code is ExitCode.NOTHING_DONE:
+        action = "try another --profile or --set RULE=off"
+        typer.echo(f"no document is left: see why with domainvl corpus report {summary.out}; {action}", err=True)
     if summary.exit_code:
         raise typer.Exit(int(summary.exit_code))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from domainvl.corpus.exchange import host_of
 from domainvl.corpus.pictures import inspect_picture
-from domainvl.corpus.sources.finding import find_sources, to_units
+from domainvl.corpus.sources.finding import FORMATS, find_sources, to_units
 from domainvl.corpus.sources.readers import read_pages
 from domainvl.corpus.sources.reading import Page, ReadSettings, SourceFile
 from domainvl.corpus.sources.video import find_subtitles
@@ -53,7 +53,12 @@ class BuildSettings:
 
 
 def build_corpus(
-    sources: Sequence[Path], out: Path, settings: BuildSettings | None = None, *, run: StageRun | None = None
+    sources: Sequence[Path],
+    out: Path,
+    settings: BuildSettings | None = None,
+    *,
+    licence: str | None = None,
+    run: StageRun | None = None,
 ) -> StageSummary:
     """Build a corpus; equal sources give equal bytes, whoever did which part.
 
@@ -61,6 +66,7 @@ def build_corpus(
         sources: Files and folders.
         out: The corpus to make.
         settings: What decides what is built.
+        licence: Licence of the sources; all that is made of the corpus tells it.
         run: How it is run.
 
     Raises:
@@ -76,8 +82,10 @@ def build_corpus(
     found = find_sources(sources)
     _check_place(sources, out)
     if not found.documents:
-        rule = f"there is no document among {found.other_count} files"
-        raise NothingToDoError("Cannot build a corpus", where=sources[0], rule=rule, action="See docs/corpus.md")
+        seen = ", ".join(f"{count} {kind}" for kind, count in found.other_counts.most_common())
+        rule = f"there is no document among {found.other_counts.total()} files" + (f" ({seen})" if seen else "")
+        action = f"Name files or folders with {', '.join(FORMATS)} or DICOM without an extension"
+        raise NothingToDoError("Cannot build a corpus", where=sources[0], rule=rule, action=action)
     with open_stage(out, "corpus build", asdict(settings), run) as stage:
         for uri, rule in found.unreadable.items():
             stage.rejects.append(Reject(uri, "read", "unreadable", f"the folder cannot be searched: {rule}"))
@@ -90,8 +98,9 @@ def build_corpus(
             {"uri": source.uri, "sha256": hashes[source.uri], "size_bytes": source.path.stat().st_size}
             for source in readable
         ]
-        counts = {"sources": len(found.documents), "files that are no document": found.other_count}
-        return stage.finish(done, sources=described, counts=counts, versions=_versions())
+        others = {f"files that are no document ({kind})": count for kind, count in found.other_counts.items()}
+        counts = {"sources": len(found.documents), **others}
+        return stage.finish(done, sources=described, counts=counts, versions=_versions(), licence=licence)
 
 
 def _check_place(sources: Sequence[Path], out: Path) -> None:
@@ -249,8 +258,9 @@ def _with_images(page: Page, settings: ReadSettings, images: Path) -> tuple[tupl
         seen = {name: getattr(stored, name) for name in _SEEN}
         slots.append(replace(slot, url=stored_url, valid=slot.valid and stored.valid, **seen))
     if count > settings.max_images:
-        rule = f"a document may have {settings.max_images} images, got {count}: those behind were switched off"
-        rejects.append(Reject(page.uri, "image", "too-many-images", rule, "Raise --max-images"))
+        over = count - settings.max_images
+        rule = f"a document may have {settings.max_images} images, got {count}: the last {over} were switched off"
+        rejects.append(Reject(page.uri, "image", "too-many-images", rule, "Raise --max-images", Severity.SKIPPED))
     return tuple(slots), rejects
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from domainvl.corpus.exchange import RecordFormat, to_format
-from domainvl.corpus.folder import IMAGES_NAME, Corpus
+from domainvl.corpus.folder import IMAGES_NAME, Corpus, check_place
 from domainvl.corpus.stage import adopt_images
 from domainvl.errors import ItemError
 from domainvl.files import check_target, complete_folder, write_atomically
@@ -52,6 +52,7 @@ def export_corpus(corpus: Corpus, out: Path, record_format: RecordFormat, *, ove
         DatasetError: If the corpus cannot be read.
         OutputError: If something cannot be written.
     """
+    check_place(out, [corpus.folder])
     check_target(out, marker=EXPORT_NAME, overwrite=overwrite)
     left_out: Counter[str] = Counter()
     document_count = 0

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,44 @@ from typing import Any
 from domainvl.corpus.tables import iterate_tables, read_table, row_group_count, to_documents
 from domainvl.errors import DatasetError, InputNotFoundError, UsageError
 from domainvl.interleaved.documents import Document
+from domainvl.schema.reader import CORPUS_KIND, is_corpus
 from domainvl.schema.writer import MANIFEST_NAME
 
-KIND = "corpus"
-"""What the manifest of a corpus says it is."""
-
 IMAGES_NAME = "images"
+
+
+def check_place(out: Path, inputs: Sequence[Path]) -> None:
+    """Refuse a target that would be mixed up with what it is made of.
+
+    Args:
+        out: Folder to make.
+        inputs: Folders of corpora.
+
+    Raises:
+        UsageError: If it is an input, contains one or lies inside one.
+    """
+    ours = out.resolve()
+    for given in inputs:
+        theirs = given.resolve()
+        if theirs.is_relative_to(ours) or ours.is_relative_to(theirs):
+            rule = f"it must not be the input {given}, contain it or lie inside it"
+            raise UsageError("Cannot write", where=out, rule=rule, action="Name another folder")
+
+
+def check_kind(out: Path, *, makes_corpus: bool) -> None:
+    """Refuse to replace a corpus with a data set, and anything else with a corpus.
+
+    Args:
+        out: Folder to make, which may be there.
+        makes_corpus: Whether it will be a corpus.
+
+    Raises:
+        UsageError: If what is there is of the other kind.
+    """
+    if (out / MANIFEST_NAME).is_file() and is_corpus(out) != makes_corpus:
+        found, made = ("a data set", "a corpus") if makes_corpus else ("a corpus", "a data set")
+        rule = f"it is {found}, and {made} must not replace one"
+        raise UsageError("Cannot overwrite", where=out, rule=rule, action="Name another folder, or remove it yourself")
 
 
 @dataclass(frozen=True)
@@ -65,7 +97,8 @@ class Corpus:
             DatasetError: If its manifest cannot be read.
         """
         if not folder.is_dir():
-            raise InputNotFoundError("Cannot open a corpus", where=folder, rule="there is no such folder")
+            rule = "it is a file, not a folder" if folder.exists() else "there is no such folder"
+            raise InputNotFoundError("Cannot open a corpus", where=folder, rule=rule)
         path = folder / MANIFEST_NAME
         try:
             manifest = json.loads(path.read_bytes())
@@ -73,7 +106,7 @@ class Corpus:
             manifest = None
         except (OSError, ValueError) as error:
             raise DatasetError("Cannot open a corpus", where=path, rule=str(error)) from error
-        if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
+        if not isinstance(manifest, dict) or manifest.get("kind") != CORPUS_KIND:
             raise UsageError(
                 "Cannot open a corpus",
                 where=folder,

@@ -19,17 +19,21 @@ from domainvl import __version__
 from domainvl.conversion.run import open_staging, stop_on_interrupt
 from domainvl.conversion.work import Staging
 from domainvl.corpus.extras import require
-from domainvl.corpus.folder import IMAGES_NAME, KIND, Corpus
+from domainvl.corpus.folder import IMAGES_NAME, Corpus, check_kind, check_place
 from domainvl.corpus.tables import ROWS_PER_GROUP, read_table, write_table
 from domainvl.engine import Execution, Executor, Shard, UnitFailure, fingerprint, make_executor, run_units
 from domainvl.engine.ledger import Part
 from domainvl.errors import ExitCode, NothingToDoError, StoppedError, UsageError
 from domainvl.files import hash_file, link_or_copy, output_errors, take_name, write_atomically
 from domainvl.interleaved.documents import image_name
+from domainvl.schema.reader import CORPUS_KIND
 from domainvl.schema.writer import MANIFEST_NAME, REJECTS_NAME, Reject, Severity
 
 DOCUMENTS = "documents"
 """Name of the table that holds the documents of the new corpus."""
+
+WITHOUT_FILE = "images without a file"
+"""Counts images of the new corpus that are not switched off and have no file; one of many documents once."""
 
 _DOCUMENTS_PER_FILE = 20 * ROWS_PER_GROUP
 SHARD_NAME = "corpus-shard.json"
@@ -82,6 +86,7 @@ class UnitDone:
         counts: What is added up.
         info: What it noted.
         images: Names of the files of its documents' images.
+        missing: Names of such files that are not there, of images that are not switched off.
         failed: Whether it gave nothing, for a reason that the one reject tells.
     """
 
@@ -90,6 +95,7 @@ class UnitDone:
     counts: Mapping[str, int]
     info: Mapping[str, Any]
     images: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     failed: bool = False
 
 
@@ -117,7 +123,7 @@ class StageSummary:
     Attributes:
         out: The new corpus, or the folder of the shard.
         manifest: Its manifest; of a shard, what it did.
-        exit_code: Partial where inputs failed.
+        exit_code: Partial where inputs failed; nothing done where no document is left.
     """
 
     out: Path
@@ -189,10 +195,11 @@ class _Work(Generic[UnitT]):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_table(table, path)
             table_bytes[name] = path.stat().st_size
-        found = [images / name for name in _image_names(output)]
+        found = [images / name for name in _image_names(output.tables)]
         info = {
             "tables": table_bytes,
             "images": {path.name: path.stat().st_size for path in found if path.is_file()},
+            "missing": [name for name in _shown_names(output.tables) if not (images / name).is_file()],
             "counts": dict(output.counts),
             "info": dict(output.info),
         }
@@ -304,6 +311,8 @@ class Stage:
         counts: Mapping[str, int] | None = None,
         versions: Mapping[str, str] | None = None,
         notes: Sequence[str] = (),
+        licence: str | None = None,
+        allow_empty: bool = False,
     ) -> StageSummary:
         """Join the rows of all units, in their order, and give the corpus its name.
 
@@ -315,9 +324,12 @@ class Stage:
             counts: For the manifest, beside those of the units.
             versions: Versions of the libraries that decided what came out.
             notes: What a user should know about the corpus as a whole.
+            licence: Licence of the sources; that of ``before`` where None.
+            allow_empty: Make a corpus without documents where none is left, so that it can be asked why; the exit code
+                says so.
 
         Raises:
-            NothingToDoError: If no document is left.
+            NothingToDoError: If no document is left and there must be one.
         """
         self._remove_leftovers({name for unit in done for name in unit.images})
         files = _join(self.folder, [unit.tables[DOCUMENTS] for unit in done if DOCUMENTS in unit.tables])
@@ -325,35 +337,40 @@ class Stage:
             (self.folder / name).mkdir(exist_ok=True)
             _join(self.folder / name, [unit.tables[name] for unit in done if name in unit.tables])
         rejects = [*self.rejects, *(reject for unit in done for reject in unit.rejects)]
-        if not any(file["documents"] for file in files):
+        is_empty = not any(file["documents"] for file in files)
+        if is_empty and not allow_empty:
             raise NothingToDoError("No document is left", where=self._out, rule=_told(rejects))
         total: Counter[str] = Counter(counts or {})
         for unit in done:
             total.update(unit.counts)
+        total[WITHOUT_FILE] = len({name for unit in done for name in unit.missing})
         lines = "".join(f"{_to_line(reject)}\n" for reject in rejects)
         write_atomically(self.folder / REJECTS_NAME, lines.encode("utf-8", "backslashreplace"))
         step = {
             "command": self._command,
             "settings": self._settings,
             "versions": {"domainvl": __version__, **dict(versions or {})},
-            "counts": dict(sorted(total.items())),
+            "counts": {
+                name: count for name, count in sorted(total.items(), key=_totals_first) if count or name != WITHOUT_FILE
+            },
             "drops": _drops(rejects),
         }
         manifest = {
-            "kind": KIND,
+            "kind": CORPUS_KIND,
             "name": self._out.name,
             "documents": sum(file["documents"] for file in files),
             "images": sum(file.pop("images") for file in files),
             "files": files,
             "steps": [*(before.manifest["steps"] if before is not None else ()), step],
             "sources": [dict(source) for source in sources] or (before.manifest["sources"] if before else []),
+            "licence": licence or (before.manifest.get("licence") if before is not None else None),
             "notes": list(notes),
         }
         write_atomically(self.folder / MANIFEST_NAME, _json(manifest))
         (self.folder / IMAGES_NAME).mkdir(exist_ok=True)
         with output_errors(self._out):
             take_name(self.folder, self._out)
-        return StageSummary(self._out, manifest, _exit_code(rejects))
+        return StageSummary(self._out, manifest, ExitCode.NOTHING_DONE if is_empty else _exit_code(rejects))
 
     def _remove_leftovers(self, images: set[str]) -> None:
         """Remove what stopped runs and units that failed have left: images of no document, and files half joined."""
@@ -403,6 +420,7 @@ class Stage:
             part.info["counts"],
             part.info["info"],
             tuple(part.info["images"]),
+            tuple(part.info["missing"]),
         )
 
     @staticmethod
@@ -412,7 +430,9 @@ class Stage:
 
 
 @contextlib.contextmanager
-def open_stage(out: Path, command: str, settings: Mapping[str, Any], run: StageRun) -> Iterator[Stage]:
+def open_stage(
+    out: Path, command: str, settings: Mapping[str, Any], run: StageRun, *, inputs: Sequence[Path] = ()
+) -> Iterator[Stage]:
     """Begin a step, alone; what it did is kept where it is stopped.
 
     Args:
@@ -420,11 +440,16 @@ def open_stage(out: Path, command: str, settings: Mapping[str, Any], run: StageR
         command: Such as ``corpus filter``.
         settings: All that decides what comes out, besides the input; JSON.
         run: How it is run.
+        inputs: The corpora that it is made of.
 
     Raises:
-        UsageError: If the target is taken, cannot be written, or another run is at work on it.
+        UsageError: If the target is taken, cannot be written, is mixed up with an input, would replace what is no
+            corpus, or another run is at work on it.
     """
     require("pyarrow")
+    check_place(out, inputs)
+    if run.overwrite:
+        check_kind(out, makes_corpus=True)
     folder = out if run.shard is None else out.with_name(f"{out.name}.shard-{run.shard}")
     if run.shard is not None and folder.exists():
         rule, action = "it is done already", "Remove it to make it again"
@@ -437,11 +462,24 @@ def _row_file(staging: Staging, key: str, table: str) -> Path:
     return staging.folder / "rows" / f"{key}.{table}.parquet"
 
 
-def _image_names(output: UnitOutput) -> list[str]:
+def _shown_names(tables: Mapping[str, Any]) -> list[str]:
+    """Name the images of the documents of the new corpus that are not switched off."""
+    table = tables.get(DOCUMENTS)
+    if table is None or "valid_image" not in table.column_names:
+        return []
+    columns = (table.column(name).to_pylist() for name in ("images", "valid_image"))
+    names: set[str] = set()
+    for slots, flags in zip(*columns, strict=True):
+        urls = [url for url in slots if url is not None]  # one entry a slot, and flags one entry an image
+        names |= {image_name(url) for url, is_shown in zip(urls, flags, strict=True) if is_shown}
+    return sorted(names)
+
+
+def _image_names(tables: Mapping[str, Any]) -> list[str]:
     """Name the images of all documents that a unit gives, those in tables beside the corpus' own too."""
     lists = [
         urls
-        for table in output.tables.values()
+        for table in tables.values()
         if "images" in table.column_names
         for urls in table.column("images").to_pylist()
     ]
@@ -493,6 +531,11 @@ def _describe(path: Path, table: Any) -> dict[str, Any]:
     if "valid_image" in table.column_names:
         images = sum(sum(flags) for flags in table.column("valid_image").to_pylist())
     return {"name": path.name, "sha256": hash_file(path), "documents": table.num_rows, "images": images}
+
+
+def _totals_first(counted: tuple[str, int]) -> tuple[bool, str]:
+    """Sort counts: what one rule took away, such as ``paragraph/hf-digits``, comes behind what there was."""
+    return "/" in counted[0], counted[0]
 
 
 def _drops(rejects: Sequence[Reject]) -> dict[str, int]:

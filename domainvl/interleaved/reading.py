@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from domainvl.errors import DatasetError, InputNotFoundError, UsageError, install_hint
+from domainvl.schema.reader import is_corpus
 
 _COLUMNS = ("general_metadata", "images", "texts", "metadata")
 _OPTIONAL_COLUMNS = ("valid_image", "domainvl")
@@ -25,7 +26,7 @@ def record_files(path: Path) -> list[Path]:
     if path.is_dir():
         found = sorted(file for file in path.iterdir() if file.suffix in (".jsonl", ".parquet") and _is_documents(file))
         if not found:
-            rule = "there is no .jsonl and no .parquet in it"
+            rule = "the corpus has no documents" if is_corpus(path) else "there is no .jsonl and no .parquet in it"
             raise InputNotFoundError("Cannot read interleaved documents", where=path, rule=rule)
         return found
     if not path.is_file():

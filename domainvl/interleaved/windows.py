@@ -2,9 +2,10 @@
 
 A text is divided at its line breaks into paragraphs. Images in a row belong to the paragraph right behind the row, and,
 as figures side by side have their captions one after the other, to as many short ones as there are images; a row at the
-end of a document belongs to the paragraph right before it. Images stay where the page has them: that is
-better for a model that reads from left to right than placing them by similarity (OmniCorpus, arXiv 2406.08418, section
-5.2, figure 6). A row of more images than a window takes keeps its last ones with the paragraph.
+end of a document belongs to the paragraph right before it. Labels ("a", "Fig. 12.") behind images end no row. Images
+stay where the page has them: that is better for a model that reads from left to right than placing them by similarity
+(OmniCorpus, arXiv 2406.08418, section 5.2, figure 6). A row of more images than a window takes keeps its last ones with
+the paragraph.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ _PARAGRAPH = re.compile(r"\s*\S[^\n]*(?:\s*\Z|\n*)")
 _BLANKS = " \t\n\r\u3000"
 _CAPTION_WORDS = 60
 """A caption that is not right behind its image is at most so long."""
+
+_LABEL = re.compile(r"\(?[A-Za-z]\)?[.)]?(?:\s*\n.{0,40})?|[^\W\d]{1,7}\.?\s?\d{1,4}[a-z]?[.:)]?")
+"""A letter, perhaps with a few words in a line below, or a number: it names a figure and is not its caption; ours."""
 
 _LEAST_ROOM_TOKENS = 16
 """For the beginning of a caption; any character is at most four tokens."""
@@ -146,12 +150,15 @@ class WindowCutter:
 
     def _atoms(self, slots: Sequence[Part]) -> Iterator[Atom]:
         """Yield what must not be divided, each small enough for a window of its own."""
-        row: list[Image] = []
+        row: list[Atom] = []  # images, each with its labels
         waiting: Atom = ()
         captions_due = 0
         for slot in slots:
             if isinstance(slot, Image):
-                row.append(slot)
+                row.append((slot,))
+                continue
+            if row and _LABEL.fullmatch(slot.strip()):
+                row[-1] = (*row[-1], slot)
                 continue
             for paragraph in _PARAGRAPH.findall(slot):
                 if not row and captions_due and self._is_caption(waiting, paragraph):
@@ -164,8 +171,8 @@ class WindowCutter:
                     waiting = atom
                 captions_due = max(0, len(_images(waiting)) - 1)
                 row = []
-        while row and waiting and self._fits((*waiting, row[0])):
-            waiting = (*waiting, row.pop(0))
+        while row and waiting and self._fits((*waiting, *row[0])):
+            waiting = (*waiting, *row.pop(0))
         if waiting:
             yield waiting
         yield from self._alone(row)
@@ -173,12 +180,12 @@ class WindowCutter:
     def _is_caption(self, atom: Atom, paragraph: str) -> bool:
         return len(paragraph.split()) <= _CAPTION_WORDS and self._fits((*atom, paragraph))
 
-    def _captioned(self, row: Sequence[Image], paragraph: str) -> Iterator[Atom]:
+    def _captioned(self, row: Sequence[Atom], paragraph: str) -> Iterator[Atom]:
         """Put the last images of a row and the beginning of the paragraph behind them together."""
         count = min(len(row), self.limits.max_images)
-        while count and self._room(row[-count:]) < min(_LEAST_ROOM_TOKENS, self._longest(paragraph)):
+        while count and self._room(_joined(row[-count:])) < min(_LEAST_ROOM_TOKENS, self._longest(paragraph)):
             count -= 1
-        kept = tuple(row[len(row) - count :])
+        kept = _joined(row[len(row) - count :])
         yield from self._alone(row[: len(row) - count])
         head = self._head(paragraph, self._room(kept))
         yield (*kept, head)
@@ -188,12 +195,15 @@ class WindowCutter:
             yield (head,)
             rest = rest[len(head) :]
 
-    def _alone(self, images: Sequence[Image]) -> Iterator[Atom]:
-        for image in images:
-            if self._fits((image,)):
-                yield (image,)
+    def _alone(self, row: Sequence[Atom]) -> Iterator[Atom]:
+        for image, *labels in row:
+            if self._fits((image, *labels)):
+                yield (image, *labels)
             else:
                 self.dropped["image/over-long"] += 1
+                for label in labels:
+                    if isinstance(label, str):
+                        yield from self._captioned((), label)
 
     def _head(self, text: str, room_tokens: int) -> str:
         """Return the beginning of a text that has so many tokens at most, up to a blank where there is one."""
@@ -206,8 +216,8 @@ class WindowCutter:
     def _fits(self, parts: Atom) -> bool:
         return len(_images(parts)) <= self.limits.max_images and self._tokens(parts) <= self.limits.max_tokens
 
-    def _room(self, images: Sequence[Image]) -> int:
-        return self.limits.max_tokens - self._other_tokens(images)
+    def _room(self, parts: Atom) -> int:
+        return self.limits.max_tokens - self._tokens(parts)
 
     def _tokens(self, parts: Atom) -> int:
         return self._text_tokens(parts, False) + self._other_tokens(_images(parts))
@@ -236,6 +246,10 @@ class WindowCutter:
         if key not in self._lengths:
             self._lengths[key] = len(self.encoder.text_ids(text, after_text=after_text))
         return self._lengths[key]
+
+
+def _joined(atoms: Sequence[Atom]) -> Atom:
+    return tuple(part for atom in atoms for part in atom)
 
 
 def _images(parts: Sequence[Part]) -> tuple[Image, ...]:

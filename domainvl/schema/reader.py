@@ -12,6 +12,9 @@ from domainvl.schema.record import from_record
 from domainvl.schema.sample import Sample, Split
 from domainvl.schema.writer import MANIFEST_NAME
 
+CORPUS_KIND = "corpus"
+"""What the manifest of a corpus of interleaved documents says it is."""
+
 _REMAKE = "Make the data set again with domainvl convert"
 
 
@@ -107,7 +110,7 @@ def read_manifest(dataset: Path) -> dict[str, Any]:
     """Read a data set's manifest.
 
     Raises:
-        InputNotFoundError: If the folder or its manifest is not there.
+        InputNotFoundError: If the folder or its manifest is not there, or it is a corpus of documents.
         DatasetError: If the manifest is not a JSON object.
     """
     path = _dataset_file(dataset, MANIFEST_NAME)
@@ -117,14 +120,40 @@ def read_manifest(dataset: Path) -> dict[str, Any]:
         raise DatasetError("Unreadable manifest", where=path, rule=str(error), action=_REMAKE) from error
     if not isinstance(content, dict):
         raise DatasetError("Unreadable manifest", where=path, rule="it must be one JSON object", action=_REMAKE)
+    if content.get("kind") == CORPUS_KIND:
+        raise no_dataset("Cannot read a data set", dataset, "")
     return content
+
+
+def is_corpus(folder: Path) -> bool:
+    """Say whether a folder is a corpus of interleaved documents, by its manifest."""
+    try:
+        manifest: object = json.loads((folder / MANIFEST_NAME).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and manifest.get("kind") == CORPUS_KIND
+
+
+def no_dataset(what: str, folder: Path, rule: str) -> InputNotFoundError:
+    """Make the error of a folder that is no data set; of a corpus it says what reads one.
+
+    Args:
+        what: What failed.
+        folder: The folder.
+        rule: What is missing in it, where it is no corpus.
+    """
+    action = "Make one with: domainvl convert"
+    if is_corpus(folder):
+        rule = "it is a corpus of interleaved documents, not a data set of samples"
+        action = (
+            "See domainvl corpus report for what is in it; domainvl corpus degrade --to pairs makes a data set of it"
+        )
+    return InputNotFoundError(what, where=folder, rule=rule, action=action)
 
 
 def _dataset_file(dataset: Path, name: str) -> Path:
     path = dataset / name
     if not path.is_file():
         rule = f"{name} is missing" if dataset.is_dir() else "there is no such folder"
-        raise InputNotFoundError(
-            "Cannot read a data set", where=dataset, rule=rule, action="Make one with: domainvl convert"
-        )
+        raise no_dataset("Cannot read a data set", dataset, rule)
     return path

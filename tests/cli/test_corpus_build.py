@@ -27,7 +27,7 @@ def run(*arguments):
 
 def test_exit_codes_tell_whole_partial_and_nothing(pages, tmp_path):
     result = run(pages, "--out", tmp_path / "whole", "--workers", "0")
-    assert (result.exit_code, "1 documents, 1 images" in result.output) == (ExitCode.DONE, True)
+    assert (result.exit_code, "1 document, 1 image in place" in result.output) == (ExitCode.DONE, True)
     (pages / "empty.html").touch()
     result = run(pages, "--out", tmp_path / "partial", "--workers", "0")
     assert (result.exit_code, "read/empty" in result.output) == (ExitCode.PARTIAL, True)

@@ -81,7 +81,17 @@ def test_marks_that_say_nothing_are_told(filtered, tmp_path):
         run("audit", filtered, "--marks", tmp_path / "audit" / "marks.csv")
 
 
-@pytest.mark.parametrize("options", [[], ["--out", "a", "--marks", "b"], ["--out", "a", "--profile-out", "c"]])
-def test_options_that_do_not_go_together_are_refused(filtered, options):
-    with pytest.raises(DomainvlError, match="--marks"):
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([], "either --out"),
+        (["--out", "a", "--marks", "b"], "either --out"),
+        (["--out", "a", "--profile-out", "c"], "--profile-out goes with --marks"),
+        (["--out", "a", "--min-marks", 3], "--min-marks goes with --marks"),
+        (["--marks", "b", "--sample", 3, "--seed", 0], "--sample, --seed goes with --out"),
+    ],
+    ids=["none", "both", "profile", "min-marks", "sample"],
+)
+def test_options_that_do_not_go_together_are_refused(filtered, options, told):
+    with pytest.raises(DomainvlError, match=told):
         run("audit", filtered, *options)

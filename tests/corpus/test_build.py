@@ -99,7 +99,8 @@ def test_what_is_not_there_is_counted_and_its_place_is_kept(built):
     assert all(line["message"] for line in lines)
     counts = corpus.manifest["steps"][-1]["counts"]
     assert counts["sources"] == 45
-    assert counts["files that are no document"] == 5  # four images and a table
+    assert counts["files that are no document (.png)"] == 4
+    assert counts["files that are no document (.csv)"] == 1
     assert corpus.manifest["documents"] == 43
     assert {source["uri"] for source in corpus.manifest["sources"]} >= {"harbour/page-00.html", "harbour/notes.md"}
     secret = image_name("secret.png")

@@ -83,10 +83,28 @@ def test_a_row_of_images_belongs_to_the_paragraph_behind_it(encoder):
 def test_figures_side_by_side_stay_with_their_captions(encoder):
     """As books have them: two figures, then the caption of the first, the caption of the second, and a text."""
     long = "What colour is the square? " * 13  # 65 words
-    one = [A, B, "Figure 1.", "Figure 2.", "What?"]
-    assert list(cutter(encoder)._atoms(one)) == [(A, B, "Figure 1.", "Figure 2."), ("What?",)]
-    assert list(cutter(encoder)._atoms([A, B, "Figure 1.", long])) == [(A, B, "Figure 1."), (long,)]
-    assert list(cutter(encoder)._atoms([A, "Figure 1.", "What?"])) == [(A, "Figure 1."), ("What?",)]
+    first, second = "Figure 1. Red.", "Figure 2. Blue."
+    atoms = cutter(encoder)._atoms
+    assert list(atoms([A, B, first, second, "What?"])) == [(A, B, first, second), ("What?",)]
+    assert list(atoms([A, B, first, long])) == [(A, B, first), (long,)]
+    assert list(atoms([A, first, "What?"])) == [(A, first), ("What?",)]
+
+
+@pytest.mark.parametrize("labels", [("a", "b"), ("(a)", "(b)"), ("a\nClay", "b\nGold"), ("Fig. 54.", "Fig. 55a.")])
+def test_labels_between_figures_do_not_part_them_from_their_caption(encoder, labels):
+    row = (A, labels[0], B, labels[1])
+    assert list(cutter(encoder)._atoms(["One.", *row, "Two cups."])) == [("One.",), (*row, "Two cups.")]
+    assert list(cutter(encoder, max_images=1)._atoms([*row, "Two cups."])) == [row[:2], (*row[2:], "Two cups.")]
+    assert list(cutter(encoder)._atoms(["One.", *row])) == [("One.", *row)]
+
+
+def test_a_label_is_kept_where_its_image_is_too_long(encoder):
+    preprocessing = Preprocessing(tile_side_px=28, tokens_per_tile=8, max_tiles=4)
+    made = WindowCutter(encoder, preprocessing, WindowLimits(max_images=1, max_tokens=32))
+    large = picture("large", (56, 56))  # four tiles and the whole: 40 tokens
+    atoms = list(made._atoms([large, "a", A, "b", "Two cups."]))
+    assert made.dropped == {"image/over-long": 1}
+    assert [part for atom in atoms for part in atom] == ["a", A, "b", "Two cups."]
 
 
 def test_of_a_row_that_is_too_long_the_last_stay_with_the_paragraph(encoder):

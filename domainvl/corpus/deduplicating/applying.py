@@ -7,7 +7,7 @@ from pathlib import Path
 
 from domainvl.corpus.deduplicating.counting import Counts
 from domainvl.corpus.deduplicating.settings import DedupSettings
-from domainvl.corpus.deduplicating.signing import hash_number, paragraph_keys
+from domainvl.corpus.deduplicating.signing import hash_number, paragraph_keys, source_name
 from domainvl.corpus.filtering.removals import DROPPED, REMOVALS, Level, Removal, removals_table
 from domainvl.corpus.folder import Corpus, DocumentGroup
 from domainvl.corpus.stage import DOCUMENTS, UnitOutput, adopt_images
@@ -29,12 +29,14 @@ class Verdict:
         row: Its row in the unit.
         reason: :data:`EXACT` or :data:`NEAR`.
         kept: Id of the document that stays for it.
+        kept_name: The source of that document.
         jaccard: How alike the two are.
     """
 
     row: int
     reason: str
     kept: str
+    kept_name: str
     jaccard: float
 
 
@@ -77,13 +79,10 @@ class ApplyWork:
                 sweep.drop(document, going[row])
             elif (left := sweep.clean(document, unit.first + row)) is not None:
                 kept.append(left)
-        missing = sum(
-            adopt_images(self.corpus.images, images, sorted({slot.url for slot in document.images}))
-            for document in kept
-        )
+        adopt_images(self.corpus.images, images, [slot.url for document in kept for slot in document.images])
         tables = {DOCUMENTS: to_table(kept), DROPPED: to_table(sweep.dropped), REMOVALS: removals_table(sweep.removals)}
         counts = {"documents read": len(kept) + len(sweep.dropped), "paragraphs taken away": sweep.paragraph_count}
-        return UnitOutput(tables=tables, rejects=sweep.rejects, counts={**counts, "images without a file": missing})
+        return UnitOutput(tables=tables, rejects=sweep.rejects, counts=counts)
 
 
 class _Sweep:
@@ -100,7 +99,10 @@ class _Sweep:
 
     def drop(self, document: Document, verdict: Verdict) -> None:
         """Note a document that is a duplicate."""
-        rule = f"it is alike to document {verdict.kept}, which is kept: Jaccard similarity {verdict.jaccard:.3f}"
+        rule = (
+            f"it, document {document.id}, is alike to document {verdict.kept}, which is kept ({verdict.kept_name}): "
+            f"Jaccard similarity {verdict.jaccard:.3f}"
+        )
         threshold = 1.0 if verdict.reason == EXACT else self._settings.min_jaccard
         self._leave_out(document, verdict.reason, rule, verdict.jaccard, threshold)
 
@@ -151,4 +153,4 @@ class _Sweep:
         excerpt = document.texts[0].text[:_EXCERPT_CHARACTERS] if document.texts else ""
         self.dropped.append(document)
         self.removals.append(Removal(document.id, Level.DOCUMENT, reason, None, value, threshold, excerpt))
-        self.rejects.append(Reject(document.id, "dedup", reason, rule, severity=Severity.SKIPPED))
+        self.rejects.append(Reject(source_name(document), "dedup", reason, rule, severity=Severity.SKIPPED))

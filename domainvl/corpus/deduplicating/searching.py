@@ -138,6 +138,7 @@ class Search:
 
     def apply(self, corpus: Corpus, gone: Mapping[int, tuple[str, Duplicate]]) -> list[UnitDone]:
         """Write the units of the new corpus."""
+        names = require("pyarrow").concat_tables([read_table(path, columns=["name"]) for path in self._tables])["name"]
         units = []
         first = 0
         for group, rows in zip(self._groups, self._row_counts, strict=True):
@@ -146,6 +147,7 @@ class Search:
                     row,
                     gone[first + row][0],
                     self._facts.ids[gone[first + row][1].kept].as_py(),
+                    names[gone[first + row][1].kept].as_py(),
                     gone[first + row][1].jaccard,
                 )
                 for row in range(rows)

@@ -55,7 +55,7 @@ def sign_table(documents: Sequence[Document], settings: DedupSettings) -> Any:
     """Put what is compared of documents into an Arrow table.
 
     Returns:
-        Columns ``id``; ``modified_us``, microseconds since 1970, least where unknown; ``exact``, a hash of texts and
+        Columns ``id``; ``name``, see :func:`source_name`; ``modified_us``, microseconds since 1970, least where unknown; ``exact``, a hash of texts and
         images; ``shingles``, sets of 32 bits each, of ``shingle_count``; ``band_00`` and on, keys of the bands, 0 where
         a document is shorter than a shingle; ``paragraphs``, ``image_ids``, ``d_hash`` and ``p_hash``, sets of hashes.
     """
@@ -66,6 +66,7 @@ def sign_table(documents: Sequence[Document], settings: DedupSettings) -> Any:
     halves = [np.unique((shingles >> np.uint64(32)).astype(np.uint32)) for shingles in sets]
     columns: dict[str, Any] = {
         "id": pa.array([document.id for document in documents], pa.string()),
+        "name": pa.array([source_name(document) for document in documents], pa.string()),
         "modified_us": pa.array([_modified_us(document) for document in documents], pa.int64()),
         "exact": pa.array([_exact_digest(document) for document in documents], pa.binary(_DIGEST_BYTES)),
         "shingle_count": pa.array([len(shingles) for shingles in halves], pa.int64()),
@@ -85,6 +86,11 @@ def sign_table(documents: Sequence[Document], settings: DedupSettings) -> Any:
 def band_name(band: int) -> str:
     """Name the column of a band."""
     return f"band_{band:02d}"
+
+
+def source_name(document: Document) -> str:
+    """Name where a document is from, for messages: its source, or else its address, or else its id."""
+    return (document.origin.uri if document.origin is not None else None) or document.url or document.id
 
 
 def paragraph_keys(document: Document, settings: DedupSettings) -> dict[int, int]:

@@ -36,7 +36,7 @@ def dedup_corpus(folder: Path, out: Path, settings: DedupSettings, run: StageRun
         NothingToDoError: If no document is left.
     """
     corpus = Corpus.open(folder)
-    with open_stage(out, "corpus dedup", settings.to_json(), run) as stage:
+    with open_stage(out, "corpus dedup", settings.to_json(), run, inputs=[folder]) as stage:
         made_by = signature_version()
         groups = corpus.groups()
         units = [(f"{group.file}#{group.row_group}", group) for group in groups]

@@ -3,20 +3,22 @@
 OmniCorpus states that interleaved documents can be turned into pairs and gives no rule (arXiv 2406.08418, section 3.4);
 this one is ours. What an image may be described by:
 
-1. ``caption``: a caption beside it (:mod:`domainvl.corpus.degrading.rows`),
+1. ``caption``: a caption printed beside it (:mod:`domainvl.corpus.degrading.rows`),
 2. ``alt``: its alternative text, where that says something (:mod:`domainvl.corpus.degrading.alternatives`),
 3. ``after``: the nearest text behind it, if it is no heading, table or code and is short,
 4. ``before``: the same in front of it, taken only with a score,
-5. ``sentence``: the sentence that is most like it, known only with scores.
+5. ``sentence``: the sentence that is most like it, known only with scores; never a heading.
 
-Without scores the first that is there is taken. Where the image was compared with texts (``corpus score``), the one
-whose slot has the highest similarity is taken, the first of equals, if that is at least the limit.
+A printed caption is taken whatever the scores say: it was written for the image, and models of everyday pictures know
+little of a field's. Of the others the first that is there is taken without scores. Where the image was compared with
+texts (``corpus score``), the one whose slot has the highest similarity is taken, the first of equals, if that is at
+least the limit.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from domainvl.corpus.deduplicating.shingles import normalise, words_of
@@ -47,8 +49,8 @@ class CaptionRule:
     """What decides which text is a caption.
 
     Attributes:
-        min_similarity: Least cosine of image and text; 0.20 is what MMC4 keeps images at in training (Zhu et al.,
-            arXiv 2304.06939).
+        min_similarity: Least cosine of image and text, where they were compared and the text is no printed caption;
+            0.20 is what MMC4 keeps images at in training (Zhu et al., arXiv 2304.06939).
         max_words: Longest text beside an image; 60 as in :mod:`domainvl.interleaved.windows`, ours. A character of a
             script without blanks is a word.
     """
@@ -106,8 +108,11 @@ def choose_captions(slots: Sequence[Slot], rule: CaptionRule) -> dict[int, Chose
     for index, slot in enumerate(slots):
         if isinstance(slot, ImageSlot):
             candidates = list(_candidates(slots, index, slot, rows, rule))
-            if slot.similar:
-                chosen[index] = _most_alike(slots, slot, candidates, rule)
+            scores = _scores(slots, slot)
+            if candidates and candidates[0].method is Method.CAPTION:
+                chosen[index] = replace(candidates[0], score=scores.get(candidates[0].slot))
+            elif slot.similar:
+                chosen[index] = _most_alike(slots, slot, candidates, scores, rule)
             else:
                 first = next((one for one in candidates if one.method is not Method.BEFORE), None)
                 chosen[index] = first or _why_none(slots, index, slot, rows, rule)
@@ -157,13 +162,23 @@ def _image_count(slots: Sequence[Slot], index: int, step: int) -> int:
     return count
 
 
+def _scores(slots: Sequence[Slot], image: ImageSlot) -> dict[int, float]:
+    """Return how alike an image is to each slot that it was compared with, by that of its sentences most alike."""
+    scores: dict[int, float] = {}
+    for one in image.similar:
+        if _is_there(slots, image, one):
+            scores[one.slot] = max(one.score, scores.get(one.slot, one.score))
+    return scores
+
+
 def _most_alike(
-    slots: Sequence[Slot], image: ImageSlot, candidates: Sequence[Chosen], rule: CaptionRule
+    slots: Sequence[Slot],
+    image: ImageSlot,
+    candidates: Sequence[Chosen],
+    scores: Mapping[int, float],
+    rule: CaptionRule,
 ) -> Chosen | NoCaption:
     compared = [one for one in image.similar if _is_there(slots, image, one)]
-    scores: dict[int, float] = {}
-    for one in compared:
-        scores[one.slot] = max(one.score, scores.get(one.slot, one.score))
     scored = [(scores[one.slot], one) for one in candidates if one.slot in scores]
     if compared:
         nearest = max(compared, key=lambda one: one.score)
@@ -182,7 +197,8 @@ def _is_there(slots: Sequence[Slot], image: ImageSlot, one: Similarity) -> bool:
     """Say whether a comparison is with a text that could be a caption; records of others may point anywhere."""
     if one.slot == ALT_SLOT:
         return says_something(image.alt)
-    if not 0 <= one.slot < len(slots) or not isinstance(slots[one.slot], TextSlot):
+    slot = slots[one.slot] if 0 <= one.slot < len(slots) else None
+    if not isinstance(slot, TextSlot) or slot.kind is TextKind.HEADER:
         return False
     return bool(_text(slots, one.slot)[one.begin : one.end].strip())
 

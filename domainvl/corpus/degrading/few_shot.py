@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from domainvl.conversion.run import ConversionSummary, RunSettings, convert
 from domainvl.corpus.degrading.pairs import CorpusPairs, PairSettings
+from domainvl.corpus.folder import check_kind
 from domainvl.corpus.scoring.clip import Clip
 from domainvl.corpus.scoring.pixels import read_rgb
 from domainvl.files import hidden_sibling
@@ -123,6 +124,8 @@ def degrade_to_few_shot(
     check_settings(shots, features_given=features is not None)
     plain = plain_folder(out) if keep_plain else hidden_sibling(out, "pairs")
     check_output(out, [source], overwrite=overwrite)
+    for folder in (out, plain):
+        check_kind(folder, makes_corpus=False)
     try:
         made = convert(CorpusPairs(), source, plain, pairs, overwrite=overwrite or not keep_plain, run=run)
         few_shot = few_shot_dataset(

@@ -16,7 +16,7 @@ from pydantic import Field
 from domainvl.conversion.converter import ConverterSettings, Plan, UnitResult
 from domainvl.corpus.degrading.choosing import CaptionRule, Chosen, NoCaption, choose_captions
 from domainvl.corpus.folder import Corpus, DocumentGroup
-from domainvl.errors import ItemError
+from domainvl.errors import ItemError, NothingToDoError
 from domainvl.interleaved.documents import Document, ImageSlot, image_name, whole_document
 from domainvl.interleaved.images import open_image
 from domainvl.schema import ImageStore, Provenance, Sample, Source, StoredImage, Task, TextAnswer
@@ -25,6 +25,8 @@ from domainvl.schema.questions.question import make_question, samples_from_quest
 from domainvl.schema.writer import Reject, Severity
 
 COMMAND = "corpus degrade"
+
+_MISSING = "missing"
 
 
 class PairSettings(ConverterSettings):
@@ -62,11 +64,19 @@ class CorpusPairs:
 
         Raises:
             UsageError: If it is no corpus.
+            NothingToDoError: If it has no documents.
             DatasetError: If a file of it cannot be read.
         """
         corpus = Corpus.open(source)
+        if not corpus.document_count:
+            raise NothingToDoError("Cannot make pairs", where=source, rule="the corpus has no documents")
         units = [PairUnit(source, group) for group in corpus.groups()]
-        return Plan(units, {path.name: path for path in corpus.files}, notes=list(corpus.manifest["notes"]))
+        return Plan(
+            units,
+            {path.name: path for path in corpus.files},
+            notes=list(corpus.manifest["notes"]),
+            licence=corpus.manifest.get("licence"),
+        )
 
     def convert(self, unit: PairUnit, settings: PairSettings, images: ImageStore, provenance: Provenance) -> UnitResult:
         """Make the pairs of a row group.
@@ -124,7 +134,9 @@ class _PairMaker:
                     yield self._sample(index, image, chosen)
                     shown.add(image.url)
                 except ItemError as error:
-                    yield Reject(self._name(image), "image", error.reason, str(error), error.action)
+                    # Nothing is wrong with an image that is not at hand; no step of a corpus fails because of it.
+                    severity = Severity.SKIPPED if error.reason == _MISSING else Severity.FAILED
+                    yield Reject(self._name(image), "image", error.reason, str(error), error.action, severity)
 
     def _sample(self, index: int, image: ImageSlot, chosen: Chosen) -> Sample:
         stored, content = self._store(image)
@@ -159,7 +171,7 @@ class _PairMaker:
             content = (self.corpus.images / image_name(image.url)).read_bytes()
         except OSError as error:
             rule = "the corpus has no such file"
-            raise ItemError("Cannot use an image", reason="missing", where=image.url, rule=rule) from error
+            raise ItemError("Cannot use an image", reason=_MISSING, where=image.url, rule=rule) from error
         try:
             return self.store.put_encoded(content, image.url), content
         except ItemError as error:

@@ -81,7 +81,7 @@ def degrade_to_text(source: Path, out: Path, settings: TextSettings, *, run: Sta
     """
     corpus = Corpus.open(source)
     groups = corpus.groups()
-    with open_stage(out, COMMAND, asdict(settings), run or StageRun()) as stage:
+    with open_stage(out, COMMAND, asdict(settings), run or StageRun(), inputs=[source]) as stage:
         named = [(f"{group.file}:{group.row_group}", group) for group in groups]
         looked = stage.map("look", named, _LookWork(source), root=source)
         if stage.is_shard:

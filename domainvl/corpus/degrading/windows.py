@@ -71,7 +71,7 @@ def degrade_to_windows(
     work = _WindowWork(source, settings.limits, find_checkpoint(settings.model).absolute())
     units = [(f"{group.file}:{group.row_group}", group) for group in corpus.groups()]
     told = {**asdict(settings), "model_input": work.describe_model()}
-    with open_stage(out, COMMAND, told, run or StageRun()) as stage:
+    with open_stage(out, COMMAND, told, run or StageRun(), inputs=[source]) as stage:
         done = stage.map("cut", units, work, root=source)
         if stage.is_shard:
             return stage.finish_shard(done)
@@ -109,7 +109,7 @@ class _WindowWork:
             rejects += cut.rejects
         adopt_images(self.source / IMAGES_NAME, images, [slot.url for one in windows for slot in one.images])
         shown = Counter(len(one.images) for one in windows)
-        counts = {f"windows of {count} images": number for count, number in shown.items()}
+        counts = {f"windows of {count} image{'' if count == 1 else 's'}": number for count, number in shown.items()}
         return UnitOutput(
             {DOCUMENTS: to_table(windows)},
             rejects,

@@ -1,7 +1,6 @@
 """``corpus filter``: measures documents, applies the thresholds of a profile, and keeps what both need to be repeated.
 
-Counted are ``documents``, ``paragraphs`` and ``images`` as they came, ``documents kept``, ``images without a file``,
-and for each rule what it took away, such as ``paragraph/hf-digits``. Documents that were dropped are rejects besides.
+Counted are ``documents``, ``paragraphs`` and ``images`` as they came, ``documents kept``, and for each rule what it took away, such as ``paragraph/hf-digits``. Documents that were dropped are rejects besides.
 """
 
 from __future__ import annotations
@@ -34,7 +33,8 @@ def filter_corpus(source: Path, out: Path, profile: Profile, *, run: StageRun | 
 
     Args:
         source: The corpus.
-        out: The corpus to make. It holds besides what was kept all that was dropped, with the images.
+        out: The corpus to make. It holds besides what was kept all that was dropped, with the images; it is made where
+            nothing was kept too, so that a report can say why, and the exit code tells.
         profile: What to take away.
         run: How it is run.
 
@@ -42,7 +42,7 @@ def filter_corpus(source: Path, out: Path, profile: Profile, *, run: StageRun | 
         InputNotFoundError: If there is no such corpus.
         UsageError: If it is no corpus, or the target is taken.
         DatasetError: If a file of it cannot be read.
-        NothingToDoError: If no document is left.
+        NothingToDoError: If it has no documents, or none that can be read.
         StoppedError: If the run was stopped before its end.
     """
     corpus = Corpus.open(source)
@@ -50,11 +50,12 @@ def filter_corpus(source: Path, out: Path, profile: Profile, *, run: StageRun | 
     work = _FilterWork(source, profile, take_over=again and was_measured_alike(corpus, profile))
     units = [(unit.name, unit) for unit in (_measured_units(source) if again else _document_units(corpus))]
     settings = {"profile": profile.model_dump(mode="json"), "measuring_key": profile.measuring_key}
-    with open_stage(out, COMMAND, settings, run or StageRun()) as stage:
+    with open_stage(out, COMMAND, settings, run or StageRun(), inputs=[source]) as stage:
         done = stage.map("filter", units, work, root=source)
         if stage.is_shard:
             return stage.finish_shard(done)
-        return stage.finish(done, before=_without_last_step(corpus) if again else corpus)
+        before = _without_last_step(corpus) if again else corpus
+        return stage.finish(done, before=before, allow_empty=any(not unit.failed for unit in done))
 
 
 def _without_last_step(corpus: Corpus) -> Corpus:
@@ -112,6 +113,8 @@ class _FilterWork:
         kept = [decision.kept for decision in decisions if decision.kept is not None]
         is_dropped = pa.array([decision.kept is None for decision in decisions], pa.bool_())
         whole = table.select(document_schema().names)  # what did not change is not written anew
+        # Those of all documents, so that other thresholds can be applied later.
+        adopt_images(self._source / IMAGES_NAME, images, [slot.url for one in documents for slot in one.images])
         removals = [removal for decision in decisions for removal in decision.removals]
         return UnitOutput(
             tables={
@@ -121,15 +124,8 @@ class _FilterWork:
                 REMOVALS: removals_table(removals),
             },
             rejects=_rejects(removals),
-            counts=_counts(documents, len(kept), removals, self._adopt(documents, images)),
+            counts=_counts(documents, len(kept), removals),
         )
-
-    def _adopt(self, documents: Sequence[Document], images: Path) -> int:
-        """Take over the images of all documents, so that other thresholds can be applied later."""
-        shown = [slot for document in documents for slot in document.images]
-        source = self._source / IMAGES_NAME
-        adopt_images(source, images, [slot.url for slot in shown if not slot.valid])
-        return adopt_images(source, images, [slot.url for slot in shown if slot.valid])
 
 
 def _rejects(removals: Sequence[Removal]) -> list[Reject]:
@@ -149,11 +145,10 @@ def _describe(removal: Removal) -> str:
     return f"{removal.rule} must be {side} {removal.threshold:g}, got {removal.value:g}"
 
 
-def _counts(documents: Sequence[Document], kept: int, removals: Sequence[Removal], missing: int) -> Counter[str]:
+def _counts(documents: Sequence[Document], kept: int, removals: Sequence[Removal]) -> Counter[str]:
     counts = Counter(f"{removal.level.value}/{removal.rule}" for removal in removals)
     counts["documents"] = len(documents)
     counts["documents kept"] = kept
     counts["images"] = sum(len(document.images) for document in documents)
-    counts["images without a file"] = missing
     counts["paragraphs"] = sum(len(document.texts) for document in documents)
     return counts

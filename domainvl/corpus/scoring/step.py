@@ -59,7 +59,7 @@ def score_corpus(source: Path, out: Path, settings: ScoreSettings, *, run: Stage
     work = ScoreWork(corpus, settings)
     work.load()  # what is wrong with a model is told once, here, and not by each unit
     units = [(f"{group.file}#{group.row_group}", group) for group in corpus.groups()]
-    with open_stage(out, _COMMAND, settings.decisive(), run or StageRun()) as stage:
+    with open_stage(out, _COMMAND, settings.decisive(), run or StageRun(), inputs=[source]) as stage:
         done = stage.map("score", units, work, root=source)
         if stage.is_shard:
             return stage.finish_shard(done)

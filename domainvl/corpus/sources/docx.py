@@ -20,6 +20,7 @@ from domainvl.corpus.extras import require
 from domainvl.corpus.sources.archives import UNZIP_ERRORS, ArchiveLimits, bomb_reason
 from domainvl.corpus.sources.captions import is_caption_text
 from domainvl.corpus.sources.images_on_disk import page_address, read_limited
+from domainvl.corpus.sources.notation import LOWERED, RAISED, write_raised
 from domainvl.corpus.sources.reading import Page, ReadSettings, SourceFile
 from domainvl.errors import ItemError
 from domainvl.interleaved.documents import ImageSlot, Slot, TextKind, TextSlot
@@ -172,7 +173,7 @@ class _Body:
         held: list[str] = []
 
         def flush() -> None:
-            text = _tidy("".join(held), kind)
+            text = _tidy(write_raised("".join(held)), kind)
             held.clear()
             if text:
                 is_caption = kind is TextKind.TEXT and is_caption_text(text)
@@ -195,6 +196,10 @@ class _Body:
             elif child.tag in (f"{_W}drawing", f"{_W}pict"):
                 flush()
                 self._drawing(child)
+            elif child.tag == f"{_W}r" and _is_superscript(child):
+                held.append(RAISED)
+                self._inline(child, held, flush)
+                held.append(LOWERED)
             elif child.tag not in _NOT_READ and isinstance(child.tag, str):
                 self._inline(child, held, flush)
 
@@ -250,6 +255,12 @@ class _Body:
                 return kind, None
         is_numbered = paragraph.find(f"{_W}pPr/{_W}numPr") is not None
         return TextKind.LIST if is_numbered else TextKind.TEXT, None
+
+
+def _is_superscript(run: Any) -> bool:
+    """Say whether a run is raised (ECMA-376 part 1, 17.3.2.42, vertAlign)."""
+    align = run.find(f"{_W}rPr/{_W}vertAlign")
+    return align is not None and align.get(f"{_W}val") == "superscript"
 
 
 def _tidy(text: str, kind: TextKind) -> str:

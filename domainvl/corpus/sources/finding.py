@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from domainvl.corpus.sources.reading import SourceFile
 from domainvl.errors import InputNotFoundError, UsageError
+from domainvl.schema.writer import MANIFEST_NAME, REJECTS_NAME
 
 FORMATS = {
     ".htm": "html",
@@ -48,12 +50,13 @@ class FoundSources:
 
     Attributes:
         documents: In the order of the paths and then of their names, each once.
-        other_count: Files that are no document: of other kinds, hidden, no regular file, or links to folders.
+        other_counts: Files that are no document, by extension, the list of what was left out of a corpus among them;
+            ``hidden``, ``no regular file`` (links to folders too) and ``no extension`` stand for others.
         unreadable: Folders that could not be searched, by URI, with what the operating system said.
     """
 
     documents: list[SourceFile] = field(default_factory=list)
-    other_count: int = 0
+    other_counts: Counter[str] = field(default_factory=Counter)
     unreadable: dict[str, str] = field(default_factory=dict)
 
 
@@ -80,9 +83,10 @@ def find_sources(paths: Sequence[Path]) -> FoundSources:
         prefix = f"{root.name}/" if path.is_dir() or len(paths) > 1 else ""
         refused: list[OSError] = []
         for file in _files(path, refused):
-            kind = format_of(file) if file.is_file() and not file.name.startswith(".") else None
+            is_apart = file.name.startswith(".") or _is_list_of_corpus(file)
+            kind = format_of(file) if file.is_file() and not is_apart else None
             if kind is None:
-                found.other_count += 1
+                found.other_counts[_other_kind(file)] += 1
             elif file not in known:
                 known.add(file)
                 found.documents.append(SourceFile(file, f"{prefix}{file.relative_to(root).as_posix()}", root, kind))
@@ -90,6 +94,15 @@ def find_sources(paths: Sequence[Path]) -> FoundSources:
             folder = Path(os.fsdecode(error.filename)).relative_to(root).as_posix()
             found.unreadable[f"{prefix}{folder}"] = error.strerror or str(error)
     return found
+
+
+def _other_kind(file: Path) -> str:
+    """Say what a file is that is no document."""
+    if not file.is_file():
+        return "no regular file"
+    if file.name.startswith("."):
+        return "hidden"
+    return file.suffix.lower() or "no extension"
 
 
 def _check_names(resolved: Sequence[Path], roots: Sequence[Path]) -> None:
@@ -114,6 +127,11 @@ def _files(path: Path, refused: list[OSError]) -> Iterator[Path]:
         folders.sort()
         for name in sorted([*names, *(one for one in folders if Path(folder, one).is_symlink())]):
             yield Path(folder, name)
+
+
+def _is_list_of_corpus(file: Path) -> bool:
+    """Say whether a file tells what was left out of a corpus, whose manifest lies beside it, and has no documents."""
+    return file.name == REJECTS_NAME and file.with_name(MANIFEST_NAME).is_file()
 
 
 def format_of(file: Path) -> str | None:

@@ -15,7 +15,6 @@ from domainvl.corpus.sources.page_body import select_body
 from domainvl.corpus.sources.page_tables import arrange
 from domainvl.corpus.sources.page_tree import LeftOut, mark_page, parse_page
 from domainvl.corpus.sources.reading import ImageFinder, Page, ReadSettings, SourceFile
-from domainvl.interleaved.documents import ImageSlot, Slot
 from domainvl.schema.writer import Reject, Severity
 
 _MODIFIED = ("article:modified_time", "og:updated_time", "article:published_time", "last-modified", "dcterms.modified")
@@ -72,7 +71,6 @@ def read_page(content: bytes, origin: PageOrigin, find_image: ImageFinder, setti
     page = mark_page(tree, origin.url)
     body = select_body(page, extractor.kept(page, origin.url))
     slots = arrange([page.slots[index] for index in body], [page.blocks[index] for index in body])
-    slots, surplus = limit_images(slots, settings.max_images)
     return Page(
         uri=origin.uri,
         url=origin.url,
@@ -83,7 +81,7 @@ def read_page(content: bytes, origin: PageOrigin, find_image: ImageFinder, setti
         format=origin.format,
         language=language,
         modified=modified,
-        rejects=tuple(notes(origin.uri, decoded, [*page.left_out, *surplus])),
+        rejects=tuple(notes(origin.uri, decoded, page.left_out)),
     )
 
 
@@ -101,27 +99,13 @@ def hold_images(held: Mapping[str, bytes], others: ImageFinder) -> ImageFinder:
     return find
 
 
-def limit_images(slots: Sequence[Slot], max_images: int) -> tuple[list[Slot], list[LeftOut]]:
-    """Keep the first images of a document, and return those behind too."""
-    kept: list[Slot] = []
-    surplus: list[LeftOut] = []
-    count = 0
-    for slot in slots:
-        count += isinstance(slot, ImageSlot)
-        if isinstance(slot, ImageSlot) and count > max_images:
-            surplus.append(LeftOut(slot.url, "too-many-images", f"a document may have {max_images} images"))
-        else:
-            kept.append(slot)
-    return kept, surplus
-
-
 def notes(uri: str, decoded: DecodedPage, left_out: Sequence[LeftOut]) -> Iterator[Reject]:
-    """Yield what is to be told of a page: what was not of its encoding, and each image that has no slot."""
+    """Yield what is to be told of a page: what was not of its encoding, and what has no slot."""
     if decoded.replaced_count:
         rule = f"{decoded.replaced_count} blocks are not {decoded.encoding}; they were read as windows-1252 or replaced"
         yield Reject(uri, "read", "encoding", rule, "Declare the encoding that the page has", Severity.SKIPPED)
-    for image in left_out:
-        yield Reject(f"{uri} {image.address}".strip(), "read", image.reason, image.rule, severity=Severity.SKIPPED)
+    for one in left_out:
+        yield Reject(f"{uri} {one.address}".strip(), "read", one.reason, one.rule, severity=Severity.SKIPPED)
 
 
 def _language(tree: Any) -> str | None:

@@ -17,6 +17,9 @@ from domainvl.interleaved.documents import ImageSlot, Slot, TextKind, TextSlot
 _CELL_SEPARATOR = " | "
 _LOOKED_AT = 100  # entries above a caption that are looked at for its figure, so that no table takes too long
 
+_COLUMNS_MAX = 100
+"""In tables with more columns empty cells get no place: few bytes of a page can tell of very many columns. Ours."""
+
 
 @dataclass(frozen=True)
 class _Entry:
@@ -63,9 +66,10 @@ def arrange(slots: Sequence[Slot], blocks: Sequence[Block]) -> list[Slot]:
         elif any(entry.is_image for entry in held):
             arranged += [slot for entry in _place_captions(held) for slot in _join_cells([entry], is_layout=True)]
         else:
-            for _, row in groupby(held, key=lambda entry: entry.row):
-                cells = list(row)
-                arranged += _join_cells(cells, is_layout=len(cells) == 1)
+            rows = [list(row) for _, row in groupby(held, key=lambda entry: entry.row)]
+            has_columns = any(len({entry.cell for entry in row}) > 1 for row in rows)
+            for row in rows:
+                arranged += _join_cells(row, is_layout=not has_columns or _is_alone(row))
     return arranged
 
 
@@ -110,7 +114,27 @@ def _join_cells(row: Sequence[_Entry], *, is_layout: bool) -> Iterator[Slot]:
         elif is_layout:
             yield from (replace(text, kind=TextKind.TEXT) for text in texts)
         else:
-            yield TextSlot(_CELL_SEPARATOR.join(" ".join(text.text.split()) for text in texts), TextKind.TABLE)
+            is_whole = len(slots) == len(row)
+            cells = _in_columns(row) if is_whole else [" ".join(text.text.split()) for text in texts]
+            yield TextSlot(_CELL_SEPARATOR.join(cells), TextKind.TABLE)
+
+
+def _is_alone(row: Sequence[_Entry]) -> bool:
+    """Say whether a row is one cell over all columns, such as a heading within a table."""
+    cell = row[0].cell
+    is_whole = cell is not None and cell.end - cell.begin >= cell.row.table.column_count
+    return is_whole and all(entry.cell is cell for entry in row)
+
+
+def _in_columns(row: Sequence[_Entry]) -> list[str]:
+    """Return the texts of a row by columns: empty ones, and what cells above reach into, keep their places."""
+    count = row[0].row.table.column_count if row[0].row is not None else 0
+    texts: dict[int, list[str]] = {}
+    for entry in row:
+        if entry.cell is not None and isinstance(entry.slot, TextSlot):
+            texts.setdefault(entry.cell.begin, []).append(" ".join(entry.slot.text.split()))
+    places = range(count) if count <= _COLUMNS_MAX else texts
+    return [" ".join(texts.get(place, ())) for place in places]
 
 
 def _is_data(entry: _Entry) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from domainvl.corpus.extras import require
 from domainvl.corpus.sources.captions import is_caption_class
+from domainvl.corpus.sources.notation import simplify
 from domainvl.corpus.sources.page_images import (
     find_address,
     image_reference,
@@ -59,12 +60,12 @@ _TELLING = frozenset(("table", "tr", *_KINDS))
 _IMAGES = frozenset(("img", "amp-img"))
 _LEVELS = {f"h{rank}": rank for rank in range(1, 7)}
 _STARTING = _BLOCKS | _IMAGES | {"br", "picture", "source"}
-_REMOVED = (
-    *"applet aside audio button canvas dialog embed fencedframe footer frame head iframe input map math menu".split(),
+REMOVED = (
+    *"applet aside audio button canvas dialog embed fencedframe footer frame head iframe input map menu".split(),
     *"nav noframes noscript object option script select style svg template textarea video".split(),
 )
 """Elements without texts or images of the main body: what trafilatura removes too (2.3.1, settings.py:341, list
-MANUALLY_CLEANED), apart from forms, which old pages stand in as a whole."""
+MANUALLY_CLEANED), apart from forms, which old pages stand in as a whole, and formulas, which are written as text."""
 
 _FORUM = "DiscussionForumPosting"  # in a script, by which trafilatura knows a forum (2.3.1, core.py:118)
 _BOILERPLATE = re.compile(
@@ -84,11 +85,16 @@ _DEPTH_ERROR = "ERR_RESOURCE_LIMIT"
 
 
 class Table:
-    """A table; tables are told apart by identity."""
+    """A table; tables are told apart by identity.
 
-    __slots__ = ("reaching",)
+    Attributes:
+        column_count: Columns of its widest row.
+    """
+
+    __slots__ = ("column_count", "reaching")
 
     def __init__(self) -> None:
+        self.column_count = 0
         self.reaching: dict[int, int] = {}  # for columns, how many rows to come a cell above reaches into
 
 
@@ -110,6 +116,7 @@ class Row:
             self._column += 1
         begin = self._column
         self._column += _span(columns)
+        self.table.column_count = max(self.table.column_count, self._column)
         reach = _span(rows) - 1
         if reach:
             self.table.reaching.update(dict.fromkeys(range(begin, self._column), reach))
@@ -157,10 +164,10 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class LeftOut:
-    """An image that gets no slot.
+    """An image, or something else, that gets no slot.
 
     Attributes:
-        address: As it stands in the page.
+        address: As it stands in the page; empty where it is no image.
         reason: A code to count by.
         rule: Why.
     """
@@ -180,7 +187,7 @@ class MarkedPage:
             that of its mark.
         blocks: Where each stands.
         held: Bytes of the images in the page itself, by address.
-        left_out: Images without a slot.
+        left_out: What has no slot.
     """
 
     tree: Any
@@ -241,10 +248,18 @@ def mark_page(root: Any, address: str) -> MarkedPage:
         ItemError: With reason ``too-many-slots`` if there are more than 131,068, for which there are marks.
     """
     base = next((element.get("href") for element in root.iter("base") if element.get("href")), None)
+    page = MarkedPage(root, left_out=_drawn_texts(root))
     _remove_surroundings(root)
-    walk = _Walk(MarkedPage(root), resolve_address(base, address, keep_folder=True) if base else address)
+    simplify(root)
+    walk = _Walk(page, resolve_address(base, address, keep_folder=True) if base else address)
     walk.run()
     return walk.page
+
+
+def _drawn_texts(root: Any) -> list[LeftOut]:
+    """Say how many drawings of a page have text, which is left out with them."""
+    count = sum(drawing.find(".//text") is not None for drawing in root.iter("svg"))
+    return [LeftOut("", "svg-text", f"{count} drawings (svg) have text: they are left out")] if count else []
 
 
 def _remove_surroundings(root: Any) -> None:
@@ -258,7 +273,7 @@ def _remove_surroundings(root: Any) -> None:
         elif image_reference(before.attrib) is None or is_data(image_reference(before.attrib) or ""):
             before.set("src", image.get("src") or "")
     is_forum = any(_FORUM in (script.text or "") for script in root.iter("script"))
-    removed = [tag for tag in _REMOVED if tag != "script" or not is_forum]
+    removed = [tag for tag in REMOVED if tag != "script" or not is_forum]
     require("lxml.etree").strip_elements(root, *removed, with_tail=False)
 
 
@@ -363,7 +378,9 @@ class _Walk:
             element.text = mark + element.text
 
     def _image(self, element: Any, is_boilerplate: bool) -> None:
-        reference = image_reference(element.attrib, self._sets)
+        # Its sources are those of the picture that it is in; libxml2 puts it into a source that is not closed.
+        is_in_picture = bool(self._sets) and next(element.iterancestors("picture"), None) is not None
+        reference = image_reference(element.attrib, self._sets if is_in_picture else ())
         if reference is None:
             return self._leave_out("", "no-address", "an image must have an address")
         if is_tracking_pixel(element.attrib):

@@ -49,7 +49,8 @@ _RUNNING_PAGES_MIN = 3
 _RUNNING_SHARE = 0.3
 _RUNNING_LINES = 2
 """Lines that are the same but for numbers, among the outermost of this many at top or bottom, on so many pages and this
-share of all, are running heads, folios or notices; ours. Odd and even pages often have different ones."""
+share of all, are running heads, folios or notices; ours. Odd and even pages often have different ones. From two pages
+on, so is a lone number at the edge of the page that it numbers."""
 
 _WORD_GAP_HEIGHTS = 1.5
 """A wider gap within a line parts columns or cells; ours."""
@@ -64,7 +65,7 @@ _COMPOUND = re.compile(r"[^\W\d_]+-[^\W\d_]+")
 _WHY_LEFT_OUT = {
     "tiny-image": f"{{count}} images have a side below {_IMAGE_SIDE_MIN_PX} px or {_IMAGE_SIDE_MIN_PT:g} pt",
     "repeated-image": "{count} images are the same as one before; it was taken once",
-    "running-head": "{count} lines at the top or bottom are the same on many pages",
+    "running-head": "{count} lines at the top or bottom are the same on many pages, or number them",
     "rotated-text": "{count} lines do not run as the page does",
     "page-decode": "{count} pages cannot be read",
 }
@@ -184,6 +185,7 @@ class _PdfReader:
     left_out: Counter[str] = field(default_factory=Counter)
     _seen: set[bytes] = field(default_factory=set)
     _character_count: int = 0
+    _listed: tuple[int, Any, list[Any]] | None = None
 
     def slots(self) -> tuple[Slot, ...]:
         pages = [self._items(index) for index in range(len(self.document))]
@@ -212,16 +214,22 @@ class _PdfReader:
         if found is None or not 0 < int(found[1]) <= len(self.document):
             raise _no_image(address)
         try:
-            page = self.document[int(found[1]) - 1]
+            images = self._images_of(int(found[1]))
         except self.pdfium.PdfiumError as error:
             raise ItemError("Cannot use an image", reason="image-decode", where=address, rule=str(error)) from error
-        try:
-            image = next((image for number, image, _ in self._images(page) if number == int(found[2])), None)
-            if image is None:
-                raise _no_image(address)
-            return _image_bytes(self.pdfium, image, address)
-        finally:
-            page.close()
+        if not 0 < int(found[2]) <= len(images):
+            raise _no_image(address)
+        return _image_bytes(self.pdfium, images[int(found[2]) - 1], address)
+
+    def _images_of(self, number: int) -> list[Any]:
+        """List the images of a page; the last page stays open, as listing them for each would be quadratic."""
+        if self._listed is None or self._listed[0] != number:
+            if self._listed is not None:
+                self._listed[1].close()
+                self._listed = None
+            page = self.document[number - 1]
+            self._listed = number, page, [image for _, image, _ in self._images(page)]
+        return self._listed[2]
 
     def _slot(self, part: Paragraph | Picture, page: int, levels: dict[float, int]) -> Slot:
         if isinstance(part, Picture):
@@ -291,8 +299,10 @@ class _PdfReader:
         counts = Counter(key for lines in outer for key in {_numberless(line.text) for line in lines})
         least = max(_RUNNING_PAGES_MIN, math.ceil(_RUNNING_SHARE * len(pages)))
         kept: list[list[Item]] = []
-        for items, lines in zip(pages, outer, strict=True):
+        for number, (items, lines) in enumerate(zip(pages, outer, strict=True), start=1):
             running = {id(line) for line in lines if counts[_numberless(line.text)] >= least}
+            if len(pages) > 1:
+                running |= {id(line) for line in lines[:1] + lines[-1:] if _is_number(line.text, number)}
             self.left_out.update({"running-head": len(running)} if running else {})
             kept.append([item for item in items if id(item) not in running])
         return kept
@@ -306,6 +316,11 @@ def _outermost(items: Sequence[Item]) -> list[Line]:
     lines = sorted((item for item in items if isinstance(item, Line)), key=lambda line: -line.box.middle)
     outer = [*lines[:_RUNNING_LINES], *lines[_RUNNING_LINES:][-_RUNNING_LINES:]]
     return [line for line in outer if not is_caption_text(line.text)]
+
+
+def _is_number(text: str, number: int) -> bool:
+    """Say whether a line is the number of its page and nothing else, but for dashes around it."""
+    return text.strip(" .-–—") == str(number)
 
 
 def _numberless(text: str) -> str:

@@ -40,7 +40,7 @@ class ReadSettings:
         extractor: Of pages: ``trafilatura``, ``resiliparse`` or ``magic-html``.
         max_source_bytes: Larger pages and documents are refused unread.
         max_image_bytes: Larger image files are refused unread.
-        max_images: Most images of a document; those behind are counted and left out.
+        max_images: Most images of a document; those behind keep their places, switched off, and are counted.
         base_url: Address that the root folder of each source stands for; relative paths count from it.
         frame_step_s: Of videos, a frame is taken at each subtitle, but not more often than this.
     """

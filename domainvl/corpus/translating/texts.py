@@ -9,10 +9,9 @@ itself says (a model is asked for a form of answer in the words that it was trai
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from domainvl.corpus.translating.protecting import bounded, mark_names
+from domainvl.corpus.translating.protecting import count_words, mark_names
 from domainvl.errors import DatasetError, ItemError, LeftOutError
 from domainvl.schema.sample import (
     EXAMPLE_OF,
@@ -207,6 +206,6 @@ def _classes_of(sample: Sample) -> Iterator[str]:
     if not _is_closed(sample):
         return
     for text in _answer_texts(sample):
-        named = re.search(bounded(re.escape(text.strip())), sample.question, re.IGNORECASE)
-        if text.strip() and (sample.task is Task.CLASSIFICATION or named):
-            yield text.strip()
+        name = text.strip()
+        if name and (sample.task is Task.CLASSIFICATION or count_words(sample.question.lower(), name.lower())):
+            yield name

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from domainvl.errors import InputNotFoundError
+from domainvl.schema.reader import no_dataset
 from domainvl.schema.sample import Split
 from domainvl.schema.validation.canaries import Canary
 from domainvl.schema.validation.files import check_files
@@ -140,6 +140,4 @@ def _check_is_dataset(dataset: Path) -> None:
     rule = "there is no such folder"
     if dataset.exists():
         rule = "it has none of train.jsonl, val.jsonl and test.jsonl"
-    raise InputNotFoundError(
-        "Cannot validate a data set", where=dataset, rule=rule, action="Make one with: domainvl convert"
-    )
+    raise no_dataset("Cannot validate a data set", dataset, rule)

@@ -68,7 +68,7 @@ def ids(corpus: Corpus) -> list[str]:
 
 def drops(corpus: Corpus) -> dict[str, dict]:
     lines = (corpus.folder / "rejects.jsonl").read_text(encoding="utf-8").splitlines()
-    return {line["input"]: line for line in map(json.loads, lines)}
+    return {line["input"].removesuffix(".html"): line for line in map(json.loads, lines)}
 
 
 def text(seed: int, count: int = 60) -> str:

@@ -72,12 +72,32 @@ def similar(*scores: tuple[int, int, int, float]) -> tuple[Similarity, ...]:
     return tuple(Similarity(*one) for one in scores)
 
 
-def test_with_scores_the_most_alike_counts_whatever_it_is():
-    near = similar((0, 0, 7, 0.31), (2, 0, 6, 0.25), (3, 0, 5, 0.22))
-    (one,) = choose("Before.", image("a", similar=near), caption("A cup."), "After")
+def test_with_scores_the_most_alike_of_the_neighbours_counts():
+    near = similar((0, 0, 7, 0.31), (2, 0, 6, 0.25), (-1, 0, 23, 0.27))
+    (one,) = choose("Before.", image("a", similar=near, alt=ALT), "A cup.")
     assert one == Chosen("Before.", Method.BEFORE, 0, 1, "", 0.31)
-    (one,) = choose("Before.", image("a", similar=near[1:]), caption("A cup."), "After")
-    assert one == Chosen("A cup.", Method.CAPTION, 2, 1, "", 0.25)
+    (one,) = choose("Before.", image("a", similar=near[1:], alt=ALT), "A cup.")
+    assert one == Chosen(ALT, Method.ALT, -1, 1, "", 0.27)
+    (one,) = choose("Before.", image("a", similar=near[1:2], alt=ALT), "A cup.")
+    assert one == Chosen("A cup.", Method.AFTER, 2, 1, "", 0.25)
+
+
+@pytest.mark.parametrize(
+    ("printed", "label"), [(caption("A cup."), ""), (TextSlot("Fig. 2. A cup."), "Fig. 2.")], ids=["marked", "begun"]
+)
+@pytest.mark.parametrize("score", [0.25, 0.01, None])
+def test_a_printed_caption_counts_whatever_the_scores_say(printed: TextSlot, label: str, score: float | None):
+    near = similar((0, 0, 7, 0.31), *([] if score is None else [(2, 0, 6, score)]))
+    (one,) = choose("Before.", image("a", similar=near, alt=ALT), printed, "After")
+    assert one == Chosen("A cup.", Method.CAPTION, 2, 1, label, score)
+
+
+def test_a_heading_is_no_caption_however_alike():
+    near = similar((0, 0, 7, 0.9), (1, 0, 6, 0.3))
+    (one,) = choose(TextSlot("Heading", TextKind.HEADER), "A cup.", image("a", similar=near))
+    assert one == Chosen("A cup.", Method.BEFORE, 1, 1, "", 0.3)
+    (one,) = choose(TextSlot("Heading", TextKind.HEADER), image("a", similar=near[:1]))
+    assert isinstance(one, NoCaption) and one.reason == "low-similarity"
 
 
 def test_the_sentence_that_is_most_alike_counts_where_no_neighbour_is():
@@ -102,10 +122,10 @@ def test_an_alternative_text_that_says_nothing_hides_no_sentence():
 
 def test_what_is_not_alike_is_no_caption():
     near = similar((1, 0, 6, 0.199))
-    assert choose(image("a", similar=near), caption("A cup."))[0].reason == "low-similarity"  # type: ignore[union-attr]
-    assert isinstance(choose(image("a", similar=near), caption("A cup."), min_similarity=0.199)[0], Chosen)
+    assert choose(image("a", similar=near), "A cup.")[0].reason == "low-similarity"  # type: ignore[union-attr]
+    assert isinstance(choose(image("a", similar=near), "A cup.", min_similarity=0.199)[0], Chosen)
 
 
 def test_comparisons_that_point_nowhere_are_as_none():
     near = similar((9, 0, 6, 0.9), (0, 0, 3, 0.9), (1, 30, 40, 0.9), (-1, 0, 3, 0.9))
-    assert choose(image("a", similar=near, alt="map"), caption("A cup."))[0].reason == "low-similarity"  # type: ignore[union-attr]
+    assert choose(image("a", similar=near, alt="map"), "A cup.")[0].reason == "low-similarity"  # type: ignore[union-attr]

@@ -81,7 +81,6 @@ def test_everything_is_counted_by_rule(filtered):
         "documents kept": 8,
         "paragraphs": 8 * 3 + 4,
         "images": 24,
-        "images without a file": 0,
         "document/gopher-words": 4,
         "paragraph/hf-four-words": 8,
         "image/image-side": 8,

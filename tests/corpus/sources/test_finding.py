@@ -65,7 +65,7 @@ def test_what_is_passed_over_is_counted(tmp_path):
     os.mkfifo(page.parent / "pipe")
     found = find_sources([page.parent])
     assert [one.uri for one in found.documents] == ["mill/page.html"]
-    assert found.other_count == 5  # the four, and the image
+    assert found.other_counts.total() == 5  # the four, and the image
 
 
 def test_a_link_out_of_the_source_is_listed_and_not_read(tmp_path):

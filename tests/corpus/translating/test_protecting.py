@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pseudo_language import pseudo
 
-from domainvl.corpus.translating.protecting import MARKERS, Terms, protect, survivors
+from domainvl.corpus.translating.protecting import MARKERS, Terms, count_words, protect, survivors
 from domainvl.errors import ItemError
 
 NONE = Terms({})
@@ -33,6 +33,7 @@ NONE = Terms({})
         ("Which is right, (A) or B? The answer is A.", ["(A)", "B", "A"]),
         ("A car, and I see another", []),
         ("z. B. ein Auto", []),
+        ("%sB, %s5", ["%s", "B", "%s", "5"]),
         ("vitamin a < b", ["<"]),
         ("第3张图像有5.5 mm的结节", ["3", "5.5 mm"]),
         ("٣ سيارات", ["٣"]),
@@ -67,6 +68,22 @@ def test_terms(terms, text, expected, form):
         assert protected.restore(said, form) == expected
     else:
         assert protected.unmarked == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "count"),
+    [
+        ("lung", "lung", 1),
+        ("a lung, lungs; Lung-lung lung", "lung", 3),
+        ("肺结节和肺", "肺", 2),
+        ("的lung的", "lung", 1),
+        ("éa a", "a", 1),
+        ("aaa", "a", 0),
+        ("", "a", 0),
+    ],
+)
+def test_words_are_counted(text, words, count):
+    assert count_words(text, words) == count
 
 
 def test_names_in_marks_are_translated_by_themselves():
