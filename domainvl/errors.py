@@ -55,17 +55,22 @@ class DomainvlError(Exception):
         self.where = str(where) if where is not None else None
         self.rule = rule
         self.action = action
-        super().__init__(self._message())
+        super().__init__(self._message(action))
 
     def __reduce__(self) -> tuple[Callable[..., DomainvlError], tuple[type[DomainvlError], str, dict[str, Any]]]:
         """Let an error cross from a worker process to its parent unchanged."""
         return _restore, (type(self), str(self), self.__dict__)
 
-    def _message(self) -> str:
+    @property
+    def without_action(self) -> str:
+        """The message without what to do next, for where that stands beside it."""
+        return self._message(None)
+
+    def _message(self, action: str | None) -> str:
         head = self.what if self.where is None else f"{self.what} in {self.where}"
         sentences = [head if self.rule is None else f"{head}: {self.rule}"]
-        if self.action is not None:
-            sentences.append(self.action)
+        if action is not None:
+            sentences.append(action)
         return " ".join(sentence if sentence.endswith((".", "?", "!")) else sentence + "." for sentence in sentences)
 
 

@@ -113,3 +113,9 @@ def test_the_table_of_exit_codes():
         "STOPPED": 4,
         "PARTIAL": 8,
     }
+
+
+def test_a_message_without_the_action_says_the_rest() -> None:
+    error = ItemError("Cannot use it", reason="decode", where="a.png", rule="it is cut off", action="Mend it")
+    assert str(error) == "Cannot use it in a.png: it is cut off. Mend it."
+    assert error.without_action == "Cannot use it in a.png: it is cut off."

@@ -274,7 +274,9 @@ def _stored(slot: ImageSlot, page: Page, settings: ReadSettings, images: Path) -
     except ItemError as error:
         severity = Severity.SKIPPED if error.reason in _NOT_AT_HAND else Severity.FAILED
         where = f"{page.uri} {slot.url}"
-        return replace(slot, valid=False), Reject(where, "image", error.reason, str(error), error.action, severity)
+        return replace(slot, valid=False), Reject(
+            where, "image", error.reason, error.without_action, error.action, severity
+        )
     put_image(images, _storable(slot.url), picture.content)
     return (
         replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from typer.testing import CliRunner
 from domainvl.cli import corpus_degrade
 from domainvl.corpus.folder import Corpus
 from domainvl.errors import UsageError
-from domainvl.schema import read_manifest
+from domainvl.schema import Split, read_manifest, read_samples
+from domainvl.schema.validation import validate
 
 app = typer.Typer()
 app.command()(corpus_degrade.degrade)
@@ -93,3 +95,18 @@ def test_what_does_not_fit_is_refused(corpus: Path, tmp_path: Path, options: lis
     with pytest.raises(UsageError, match=message):
         run(corpus, *options, "--out", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("reader", [read_manifest, validate, lambda folder: list(read_samples(folder, Split.TRAIN))])
+def test_readers_of_data_sets_say_that_a_corpus_is_none(corpus: Path, reader):
+    with pytest.raises(UsageError, match="it is a corpus of interleaved documents.*domainvl corpus report"):
+        reader(corpus)
+
+
+@pytest.mark.parametrize("target", ["pairs", "fewshot-sft"])
+def test_no_data_set_replaces_a_corpus(corpus: Path, tmp_path: Path, target: str):
+    other = tmp_path / "other"
+    shutil.copytree(corpus, other)
+    with pytest.raises(UsageError, match="it is a corpus, and a data set must not replace one"):
+        run(corpus, "--to", target, "--out", other, "--overwrite")
+    assert Corpus.open(other).document_count == 9

@@ -43,6 +43,19 @@ def test_other_thresholds_on_a_filtered_corpus_start_from_all_documents(filtered
     assert "4  paragraph/hf-four-words" in result.stdout  # those of three words
 
 
+def test_where_nothing_is_left_the_report_and_the_audit_say_why(filtered, tmp_path):
+    options = ["--set", "gopher-words.min=5000", "--workers", 0, "--out", tmp_path / "empty"]
+    result = run("filter", filtered, *options)
+    assert result.exit_code == ExitCode.NOTHING_DONE
+    assert f"domainvl corpus report {tmp_path / 'empty'}" in result.stderr
+    assert "--set RULE=off" in result.stderr
+    report = run("report", tmp_path / "empty", "--out", tmp_path / "report.html")
+    assert "0 of 12 documents kept" in report.stdout
+    assert "gopher-words" in report.stdout
+    audit = run("audit", tmp_path / "empty", "--out", tmp_path / "audit")
+    assert "document, gopher-words" in audit.stdout
+
+
 def test_a_rule_that_there_is_not_is_refused_with_those_that_there_are(filtered, tmp_path):
     with pytest.raises(DomainvlError, match="gopher-words"):
         run("filter", filtered, "--set", "gopher-wordz=off", "--out", tmp_path / "out")

@@ -183,3 +183,19 @@ def test_the_book_is_one_document_with_every_picture_of_its_page(real_data, tmp_
     (one,) = Corpus.open(tmp_path / "corpus").documents()
     assert len(one.images) == 365
     assert all(image.valid and image.width_px for image in one.images)
+
+
+def test_files_that_are_no_document_are_told_by_extension_with_what_is_read(tmp_path):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for name in ("a.png", "b.PNG", "c.pptx", ".hidden", "README"):
+        (folder / name).touch()
+    with pytest.raises(NothingToDoError) as raised:
+        build_corpus([folder], tmp_path / "corpus")
+    for told in ("among 5 files", "2 .png", "1 .pptx", "1 hidden", "1 no extension", ".pdf", ".docx"):
+        assert told in str(raised.value)
+
+
+def test_the_licence_is_in_the_manifest(harbour, tmp_path):
+    summary = build_corpus([harbour / "page-01.html"], tmp_path / "corpus", licence="CC-BY-4.0")
+    assert summary.manifest["licence"] == "CC-BY-4.0"

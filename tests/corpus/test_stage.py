@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from toy_corpora import document, image, png, write_corpus
 
+from domainvl.conversion.run import convert
+from domainvl.corpus.deduplicating.settings import DedupSettings
+from domainvl.corpus.deduplicating.step import dedup_corpus
+from domainvl.corpus.degrading.few_shot import degrade_to_few_shot
+from domainvl.corpus.degrading.pairs import CorpusPairs, PairSettings
+from domainvl.corpus.degrading.texts import TextSettings, degrade_to_text
+from domainvl.corpus.degrading.windows import WindowSettings, degrade_to_windows
+from domainvl.corpus.exchange import RecordFormat
+from domainvl.corpus.exporting import export_corpus
+from domainvl.corpus.filtering.profiles import load_profile, with_settings
+from domainvl.corpus.filtering.rules import RULES
+from domainvl.corpus.filtering.step import filter_corpus
 from domainvl.corpus.folder import Corpus
 from domainvl.corpus.stage import DOCUMENTS, StageRun, UnitOutput, adopt_images, open_stage, put_image
 from domainvl.corpus.tables import to_table
 from domainvl.engine import Execution, Shard
 from domainvl.errors import ExitCode, ItemError, NothingToDoError, StoppedError, UsageError
 from domainvl.interleaved.documents import image_name
+from domainvl.schema.operations.few_shot import FewShotSettings
 from domainvl.schema.writer import Reject, Severity
 
 DOCUMENTS_GIVEN = [document(f"d{n}", f"Text {n}.", image(f"i{n % 3}"), "After.") for n in range(7)]
@@ -214,3 +227,97 @@ def test_images_of_another_corpus_are_taken_over_by_name(whole, tmp_path):
     urls = ["https://example.org/i0.png", "https://example.org/none.png"]
     assert adopt_images(whole / "images", tmp_path / "images", urls) == 1
     assert [path.name for path in (tmp_path / "images").iterdir()] == [image_name(urls[0])]
+
+
+@pytest.mark.parametrize("place", [".", "inside", ".."], ids=["the input", "inside it", "around it"])
+@pytest.mark.parametrize("shard", [None, Shard(1, 2)], ids=["whole", "shard"])
+def test_no_target_is_the_input_or_lies_in_it_or_around_it(whole, tmp_path, place, shard):
+    source = tmp_path / "around" / "corpus"
+    shutil.copytree(whole, source)
+    before = bytes_below(source)
+    out = (source / place).resolve()
+    run = StageRun(shard=shard, overwrite=True)
+    with (
+        pytest.raises(UsageError, match="must not be the input"),
+        open_stage(out, "corpus test", {}, run, inputs=[source]),
+    ):
+        pytest.fail("it began")
+    assert bytes_below(source) == before
+
+
+STEPS = {
+    "dedup": lambda source, out: dedup_corpus(source, out, DedupSettings(), StageRun(overwrite=True)),
+    "filter": lambda source, out: filter_corpus(source, out, load_profile("general"), run=StageRun(overwrite=True)),
+    "text": lambda source, out: degrade_to_text(source, out, TextSettings(), run=StageRun(overwrite=True)),
+    "windows": lambda source, out: degrade_to_windows(source, out, WindowSettings(), run=StageRun(overwrite=True)),
+    "export": lambda source, out: export_corpus(Corpus.open(source), out, RecordFormat("mmc4"), overwrite=True),
+    "pairs": lambda source, out: convert(CorpusPairs(), source, out, overwrite=True),
+    "fewshot-sft": lambda source, out: degrade_to_few_shot(
+        source, out, PairSettings(), FewShotSettings(), overwrite=True
+    ),
+}
+
+
+@pytest.mark.parametrize("step", list(STEPS))
+def test_no_step_replaces_its_input(whole, tmp_path, step):
+    source = tmp_path / "corpus"
+    shutil.copytree(whole, source)
+    before = bytes_below(source)
+    (tmp_path / "link").symlink_to(source)
+    for out in (source, tmp_path / "link", source / "images", source / "new"):
+        with pytest.raises(UsageError):
+            STEPS[step](source, out)
+    assert bytes_below(source) == before
+
+
+@pytest.mark.parametrize("step", ["dedup", "text", "fewshot-sft"])
+def test_a_corpus_replaces_no_data_set_and_no_data_set_a_corpus(whole, tmp_path, step):
+    out = tmp_path / "out"
+    if step == "fewshot-sft":
+        shutil.copytree(whole, out)
+    else:
+        out.mkdir()
+        (out / "manifest.json").write_text('{"name": "a data set"}')
+    before = bytes_below(out)
+    with pytest.raises(UsageError, match="must not replace one"):
+        STEPS[step](whole, out)
+    assert bytes_below(out) == before
+
+
+def test_images_without_a_file_are_counted_once_whatever_the_step(whole, tmp_path):
+    """Of i0, i1 and i2, shown by seven documents of three units, two are gone; one of another document is off."""
+    gone = document("off", "Text that is off.", replace(image("off"), valid=False))
+    write_corpus(tmp_path / "corpus", [*DOCUMENTS_GIVEN, gone])
+    for name in ("i0", "i1", "off"):
+        (tmp_path / "corpus" / "images" / image_name(image(name).url)).unlink()
+    off = with_settings(load_profile("general"), [f"{code}=off" for code in RULES])
+    filtered = filter_corpus(tmp_path / "corpus", tmp_path / "filtered", off)
+    windows = degrade_to_windows(tmp_path / "filtered", tmp_path / "windows", WindowSettings())
+    deduplicated = dedup_corpus(tmp_path / "filtered", tmp_path / "unique", DedupSettings(), StageRun())
+    counts = [one.manifest["steps"][-1]["counts"].get("images without a file") for one in (filtered, deduplicated)]
+    assert counts == [2, 2]
+    assert "images without a file" not in windows.manifest["steps"][-1]["counts"]  # those that cannot be shown are cut
+
+
+def test_counts_of_rules_come_behind_totals(tmp_path):
+    with open_stage(tmp_path / "corpus", "corpus test", {}, StageRun()) as stage:
+        done = stage.map("do", [("a", ("a", 0))], OwnImage(), root=Path("/"))
+        summary = stage.finish(done, counts={"document/rule": 1, "documents": 2, "paragraphs": 3, "image/rule": 4})
+    counted = list(summary.manifest["steps"][-1]["counts"])
+    assert counted == ["documents", "paragraphs", "document/rule", "image/rule"]
+
+
+def test_a_licence_is_carried_from_step_to_step_into_data_sets(tmp_path):
+    with open_stage(tmp_path / "corpus", "corpus test", {}, StageRun()) as stage:
+        done = stage.map("do", [("a", ("a", 0))], OwnImage(), root=Path("/"))
+        stage.finish(done, licence="CC-BY-4.0")
+    windows = degrade_to_windows(tmp_path / "corpus", tmp_path / "windows", WindowSettings())
+    assert windows.manifest["licence"] == "CC-BY-4.0"
+    plan = CorpusPairs().plan(tmp_path / "windows", PairSettings())
+    assert plan.licence == "CC-BY-4.0"
+
+
+def test_a_file_where_a_corpus_should_be_is_called_a_file(tmp_path):
+    (tmp_path / "corpus").touch()
+    with pytest.raises(UsageError, match="it is a file, not a folder"):
+        Corpus.open(tmp_path / "corpus")

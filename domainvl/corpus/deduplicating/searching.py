@@ -44,7 +44,7 @@ from domainvl.files import output_errors
 
 UnitT = TypeVar("UnitT")
 _COUNTED = ("paragraphs", "d_hash", "p_hash")
-_LIGHT_DOCUMENTS = 20_000
+_LIGHT_DOCUMENTS = 200_000
 """Of fewer, comparing takes less time than starting processes for it."""
 
 

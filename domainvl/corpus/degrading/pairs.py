@@ -136,7 +136,7 @@ class _PairMaker:
                 except ItemError as error:
                     # Nothing is wrong with an image that is not at hand; no step of a corpus fails because of it.
                     severity = Severity.SKIPPED if error.reason == _MISSING else Severity.FAILED
-                    yield Reject(self._name(image), "image", error.reason, str(error), error.action, severity)
+                    yield Reject(self._name(image), "image", error.reason, error.without_action, error.action, severity)
 
     def _sample(self, index: int, image: ImageSlot, chosen: Chosen) -> Sample:
         stored, content = self._store(image)

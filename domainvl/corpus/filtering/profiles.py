@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from importlib import resources
@@ -239,24 +241,45 @@ def _words(source: Traversable | Path, where: str) -> tuple[str, ...]:
 
 
 def _checked(content: dict[str, Any], where: str) -> Profile:
+    for code, value in content.get("rules", {}).items():
+        _check_rule(str(code), value, where)
     try:
-        profile = Profile.model_validate(content)
+        return Profile.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        _refuse(where, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
-    for code, value in profile.rules.items():
-        _check_rule(code, value, where)
-    return profile
+        told = [(".".join(map(str, one["loc"])), one) for one in error.errors()]
+        stray = [place for place, one in told if one["type"] == "extra_forbidden"]
+        if stray:
+            _refuse(where, f"there is no key {', '.join(stray)}; keys are {', '.join(Profile.model_fields)}")
+        place, first = told[0]
+        seen = "" if first["type"] == "missing" else f", got {first['input']!r}"
+        _refuse(where, f"{place}: {first['msg']}{seen}")
 
 
-def _check_rule(code: str, value: bool | dict[str, float], where: str) -> None:
+def _check_rule(code: str, value: object, where: str) -> None:
     rule = RULES.get(code)
     if rule is None:
-        _refuse(where, f"there is no rule {code!r}; rules are {', '.join(RULES)}")
-    for key in value if isinstance(value, dict) else ():
+        alike = difflib.get_close_matches(code, RULES, cutoff=0.5)
+        known = f"did you mean {' or '.join(alike)}?" if alike else f"rules are such as {next(iter(RULES))}"
+        _refuse(where, f"there is no rule {code!r}; {known}")
+    if isinstance(value, bool):
+        return
+    if not isinstance(value, dict):
+        _refuse(where, f"the rule {code} must be on, off or numbers by name, got {value!r}")
+    for key, number in value.items():
         if key not in rule.published:
             known = ", ".join(rule.published) or "none: it is on or off"
             _refuse(where, f"the rule {code} has no number {key!r}; it has {known}")
+        if not _is_number(number):
+            _refuse(where, f"{key} of the rule {code} must be a number of 0 or more, got {number!r}")
+
+
+def _is_number(value: object) -> bool:
+    """Say whether a value is a number that a measure can have: all are counts, lengths and shares."""
+    try:
+        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+    except ValueError:
+        return False
+    return math.isfinite(number) and number >= 0  # YAML takes 1e3 for a text
 
 
 def _refuse(where: str, rule: str) -> NoReturn:

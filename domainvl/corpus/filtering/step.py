@@ -1,6 +1,7 @@
 """``corpus filter``: measures documents, applies the thresholds of a profile, and keeps what both need to be repeated.
 
-Counted are ``documents``, ``paragraphs`` and ``images`` as they came, ``documents kept``, and for each rule what it took away, such as ``paragraph/hf-digits``. Documents that were dropped are rejects besides.
+Counted are ``documents``, ``paragraphs`` and ``images`` as they came, ``documents kept``, and for each rule what it
+took away, such as ``paragraph/hf-digits``. Documents that were dropped are rejects besides.
 """
 
 from __future__ import annotations

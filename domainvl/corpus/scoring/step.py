@@ -238,6 +238,6 @@ def _with_facts(slot: ImageSlot, facts: ImageFacts) -> ImageSlot:
 def _image_reject(document: str, url: str, error: ImageFacts | ItemError | None) -> Reject:
     where = f"{document} {url}"
     if isinstance(error, ItemError):
-        return Reject(where, "image", error.reason, str(error), error.action)
+        return Reject(where, "image", error.reason, error.without_action, error.action)
     action = "Put its file into the corpus, or leave it without scores"
     return Reject(where, "image", "missing", "there is no file of it", action, Severity.SKIPPED)

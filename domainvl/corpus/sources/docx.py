@@ -234,7 +234,8 @@ class _Body:
             for cell in row.iter(f"{_W}tc"):
                 if next(cell.iterancestors(f"{_W}tr")) is row:
                     self.read(cell)
-                    cells.append(" ".join(slot.text for slot in self.slots if isinstance(slot, TextSlot)))
+                    texts = [slot.text for slot in self.slots if isinstance(slot, TextSlot)]
+                    cells.append(" ".join(" ".join(texts).split()))
                     images += [slot for slot in self.slots if isinstance(slot, ImageSlot)]
                     self.slots = []
             self.slots = before

@@ -69,19 +69,19 @@ def _trafilatura(tree: Any, address: str) -> str:
 
     Of the tree it gives, every output format has the same; that of XML does not write it down as plain text as well.
     """
-    found = require("trafilatura").bare_extraction(
-        tree,
-        fast=True,
-        include_images=True,
-        include_tables=True,
-        include_comments=False,
-        include_formatting=False,
-        output_format="xml",
-    )
+    found = require("trafilatura").bare_extraction(tree, options=_trafilatura_options())
     if found is None:
         return ""
     images = (image.get("alt") or "" for image in found.body.iter("graphic"))
     return "".join((*found.body.itertext(), *images))
+
+
+@cache
+def _trafilatura_options() -> Any:
+    """Make the options once: reading trafilatura's settings again costs a twentieth of a page. Nothing changes them."""
+    return require("trafilatura.settings").Extractor(
+        output_format="xml", fast=True, images=True, tables=True, comments=False, formatting=False
+    )
 
 
 def _resiliparse(tree: Any, address: str) -> str:

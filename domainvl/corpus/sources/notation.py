@@ -11,6 +11,7 @@ from typing import Any
 RAISED, LOWERED = "\x0e", "\x0f"
 """Around superscript text that :func:`write_raised` is to write; no document has these control characters in a text."""
 
+_BEFORE = 20  # characters before a superscript that tell what it is, however long the text is
 _RAISED_TEXT = re.compile(f"{RAISED}([^{RAISED}{LOWERED}]*){LOWERED}")
 _SIGN = r"[+\-−–]"
 _OPERAND = r"(?:\d+(?:[./]\d+)?[^\W\d_]{0,2}|[^\W\d_]{1,2})"
@@ -41,7 +42,7 @@ def write_raised(text: str) -> str:
     if RAISED not in text:
         return text
     joined = text.replace(LOWERED + RAISED, "")
-    written = _RAISED_TEXT.sub(lambda found: raised(joined[: found.start()], found[1]), joined)
+    written = _RAISED_TEXT.sub(lambda one: raised(joined[max(0, one.start() - _BEFORE) : one.start()], one[1]), joined)
     return written.replace(RAISED, "").replace(LOWERED, "")
 
 
@@ -93,13 +94,20 @@ def _write_superscript(element: Any) -> None:
     text = "".join(element.itertext()).strip()
     if not text or _BRACKETED.fullmatch(text):
         return
-    above = element.getparent()
-    is_linked = element.find(".//a[@href]") is not None
-    is_linked |= above is not None and above.tag == "a" and "".join(above.itertext()).strip() == text
-    written = "" if is_linked or _NOTE_NAME.search(_names_of(element)) else raised(_text_before(element), text)
+    is_linked = element.find(".//a[@href]") is not None or _is_whole_link(element)
+    written = (
+        "" if is_linked or _NOTE_NAME.search(_names_of(element)) else raised(_text_before(element)[-_BEFORE:], text)
+    )
     if written != text:
         element[:] = []
         element.text = written
+
+
+def _is_whole_link(element: Any) -> bool:
+    """Say whether an element is all that a link has."""
+    above = element.getparent()
+    is_alone = element.getprevious() is None and element.getnext() is None
+    return is_alone and above is not None and above.tag == "a" and not f"{above.text or ''}{element.tail or ''}".strip()
 
 
 def _is_note_link(element: Any) -> bool:

@@ -20,7 +20,7 @@ from domainvl.corpus.stage import StageRun
 from domainvl.corpus.tables import read_table, to_documents
 from domainvl.engine import Execution, Shard
 from domainvl.errors import UsageError
-from domainvl.interleaved.documents import Document, Similarity, TextKind, TextSlot
+from domainvl.interleaved.documents import Document, Origin, Similarity, TextKind, TextSlot
 
 WORDS = [f"word{number}" for number in range(4000)]
 FRESH = ["\u6f22", "\u5b57"]
@@ -111,6 +111,16 @@ def test_of_versions_the_latest_stays_and_what_is_alike_to_none_that_stays_stays
     corpus = dedup(tmp_path, documents, min_jaccard=0.75, bands=32, rows=4)
     assert sorted(ids(corpus)) == ["v0", "v2", "v4"]  # v3 is alike to v4, v1 to v2
     assert "document v4," in drops(corpus)["v3"]["message"]
+
+
+def test_a_dropped_document_and_the_one_that_stays_are_told_by_source_and_id(tmp_path):
+    old = document("aa01", text(1), modified="2024-05-01T12:00:00Z")
+    new = replace(document("bb02", text(1)), origin=Origin("pdf", "papers/new.pdf", modified="2024-06-01T00:00:00Z"))
+    bare = Document("cc03", (TextSlot(text(1)),), url="https://example.org/copy")
+    corpus = dedup(tmp_path, [old, new, bare])
+    told = [json.loads(line) for line in (corpus.folder / "rejects.jsonl").read_text().splitlines()]
+    assert [one["input"] for one in told] == ["aa01.html", "https://example.org/copy"]
+    assert "document aa01, is alike to document bb02, which is kept (papers/new.pdf)" in told[0]["message"]
 
 
 def test_the_latest_is_told_by_time_then_by_id(tmp_path):

@@ -98,6 +98,8 @@ def test_images_that_are_gone_or_broken_are_counted(tmp_path: Path):
     samples, reasons = pairs_of(tmp_path / "corpus", tmp_path / "pairs")
     assert [sample.id for sample in samples] == ["d/4/caption"]
     assert reasons == {"missing": 1, "image-decode": 1}
+    told = [json.loads(line) for line in (tmp_path / "pairs" / "rejects.jsonl").read_text().splitlines()]
+    assert {one["reason"]: one["severity"] for one in told} == {"missing": "skipped", "image-decode": "failed"}
 
 
 def test_shards_joined_are_the_data_set_of_one_job(made: Path, tmp_path: Path):

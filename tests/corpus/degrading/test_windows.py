@@ -128,6 +128,7 @@ def test_a_window_is_a_record_that_says_where_it_is_from(made: Path):
         assert isinstance(window.slots[-1], TextSlot)
     step = corpus.manifest["steps"][-1]
     assert step["counts"]["windows of 6 images"] > 0
+    assert "windows of 1 images" not in step["counts"]
     assert step["drops"] == {"window/without-image": 1}
     assert step["settings"]["model_input"]["tokenizer_sha256"]
 

@@ -50,7 +50,7 @@ def test_numbers_leave_the_measuring_key_alone_and_normalisers_do_not() -> None:
 
 
 def test_settings_change_single_numbers() -> None:
-    profile = with_settings(load_profile("medical"), ["image-side.min=100", "hf-digits=on", "hf-phone.min=20"])
+    profile = with_settings(load_profile("medical"), ["image-side.min=100", "hf-digits=on", "hf-phone.min=2e1"])
     assert profile.thresholds["image-side"] == {"min": 100}
     assert profile.thresholds["hf-digits"] == RULES["hf-digits"].published
     assert profile.thresholds["hf-phone"] == {"min": 20}
@@ -65,12 +65,19 @@ def test_a_profile_survives_json() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name: a\nrules: {hf-digitz: off}", "no rule 'hf-digitz'; rules are gopher-words"),
+        ("name: a\nrules: {hf-digitz: off}", "no rule 'hf-digitz'; did you mean hf-digits"),
+        ("name: a\nrules: {zzzzzz: off}", "no rule 'zzzzzz'; rules are such as"),
+        ("name: a\nrules: {image-side: {min: abc}}", "min of the rule image-side must be a number .* got 'abc'"),
+        ("name: a\nrules: {image-side: {min: -5}}", "min of the rule image-side must be .* 0 or more, got -5"),
+        ("name: a\nrules: {image-side: {min: .inf}}", "must be a number .* got inf"),
+        ("name: a\nrules: {image-side: {min: true}}", "must be a number .* got True"),
+        ("name: a\nrules: {image-side: 150}", "image-side must be on, off or numbers by name, got 150"),
+        ("name: a\nscores: {fluency_prob: {min: much}}", "scores.fluency_prob.min: .* got 'much'"),
         ("name: a\nrules: {hf-digits: {maximum: 1}}", "no number 'maximum'; it has max, near_image"),
         ("name: a\nrules: {hf-urls: {max: 1}}", "it is on or off"),
-        ("name: a\nrules: {hf-digits: {max: much}}", "rules.hf-digits"),
+        ("name: a\nrules: {hf-digits: {max: much}}", "rule hf-digits .* got 'much'"),
         ("name: a\nrules: [hf-digits]", "rules must be a mapping"),
-        ("name: a\nruls: {}", "ruls"),
+        ("name: a\nruls: {}\nscore: {}", "no key ruls, score; keys are name, extends, rules, scores"),
         ("name: a\nname: b", "stands twice"),
         ("name: a\nextends: nowhere.yaml", "no such file"),
         ("name: a\nextends: mine.yaml", "extends itself"),
@@ -90,6 +97,11 @@ def test_what_is_wrong_in_a_profile_is_told(tmp_path: Path, text: str, message: 
 def test_what_is_wrong_in_a_setting_is_told(setting: str) -> None:
     with pytest.raises(RecipeError):
         with_settings(load_profile("general"), [setting])
+
+
+def test_a_bad_number_in_a_setting_is_told_with_the_value() -> None:
+    with pytest.raises(RecipeError, match="--set: min of the rule image-side must be a number .* got 'nan'"):
+        with_settings(load_profile("general"), ["image-side.min=nan"])
 
 
 def test_a_name_that_is_no_profile_is_told() -> None:

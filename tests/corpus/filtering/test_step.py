@@ -9,16 +9,24 @@ import pytest
 from filtered_corpora import HERE, make_document, prose, write_filtered, write_plain
 from toy_corpora import document, write_corpus
 
+from domainvl.conversion.run import convert
 from domainvl.corpus import tables
+from domainvl.corpus.deduplicating.settings import DedupSettings
+from domainvl.corpus.deduplicating.step import dedup_corpus
+from domainvl.corpus.degrading.pairs import CorpusPairs, PairSettings
+from domainvl.corpus.degrading.texts import TextSettings, degrade_to_text
+from domainvl.corpus.degrading.windows import WindowSettings, degrade_to_windows
 from domainvl.corpus.filtering import step
 from domainvl.corpus.filtering.filtered import FilteredCorpus
 from domainvl.corpus.filtering.profiles import load_profile, with_settings
 from domainvl.corpus.filtering.removals import DROPPED, MEASURED
+from domainvl.corpus.filtering.rules import RULES
 from domainvl.corpus.folder import IMAGES_NAME, Corpus
 from domainvl.corpus.tables import iterate_tables, to_documents
 from domainvl.engine import Execution, Shard
-from domainvl.errors import ExitCode, NothingToDoError, UsageError
+from domainvl.errors import DomainvlError, ExitCode, UsageError
 from domainvl.interleaved.documents import image_name
+from domainvl.interleaved.reading import record_files
 from domainvl.schema.writer import REJECTS_NAME
 
 GENERAL = load_profile("general")
@@ -153,11 +161,36 @@ def test_removals_come_back_with_their_documents(filtered):
         assert {removal.rule for removal in one.removals} == expected
 
 
-def test_nothing_left_is_no_corpus(tmp_path):
+def test_a_corpus_of_which_nothing_is_left_can_be_asked_why_and_filtered_anew(tmp_path):
     write_corpus(tmp_path / "corpus", [document("a", "Too short.")], run=HERE)
-    with pytest.raises(NothingToDoError, match="gopher-words"):
-        step.filter_corpus(tmp_path / "corpus", tmp_path / "out", GENERAL, run=HERE)
-    assert not (tmp_path / "out").exists()
+    summary = step.filter_corpus(tmp_path / "corpus", tmp_path / "out", GENERAL, run=HERE)
+    assert summary.exit_code is ExitCode.NOTHING_DONE
+    assert (summary.manifest["documents"], summary.manifest["files"]) == (0, [])
+    filtered = FilteredCorpus.open(tmp_path / "out")
+    (one,) = filtered.documents()
+    assert not one.is_kept
+    assert "gopher-words" in {removal.rule for removal in one.removals}
+    off = with_settings(GENERAL, [f"{code}=off" for code in RULES])
+    assert step.filter_corpus(tmp_path / "out", tmp_path / "again", off, run=HERE).manifest["documents"] == 1
+
+
+@pytest.mark.parametrize("reader", ["text", "windows", "pairs", "dedup", "filter", "training"])
+def test_whoever_reads_a_corpus_without_documents_says_so(tmp_path, reader):
+    write_corpus(tmp_path / "corpus", [document("a", "Too short.")], run=HERE)
+    step.filter_corpus(tmp_path / "corpus", tmp_path / "empty", GENERAL, run=HERE)
+    (tmp_path / "empty" / "measured").rename(tmp_path / "measured")  # or else filter starts from there
+    source, out = tmp_path / "empty", tmp_path / "out"
+    readers = {
+        "text": lambda: degrade_to_text(source, out, TextSettings(), run=HERE),
+        "windows": lambda: degrade_to_windows(source, out, WindowSettings(), run=HERE),
+        "pairs": lambda: convert(CorpusPairs(), source, out, PairSettings()),
+        "dedup": lambda: dedup_corpus(source, out, DedupSettings(), HERE),
+        "filter": lambda: step.filter_corpus(source, out, GENERAL, run=HERE),
+        "training": lambda: record_files(source),
+    }
+    with pytest.raises(DomainvlError, match="the input has none|the corpus has no documents"):
+        readers[reader]()
+    assert not out.exists()
 
 
 def test_a_corpus_that_was_not_filtered_is_refused(plain):

@@ -18,6 +18,7 @@ from domainvl.interleaved.documents import ImageSlot, TextKind, TextSlot
 # Of the 365 images 13 are staves of music and one is a map; those have no caption. The 3 other files of the 368 are
 # larger versions that the page links to and does not show.
 FIGURES = 351  # all with a caption
+MARKS = "//span[@class='pagenum'] | //a[@class='tag']"  # numbers of printed pages and of notes
 PART_LABEL = re.compile(r"[a-z](\n.{1,40})?\Z", re.DOTALL)  # below one of the views of a figure, in its cell
 
 
@@ -100,8 +101,8 @@ def test_captions_are_next_to_their_figures(page: Page, path: Path) -> None:
 def test_the_text_around_a_figure_is_that_of_the_page(page: Page, path: Path) -> None:
     """The paragraph before and after each figure that stands between two paragraphs of more than 80 characters."""
     tree = html.fromstring(path.read_bytes().decode())
-    for number in tree.xpath("//span[@class='pagenum']"):
-        number.drop_tree()
+    for mark in tree.xpath(MARKS):
+        mark.drop_tree()
     texts = [slot.text for slot in page.slots if isinstance(slot, TextSlot)]
     places = {text: place for place, text in enumerate(texts)}
     checked = 0
@@ -121,8 +122,8 @@ def test_the_text_around_a_figure_is_that_of_the_page(page: Page, path: Path) ->
 def test_no_part_of_the_book_is_lost(page: Page, path: Path) -> None:
     """Of the body between the introduction and the footnotes all paragraphs are there, under either extractor."""
     tree = html.fromstring(path.read_bytes().decode())
-    for number in tree.xpath("//span[@class='pagenum']"):
-        number.drop_tree()
+    for mark in tree.xpath(MARKS):
+        mark.drop_tree()
     paragraphs = [words(one.text_content()) for one in tree.xpath("//div[@class='maintext']//p[not(@class)]")]
     long = [text for text in paragraphs if len(text) > 60]
     texts = {slot.text for slot in page.slots if isinstance(slot, TextSlot)}

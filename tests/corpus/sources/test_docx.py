@@ -82,6 +82,14 @@ def test_blocks_and_images_keep_their_order_and_kind(path: Path) -> None:
     assert (page.language, page.modified) == ("en-GB", "2024-05-06T07:08:09+00:00")
 
 
+def test_cells_are_one_line_and_empty_ones_keep_their_columns(path: Path) -> None:
+    def fill(document: Any) -> None:
+        cells = document.add_table(rows=1, cols=3).rows[0].cells
+        cells[0].text, cells[2].text = "one\ntwo", "three"
+
+    assert [slot.text for slot in read(write(path, fill)).slots if isinstance(slot, TextSlot)] == ["one two |  | three"]
+
+
 def test_deleted_text_goes_and_inserted_text_stays(path: Path) -> None:
     def fill(document: Any) -> None:
         xml = (
@@ -91,6 +99,22 @@ def test_deleted_text_goes_and_inserted_text_stays(path: Path) -> None:
         document.element.body.insert(0, parse_xml(xml))
 
     assert [slot.text for slot in read(write(path, fill)).slots if isinstance(slot, TextSlot)] == ["a c d"]
+
+
+def test_superscripts_keep_their_meaning(path: Path) -> None:
+    def fill(document: Any) -> None:
+        paragraph = document.add_paragraph()
+        for text, is_raised in (
+            ("10", False), ("-", True), ("3", True), (" Bq, the 2", False), ("n", True), ("d", True), (" time.", False),
+            ("12", True), (" H", False),
+        ):  # fmt: skip
+            paragraph.add_run(text).font.superscript = is_raised or None
+        paragraph.add_run("2").font.subscript = True
+        paragraph.add_run("O")
+
+    assert [slot.text for slot in read(write(path, fill)).slots if isinstance(slot, TextSlot)] == [
+        "10^-3 Bq, the 2nd time. H2O"
+    ]
 
 
 def test_linked_and_lost_images_are_told(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -66,6 +67,34 @@ def test_what_is_passed_over_is_counted(tmp_path):
     found = find_sources([page.parent])
     assert [one.uri for one in found.documents] == ["mill/page.html"]
     assert found.other_counts.total() == 5  # the four, and the image
+
+
+def test_the_lists_of_a_corpus_are_no_records(tmp_path):
+    write_page(tmp_path / "site")
+    build_corpus([tmp_path / "site"], tmp_path / "corpus")
+    assert (tmp_path / "corpus" / "rejects.jsonl").is_file()
+    again = find_sources([tmp_path / "corpus"])
+    assert [one.path.suffix for one in again.documents] == [".parquet"]
+    (tmp_path / "site" / "rejects.jsonl").write_text("{}\n")  # beside no manifest it may be anything
+    assert "rejects.jsonl" in [one.path.name for one in find_sources([tmp_path / "site"]).documents]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("page.html", PAGE.replace("</article>", '<img src="j.png"><p>End.</p><img src="i.png">')), ("page.md", None)],
+    ids=["html", "markdown"],
+)
+def test_images_beyond_the_limit_keep_their_places_switched_off(tmp_path, name, content):
+    source = write_page(tmp_path / "site", name)
+    source.write_text(content or "# Mill\n\n![](i.png)\n\nText.\n\n![](j.png)\n\nEnd.\n\n![](i.png)\n")
+    (tmp_path / "site" / "j.png").write_bytes(png(32, 24, seed=1))
+    summary = build_corpus([source], tmp_path / "corpus", BuildSettings(ReadSettings(max_images=1)))
+    (document,) = Corpus.open(tmp_path / "corpus").documents()
+    assert [image.valid for image in document.images] == [True, False, False]
+    (reject,) = map(json.loads, (tmp_path / "corpus" / "rejects.jsonl").read_text().splitlines())
+    assert (reject["reason"], reject["severity"]) == ("too-many-images", "skipped")
+    assert "the last 2 were switched off" in reject["message"]
+    assert drops(summary) == {"image/too-many-images": 1}
 
 
 def test_a_link_out_of_the_source_is_listed_and_not_read(tmp_path):

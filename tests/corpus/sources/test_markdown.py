@@ -72,6 +72,7 @@ def test_slots(tmp_path: Path) -> None:
         TextSlot("End", TextKind.HEADER, 3),
         ImageSlot("outside.png"),
         ImageSlot("https://x.org/far.png", alt="far"),
+        ImageSlot(f"{name}/notes/raw.png"),
     )
 
 
@@ -92,9 +93,83 @@ def test_images_in_the_file(tmp_path: Path) -> None:
     assert image.url.startswith("data-sha256:2cf24dba") and page.find_image(image.url) == b"hello"
 
 
-def test_images_beyond_the_limit_are_listed(tmp_path: Path) -> None:
-    page = read(tmp_path, b"![](a.png) ![](b.png) ![](c.png)", max_images=2)
-    assert [one.reason for one in page.rejects] == ["too-many-images"] and len(page.slots) == 2
+HTML = """Speeds 10<br>20, 10<sup>3</sup> and H<sub>2</sub>O, the 1<sup>st</sup>.
+
+| a | b | c |
+|---|---|---|
+| 1 |   | 3 |
+| 4<br>5 | x | |
+
+<img data-src="late.png" src="data:image/gif;base64,R0lGODlhAQABAAAAACw=" width="300" alt="a">
+
+Inline <img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=" data-src="b.png" />
+here. <img src="pixel.gif" width="1" height="1">
+
+<p align="center">Important <b>text</b> in a block.</p>
+
+<details>
+<summary>More</summary>
+
+Inner text.
+
+</details>
+
+<table><tr><td>x</td><td></td><td>z</td></tr></table>
+
+<!-- no text -->
+
+<iframe src="x"></iframe>
+
+Press <button>go</button>.
+"""
+
+
+def test_html_is_read(tmp_path: Path) -> None:
+    name = tmp_path.name
+    page = read(tmp_path, HTML.encode())
+    assert page.slots == (
+        TextSlot("Speeds 10\n20, 10^3 and H2O, the 1st."),
+        TextSlot("a | b | c", TextKind.TABLE),
+        TextSlot("1 |  | 3", TextKind.TABLE),
+        TextSlot("4 5 | x | ", TextKind.TABLE),
+        ImageSlot(f"{name}/notes/late.png", alt="a"),
+        TextSlot("Inline"),
+        ImageSlot(f"{name}/notes/b.png"),
+        TextSlot("here."),
+        TextSlot("Important text in a block."),
+        TextSlot("More", TextKind.DETAIL),
+        TextSlot("Inner text."),
+        TextSlot("x |  | z", TextKind.TABLE),
+        TextSlot("Press go."),
+    )
+    # An iframe and a button; a pixel.
+    assert [(one.reason, one.message[:2]) for one in page.rejects] == [("tracking-pixel", "it"), ("raw-html", "2 ")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"---\r\ntitle: T\r\n---\r\nText\r\n",
+        b"---\na: 1\nb: ---\n...\nText",
+        b"---\n---\nText",
+        b"Text\n\n---\nx: 1\n---\n",
+    ],
+    ids=["crlf", "dots", "empty", "later"],
+)
+def test_front_matter_is_no_text(tmp_path: Path, content: bytes) -> None:
+    slots = read(tmp_path, content).slots
+    assert slots[0] == TextSlot("Text") and len(slots) == (2 if content.startswith(b"Text") else 1)
+
+
+def test_images_that_obsidian_embeds(tmp_path: Path) -> None:
+    page = read(tmp_path, b"One ![[a b.png]] two ![[c_d.JPG|300]] `![[e.png]]` ![[note]]")
+    assert page.slots == (
+        TextSlot("One"),
+        ImageSlot(f"{tmp_path.name}/notes/a b.png"),
+        TextSlot("two"),
+        ImageSlot(f"{tmp_path.name}/notes/c_d.JPG"),
+        TextSlot("![[e.png]] ![[note]]"),
+    )
 
 
 @pytest.mark.parametrize(

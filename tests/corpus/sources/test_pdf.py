@@ -263,6 +263,33 @@ def test_running_heads_and_page_numbers_are_left_out_and_counted(path: Path) -> 
     assert counts(page) == {"running-head": "8"}
 
 
+def test_a_lone_number_that_is_that_of_its_page_is_left_out(path: Path) -> None:
+    numbered = [
+        [text(50, 400, body), text(290, 30, mark)] for body, mark in zip(LEFT, ("1", "- 2 -", "7"), strict=True)
+    ]
+    page = read(write_pdf(path, *numbered))
+    assert shown(page) == [*LEFT, "7"]  # 7 is not the third page
+    assert counts(page) == {"running-head": "2"}
+    assert counts(read(write_pdf(path, numbered[0]))) == {}  # one page has no number
+
+
+def test_the_images_of_a_page_are_listed_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = [[picture(100 * n, 100 * n, 40, 40, png(40, 40, 10 * p + n)) for n in range(1, 5)] for p in range(2)]
+    write_pdf(path, *pages)
+    listed: list[int] = []
+    box_of = pdf._box_on_page
+    monkeypatch.setattr(pdf, "_box_on_page", lambda image: listed.append(1) or box_of(image))
+    for page in pages_of(path):
+        assert isinstance(page, Page)
+        addresses = [slot.url for slot in page.slots if isinstance(slot, ImageSlot)]
+        found = [page.find_image(address) for address in addresses]
+        assert len(set(found)) == 8
+        assert len(listed) == 2 * 8  # once for the slots, once for the bytes
+        assert [page.find_image(address) for address in reversed(addresses)] == found[::-1]
+        with pytest.raises(ItemError, match="no such image"):
+            page.find_image(f"{addresses[0][:-1]}5")
+
+
 def test_what_cannot_be_opened_is_refused_by_its_reason(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def reason(content: bytes, **settings: Any) -> str:
         path.write_bytes(content)
