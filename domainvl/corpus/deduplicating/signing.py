@@ -55,9 +55,10 @@ def sign_table(documents: Sequence[Document], settings: DedupSettings) -> Any:
     """Put what is compared of documents into an Arrow table.
 
     Returns:
-        Columns ``id``; ``name``, see :func:`source_name`; ``modified_us``, microseconds since 1970, least where unknown; ``exact``, a hash of texts and
-        images; ``shingles``, sets of 32 bits each, of ``shingle_count``; ``band_00`` and on, keys of the bands, 0 where
-        a document is shorter than a shingle; ``paragraphs``, ``image_ids``, ``d_hash`` and ``p_hash``, sets of hashes.
+        Columns ``id``; ``name``, see :func:`source_name`; ``modified_us``, microseconds since 1970, least where
+        unknown; ``exact``, a hash of texts and images; ``shingles``, sets of 32 bits each, of ``shingle_count``;
+        ``band_00`` and on, keys of the bands, 0 where a document is shorter than a shingle; ``paragraphs``,
+        ``image_ids``, ``d_hash`` and ``p_hash``, sets of hashes.
     """
     pa = require("pyarrow")
     shingler = Shingler(settings.shingle_words)
