@@ -17,7 +17,7 @@ from domainvl.corpus.sources.reading import Page, ReadSettings, SourceFile
 from domainvl.corpus.sources.video import find_subtitles
 from domainvl.corpus.sources.warc import WarcImage, read_warc, warc_image_index
 from domainvl.corpus.stage import DOCUMENTS, Stage, StageRun, StageSummary, UnitDone, UnitOutput, open_stage, put_image
-from domainvl.corpus.tables import to_table
+from domainvl.corpus.tables import read_table, to_table, write_table
 from domainvl.engine import attempt
 from domainvl.errors import ItemError, NothingToDoError, UsageError
 from domainvl.files import hash_file
@@ -100,6 +100,7 @@ def build_corpus(
         ]
         others = {f"files that are no document ({kind})": count for kind, count in found.other_counts.items()}
         counts = {"sources": len(found.documents), **others}
+        done = _without_repeated_ids(stage, done)
         return stage.finish(done, sources=described, counts=counts, versions=_versions(), licence=licence)
 
 
@@ -159,6 +160,34 @@ def _build_units(
     for (_, unit), result in zip(units, done, strict=True):
         whole += run("read-alone", [(one.uri, (one,)) for one in unit]) if result.failed and len(unit) > 1 else [result]
     return whole
+
+
+def _without_repeated_ids(stage: Stage, done: Sequence[UnitDone]) -> list[UnitDone]:
+    """Keep the first document of each id, by which splits and removals go; records of others may repeat one."""
+    seen: set[str] = set()
+    kept: list[UnitDone] = []
+    for number, unit in enumerate(done):
+        path = unit.tables.get(DOCUMENTS)
+        ids = [] if path is None else _ids(path)
+        repeated = []
+        for at, one in enumerate(ids):
+            if one in seen:
+                repeated.append(at)
+            seen.add(one)
+        if path is not None and repeated:
+            other = stage.scratch / f"{number}.parquet"
+            firsts = sorted(set(range(len(ids))) - set(repeated))
+            write_table(read_table(path).take(firsts), other)
+            rule, action = "a document before it has its id, and was kept", "Give each record an id of its own"
+            rejects = [Reject(ids[at], "read", "repeated-id", rule, action) for at in repeated]
+            unit = replace(unit, tables={**unit.tables, DOCUMENTS: other}, rejects=(*unit.rejects, *rejects))
+        kept.append(unit)
+    return kept
+
+
+def _ids(path: Path) -> list[str]:
+    general = read_table(path, columns=["general_metadata"]).column("general_metadata")
+    return [row["id"] for row in general.to_pylist()]
 
 
 def _hash_beside(source: SourceFile) -> str:

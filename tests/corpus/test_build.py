@@ -199,3 +199,22 @@ def test_files_that_are_no_document_are_told_by_extension_with_what_is_read(tmp_
 def test_the_licence_is_in_the_manifest(harbour, tmp_path):
     summary = build_corpus([harbour / "page-01.html"], tmp_path / "corpus", licence="CC-BY-4.0")
     assert summary.manifest["licence"] == "CC-BY-4.0"
+
+
+def test_of_records_with_one_id_the_first_is_kept(tmp_path):
+    """Splits, reports and removals go by the id."""
+    for name, ids in (("a", "rsr"), ("b", "rt")):
+        (tmp_path / name).mkdir()
+        lines = [
+            json.dumps(
+                {"general_metadata": {"id": one}, "images": [None], "texts": [f"{name}{at}"], "metadata": [None]}
+            )
+            for at, one in enumerate(ids)
+        ]
+        (tmp_path / name / "records.jsonl").write_text("\n".join(lines))
+    settings = BuildSettings(keep_text_only=True)
+    summary = build_corpus([tmp_path / "a", tmp_path / "b"], tmp_path / "corpus", settings)
+    assert summary.exit_code is ExitCode.PARTIAL
+    assert summary.manifest["steps"][-1]["drops"] == {"read/repeated-id": 2}
+    documents = list(Corpus.open(tmp_path / "corpus").documents())
+    assert [(one.id, one.texts[0].text) for one in documents] == [("r", "a0"), ("s", "a1"), ("t", "b1")]
