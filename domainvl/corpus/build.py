@@ -12,7 +12,7 @@ from pathlib import Path
 from domainvl.corpus.exchange import host_of
 from domainvl.corpus.pictures import inspect_picture
 from domainvl.corpus.sources.finding import FORMATS, find_sources, to_units
-from domainvl.corpus.sources.readers import read_pages
+from domainvl.corpus.sources.readers import check_libraries, read_pages
 from domainvl.corpus.sources.reading import Page, ReadSettings, SourceFile
 from domainvl.corpus.sources.video import find_subtitles
 from domainvl.corpus.sources.warc import WarcImage, read_warc, warc_image_index
@@ -86,6 +86,7 @@ def build_corpus(
         rule = f"there is no document among {found.other_counts.total()} files" + (f" ({seen})" if seen else "")
         action = f"Name files or folders with {', '.join(FORMATS)} or DICOM without an extension"
         raise NothingToDoError("Cannot build a corpus", where=sources[0], rule=rule, action=action)
+    check_libraries((source.format for source in found.documents), settings.reading)
     with open_stage(out, "corpus build", asdict(settings), run) as stage:
         for uri, rule in found.unreadable.items():
             stage.rejects.append(Reject(uri, "read", "unreadable", f"the folder cannot be searched: {rule}"))

@@ -22,10 +22,14 @@ class Extractor:
 
     Attributes:
         package: Its distribution, whose version stands in a document's origin.
+        module: What is imported of it.
+        extra: The extra of domainvl that brings it.
         extract: Gives what it keeps of a marked tree at an address, as any text with the marks in it.
     """
 
     package: str
+    module: str
+    extra: str
     extract: Callable[[Any, str], str]
 
     @property
@@ -101,8 +105,8 @@ def _magic_html(tree: Any, address: str) -> str:
 
 
 EXTRACTORS: Mapping[str, Extractor] = {
-    "trafilatura": Extractor("trafilatura", _trafilatura),
-    "resiliparse": Extractor("resiliparse", _resiliparse),
-    "magic-html": Extractor("magic-html", _magic_html),
+    "trafilatura": Extractor("trafilatura", "trafilatura", "corpus", _trafilatura),
+    "resiliparse": Extractor("resiliparse", "resiliparse.extract.html2text", "corpus", _resiliparse),
+    "magic-html": Extractor("magic-html", "magic_html", "magic-html", _magic_html),
 }
 """By the names that ``--extractor`` takes."""
