@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -69,7 +70,13 @@ def stage_run(
         ),
         shard=None if shard is None else Shard.parse(shard),
         overwrite=overwrite,
+        on_progress=_show_progress if sys.stderr.isatty() else None,
     )
+
+
+def _show_progress(done: int, planned: int) -> None:
+    """Write how far a phase is over the line before; the line is cleared at its end."""
+    typer.echo("\r\x1b[K" if done == planned else f"\r\x1b[K{done} of {planned} units", nl=False, err=True)
 
 
 def counted(count: int, thing: str) -> str:

@@ -6,6 +6,7 @@ import pytest
 from toy_corpora import png
 from typer.testing import CliRunner
 
+from domainvl.cli import corpus_options
 from domainvl.cli.main import app
 from domainvl.errors import ExitCode, UsageError
 
@@ -52,3 +53,16 @@ def test_numbers_that_mean_nothing_are_refused(pages, tmp_path, option, value):
 
 def test_a_negative_number_of_workers_is_refused(pages, tmp_path):
     assert run(pages, "--out", tmp_path / "corpus", "--workers", "-1").exit_code == ExitCode.USAGE
+
+
+def test_a_terminal_is_shown_how_far_a_step_is(monkeypatch, capsys):
+    options = (2, None, None, 0.0, None, False)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False)
+    assert corpus_options.stage_run(*options).on_progress is None
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    show = corpus_options.stage_run(*options).on_progress
+    assert show is not None
+    show(1, 2)
+    assert capsys.readouterr().err.endswith("1 of 2 units")
+    show(2, 2)
+    assert "units" not in capsys.readouterr().err

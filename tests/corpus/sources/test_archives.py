@@ -75,7 +75,7 @@ def test_members_come_out_as_they_went_in(tmp_path: Path, folder: Path, write: W
 
 @pytest.mark.parametrize("write", WRITERS)
 @pytest.mark.parametrize(
-    "name", ["../x.html", "a/../../x.html", "/tmp/x.html", "..\\x.html", "C:\\x.html", "a/" * 600 + "x.html"]
+    "name", ["../x.html", "a/../../x.html", "/x.html", "..\\x.html", "C:\\x.html", "a/" * 600 + "x.html"]
 )
 def test_a_name_that_leads_out_is_left_out_and_the_others_stay(
     tmp_path: Path, folder: Path, write: Write, name: str
