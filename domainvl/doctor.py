@@ -23,7 +23,7 @@ from domainvl.errors import install_hint
 EXTRA_USES = {
     "corpus": "domainvl corpus: reading pages, archives, PDF and DOCX, finding near-duplicates, hashing images",
     "devkit": "nuScenes' own devkit in the same environment, to compare with; domainvl reads the tables itself",
-    "fast": "PNG files written about four times as quickly",
+    "fast": "PNG files packed 1.6 to 2 times as quickly, into the same bytes",
     "gdcm": "reading DICOM files in lossless JPEG",
     "hub": "domainvl export for the library datasets of Hugging Face",
     "imagenet": "domainvl specialist train classifier --from imagenet-efficientnet-lite0: ImageNet weights of 17 MB",

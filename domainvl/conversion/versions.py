@@ -8,8 +8,8 @@ from importlib import metadata
 from domainvl import __version__
 
 _PACKAGES = (
-    "highdicom", "isal", "nibabel", "numpy", "pillow", "pydicom", "pyjpegls", "pylibjpeg", "pyogrio", "python-gdcm",
-    "rapidocr-onnxruntime", "rasterio", "shapely",
+    "highdicom", "nibabel", "numpy", "pillow", "pydicom", "pyjpegls", "pylibjpeg", "pyogrio", "python-gdcm",
+    "rapidocr-onnxruntime", "rasterio", "shapely", "zlib-ng",
 )  # fmt: skip
 """What pixels and coordinates pass through; absent ones are not mentioned."""
 

@@ -3,6 +3,10 @@
 Every row is filtered with Up, the difference to the row above: numpy does it at memory speed, and on imagery it packs
 as well as Sub, and far better where areas are flat. What is left is noise and short runs, which Huffman codes and run
 lengths pack about as well as a search for repeated strings does, in less than half the time.
+
+Equal pixels make equal files, in every process and with each compressor here. Run lengths alone (zlib's manual,
+``Z_RLE``) see to that: they look one byte back, where a search for strings finds what its library and its tuning let it
+find. Intel's ISA-L, which is quicker, searches; once in 18,000 files it packed equal rows into other bytes.
 """
 
 from __future__ import annotations
@@ -33,12 +37,12 @@ _BAND_BYTES = 1 << 20
 
 
 class Compressor(enum.StrEnum):
-    """What packs the rows. The pixels are the same with each, the bytes of the file are not."""
+    """What packs the rows, into the same bytes with each."""
 
     ZLIB = "zlib"
-    """The standard library's, at level 1 with run lengths only."""
-    ISAL = "isal"
-    """Intel's ISA-L at level 1, about three times as quick; the extra ``fast`` brings it."""
+    """The standard library's."""
+    ZLIB_NG = "zlib-ng"
+    """zlib with vector instructions, 1.6 to 2 times as quick; the extra ``fast`` brings it."""
 
 
 class _Stream(Protocol):
@@ -50,10 +54,10 @@ class _Stream(Protocol):
 def best_compressor() -> Compressor:
     """Return the quickest compressor that is installed."""
     try:
-        from isal import isal_zlib  # noqa: F401
+        from zlib_ng import zlib_ng  # noqa: F401
     except ImportError:
         return Compressor.ZLIB
-    return Compressor.ISAL
+    return Compressor.ZLIB_NG
 
 
 def encode_png(pixels: npt.NDArray[np.uint8], compressor: Compressor = Compressor.ZLIB) -> bytes:
@@ -102,16 +106,17 @@ def _check(pixels: npt.NDArray[np.uint8]) -> None:
 
 
 def _open_stream(compressor: Compressor) -> _Stream:
+    # Level 1, run lengths only. The window is the largest; more memory (9) makes longer blocks, which is a little
+    # quicker and smaller.
     if compressor is Compressor.ZLIB:
-        # The window is the largest; more memory (9) makes longer blocks, which is a little quicker and smaller.
         return zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
     try:
-        from isal import isal_zlib
+        from zlib_ng import zlib_ng
     except ImportError as error:
         raise UsageError(
-            "Cannot compress with isal", rule="the package isal is not installed", action=install_hint("fast")
+            "Cannot compress with zlib-ng", rule="the package zlib-ng is not installed", action=install_hint("fast")
         ) from error
-    return isal_zlib.compressobj(1)
+    return zlib_ng.compressobj(1, zlib_ng.DEFLATED, zlib_ng.MAX_WBITS, 9, zlib_ng.Z_RLE)
 
 
 def _filtered_bands(pixels: npt.NDArray[np.uint8]) -> Iterator[memoryview]:

@@ -126,7 +126,7 @@ def show_pixels(paths: Sequence[Path], folder: Path) -> None:
         for windows in (WINDOW, "auto", "lung,soft,bone"):
             rate = per_cpu_s(paths, pipeline(folder / f"{compressor}-{windows}", compressor, windows))
             print(
-                f"native CT to PNG, {windows:<15} {compressor:<5} {rate:>6.0f} images/CPU-s"
+                f"native CT to PNG, {windows:<15} {compressor:<7} {rate:>6.0f} images/CPU-s"
                 + (
                     f", {rate / plain:.1f} times pydicom + Pillow done plainly ({plain:.0f})"
                     if windows == WINDOW

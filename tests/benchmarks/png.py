@@ -98,8 +98,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=default, help="folder of real files")
     folder = parser.parse_args().data
     encoders = {"domainvl, zlib": lambda pixels: encode_png(pixels, Compressor.ZLIB)}
-    if best_compressor() is Compressor.ISAL:
-        encoders["domainvl, isal"] = lambda pixels: encode_png(pixels, Compressor.ISAL)
+    if best_compressor() is Compressor.ZLIB_NG:
+        encoders["domainvl, zlib-ng"] = lambda pixels: encode_png(pixels, Compressor.ZLIB_NG)
     encoders["Pillow, default"] = lambda pixels: encode_with_pillow(pixels, 6)  # zlib's default
     encoders["Pillow, level 1"] = lambda pixels: encode_with_pillow(pixels, 1)
     for title, real, made in (("RGB", real_tiles, made_tiles), ("grey CT", real_slices, made_slices)):

@@ -17,7 +17,7 @@ from domainvl.doctor import Check, Status
 
 CHECKS = [
     Check("Python", "Python", Status.OK, "3.11.7", required=True),
-    Check("Extras", "fast", Status.MISSING, "isal not installed", "Install it with: pip install 'domainvl[fast]'"),
+    Check("Extras", "fast", Status.MISSING, "zlib-ng not installed", "Install it with: pip install 'domainvl[fast]'"),
     Check("Extras", "ray", Status.OK, "ray 2.60.0", "Enables clusters"),
     Check("Machine", "memory", Status.PROBLEM, "1.0 GiB", "End other programs"),
 ]
@@ -53,7 +53,7 @@ def test_the_table(found, capsys):
         ["Python"],
         ["Python", "ok", "3.11.7"],
         ["Extras"],
-        ["fast", "missing", "isal", "not", "installed"],
+        ["fast", "missing", "zlib-ng", "not", "installed"],
         ["Install", "it", "with:", "pip", "install", "'domainvl[fast]'"],
         ["ray", "ok", "ray", "2.60.0"],
         ["Enables", "clusters"],
