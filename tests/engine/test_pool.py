@@ -84,8 +84,8 @@ def test_a_process_that_ended_while_it_was_idle_is_no_fault_of_the_next_unit():
         pool.submit(("pid",), alone=True)
         worker = psutil.Process(pool.next_outcome().result)
         worker.kill()
-        # Waiting for it would take its exit code from the pool.
-        while worker.status() != psutil.STATUS_ZOMBIE:
+        # Waiting for it would take its exit code from the pool. Its pipe is open until its last thread has ended.
+        while worker.status() != psutil.STATUS_ZOMBIE or worker.num_threads() > 1:
             time.sleep(0.01)
         pool.submit(("double", 4), alone=True)
 
