@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from domainvl.schema import Provenance
     from domainvl.schema.images import ImageStore
 
+    from .enhancing import Enlargers
     from .labels.vector_file import LabelReader
     from .planning import Site
     from .scene import SiteBand
@@ -34,6 +35,7 @@ class GeotiffConverter:
 
     def __init__(self) -> None:
         self._labels: LabelReader | None = None
+        self._enlargers: Enlargers | None = None
 
     def plan(self, source: Path, settings: GeotiffSettings) -> Plan[Site]:
         """List the scenes and find the labels of each.
@@ -66,7 +68,8 @@ class GeotiffConverter:
         """
         from .scene import convert_band
 
-        return convert_band(unit, settings, images, provenance, self._reader())
+        enlarger = self._enlarging().of(unit.site.enhancement)
+        return convert_band(unit, settings, images, provenance, self._reader(), enlarger)
 
     def inspect(self, source: Path, settings: GeotiffSettings) -> Inspection:
         """Look at scenes before they are converted.
@@ -100,6 +103,14 @@ class GeotiffConverter:
 
             self._labels = LabelReader()
         return self._labels
+
+    def _enlarging(self) -> Enlargers:
+        """Return what enlarges scenes, which this process keeps for the next unit."""
+        if self._enlargers is None:
+            from .enhancing import Enlargers
+
+            self._enlargers = Enlargers()
+        return self._enlargers
 
 
 CONVERTER = GeotiffConverter()

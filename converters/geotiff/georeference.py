@@ -103,6 +103,7 @@ class SceneGrid:
         transform: From pixels of the grid to ``crs``; None where the scene has no georeference.
         stored: The pixels of the file.
         stored_to_grid: From stored pixels to those of the grid; None where that is not affine (warped).
+        native: The grid that this one enlarges; None where its pixels are those of the sensor.
     """
 
     width_px: int
@@ -111,6 +112,12 @@ class SceneGrid:
     transform: Affine | None
     stored: StoredPixels
     stored_to_grid: Affine | None
+    native: SceneGrid | None = None
+
+    @property
+    def scale(self) -> int:
+        """How many times the rows and columns of the native grid it has."""
+        return 1 if self.native is None else self.width_px // self.native.width_px
 
     @property
     def is_georeferenced(self) -> bool:

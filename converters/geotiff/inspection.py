@@ -17,6 +17,7 @@ from domainvl.errors import ItemError
 from domainvl.schema import Object, Reject, assign_split
 from domainvl.tiling import TOKENS_PER_TILE, choose_grid
 
+from .enhancing import Enlarger, Enlargers
 from .georeference import describe_crs
 from .headers import bands_of
 from .knowledge import KnownCover, KnownObjects
@@ -72,7 +73,7 @@ def inspect_scenes(source: Path, settings: GeotiffSettings) -> Inspection:
         NothingToDoError: If there is no scene.
     """
     plan = plan_sites(source, settings, need_labels=False)
-    reader = LabelReader()
+    reader, enlargers = LabelReader(), Enlargers()
     rows: list[tuple[str, ...]] = []
     rejects: list[Reject] = list(plan.rejects)
     sheet: list[SheetTile] = []
@@ -80,7 +81,9 @@ def inspect_scenes(source: Path, settings: GeotiffSettings) -> Inspection:
     token_count = 0
     for site in plan.units:
         try:
-            look = _look_at(site, settings, reader, tiles_wanted=min(_TILES_A_SITE, _SHEET_TILES - len(sheet)))
+            enlarger = enlargers.of(site.enhancement)
+            tiles_wanted = min(_TILES_A_SITE, _SHEET_TILES - len(sheet))
+            look = _look_at(site, settings, reader, enlarger, tiles_wanted=tiles_wanted)
         except ItemError as error:
             rows.append((site.uri, f"cannot be used: {error.reason}", *[_UNKNOWN] * (len(COLUMNS) - 2)))
             rejects.append(Reject(site.uri, "inspect", error.reason, str(error), error.action))
@@ -98,9 +101,11 @@ def inspect_scenes(source: Path, settings: GeotiffSettings) -> Inspection:
     return Inspection(COLUMNS, rows, notes, rejects, picture)
 
 
-def _look_at(site: Site, settings: GeotiffSettings, reader: LabelReader, *, tiles_wanted: int) -> _Look:
+def _look_at(
+    site: Site, settings: GeotiffSettings, reader: LabelReader, enlarger: Enlarger | None, *, tiles_wanted: int
+) -> _Look:
     with ExitStack() as stack:
-        opened = stack.enter_context(open_site(site, settings, reader))
+        opened = stack.enter_context(open_site(site, settings, reader, enlarger))
         splits = _split_preview(opened, settings)
         tokens = _tokens_a_tile(opened, settings)
         grid = opened.grid

@@ -13,11 +13,12 @@ from rasterio.enums import Resampling
 from domainvl.errors import ItemError
 
 from .drawing import Ground
+from .enlarged_reading import EnlargedReader, Enlarges
 from .georeference import SceneGrid
 from .headers import bands_of, palette_band, reference_path
 from .parsing import StretchMode, ViewRequest, parse_bands, parse_nodata, parse_stretch, parse_views
 from .products import Band, Product
-from .reading import GridReader, OpenProduct, open_product
+from .reading import GridReader, OpenProduct, WindowReader, open_product
 from .sampling import MAX_VALUES, BandSample, sample_bands
 from .scene_grid import GridRequest, plan_grid
 from .settings import GeotiffSettings
@@ -60,12 +61,34 @@ def grid_of(opened: OpenProduct, views: Sequence[View], request: GridRequest) ->
     return plan_grid(opened.stored_pixels(path), request, uri=opened.uri)
 
 
-def reader_of(opened: OpenProduct, grid: SceneGrid, settings: GeotiffSettings) -> GridReader:
-    """Return what reads a scene on a grid, as the settings say."""
+def native_reader_of(opened: OpenProduct, grid: SceneGrid, settings: GeotiffSettings) -> GridReader:
+    """Return what reads what the sensor took of a scene, on the native grid, as the settings say."""
     resampling = None if settings.resampling == "auto" else Resampling[settings.resampling]
     if palette_band(opened) is not None:
         resampling = Resampling.nearest  # between two indexes lies another colour
-    return opened.reader(grid, nodata=parse_nodata(settings.nodata), resampling=resampling)
+    return opened.reader(grid.native or grid, nodata=parse_nodata(settings.nodata), resampling=resampling)
+
+
+def reader_of(
+    opened: OpenProduct, grid: SceneGrid, settings: GeotiffSettings, enlarger: Enlarges | None = None
+) -> WindowReader:
+    """Return what reads a scene on a grid, as the settings say.
+
+    Args:
+        opened: The open scene.
+        grid: The grid.
+        settings: How it is warped and what of it is missing.
+        enlarger: Makes the pixels of a grid that is not native.
+
+    Raises:
+        ValueError: If the grid is enlarged and there is nothing that makes its pixels.
+    """
+    native = native_reader_of(opened, grid, settings)
+    if grid.native is None:
+        return native
+    if enlarger is None:
+        raise ValueError("an enlarged grid needs what makes its pixels")
+    return EnlargedReader(native, grid, enlarger)
 
 
 @dataclass(frozen=True)
@@ -88,7 +111,7 @@ def stretch_views(
     Args:
         views: The views.
         opened: The open scene.
-        reader: Reads it.
+        reader: Reads what the sensor took: limits are the same whether a scene is enlarged or not.
         settings: Names the method.
         shared: Limits by band name that are those of all scenes together.
 
@@ -208,7 +231,7 @@ def shared_limits(
                 }
                 if not dtypes:
                     continue
-                reader = reader_of(opened, grid_of(opened, views, request), settings)
+                reader = native_reader_of(opened, grid_of(opened, views, request), settings)
                 sample = _sample(tuple(dtypes), opened, reader, max_values)
         except ItemError:
             continue

@@ -10,6 +10,7 @@ from domainvl.conversion import Plan
 from domainvl.errors import ItemError, UsageError
 from domainvl.schema import Reject, Severity, Split, assign_split
 
+from .enhancing import Enhancement, check_scenes, find_enhancement, open_enlarger
 from .headers import SceneHeader, look_at_header
 from .labels.truth import ClassCover, FoundTruths, Truth, VectorObjects, find_truths, label_files
 from .looks import shared_limits
@@ -52,6 +53,7 @@ class Site:
         scenes: The scenes; the grid is that of the first.
         rule: How its tiles are put into splits.
         shared_limits: Limits of the stretch, by band name, where they are those of all scenes together.
+        enhancement: What enlarges it before it is cut into tiles.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Site:
     scenes: tuple[Scene, ...]
     rule: SplitRule
     shared_limits: tuple[tuple[str, Stretch], ...] = ()
+    enhancement: Enhancement | None = None
 
     def files(self) -> list[Path]:
         """Return the local files that are read to convert it: those of its scenes and of their labels."""
@@ -87,7 +90,10 @@ def plan_sites(source: Path, settings: GeotiffSettings, *, need_labels: bool = T
     has_labels = need_labels or settings.labels is not None
     found = find_truths(products, settings) if has_labels else FoundTruths()
     wanted = [product for product in products if settings.series or not has_labels or product.uri in found.truths]
-    headers = look_at_headers(wanted, settings)
+    enhancement = None if settings.enhance is None else find_enhancement(settings.enhance)
+    if enhancement is not None:
+        check_scenes(wanted, settings, open_enlarger(enhancement.source))
+    headers = look_at_headers(wanted, settings, enhancement)
     scenes = [Scene(product, found.truths.get(product.uri), headers[product.uri].date) for product in wanted]
     groups = group_scenes({product.name: headers[product.uri].footprint for product in wanted})
     gathered = _gather(scenes, groups, rejects) if settings.series else [(scene,) for scene in scenes]
@@ -97,7 +103,7 @@ def plan_sites(source: Path, settings: GeotiffSettings, *, need_labels: bool = T
     shown = {scene.product.uri for site in gathered for scene in site}
     rejects += [reject for reject in found.rejects if reject.input not in shown]
     units = [
-        Site(_name_of(site), site[0].product.uri, site, rules[site[0].product.name])
+        Site(_name_of(site), site[0].product.uri, site, rules[site[0].product.name], enhancement=enhancement)
         for site in gathered
         if site[0].product.name in rules
     ]
@@ -146,7 +152,9 @@ def _without_labels(
     return scenes, rejects
 
 
-def look_at_headers(products: Sequence[Product], settings: GeotiffSettings) -> dict[str, SceneHeader]:
+def look_at_headers(
+    products: Sequence[Product], settings: GeotiffSettings, enhancement: Enhancement | None = None
+) -> dict[str, SceneHeader]:
     """Read the headers of all scenes, by uri.
 
     A scene that cannot be opened has an empty header here; the unit that opens it says why.
@@ -154,7 +162,7 @@ def look_at_headers(products: Sequence[Product], settings: GeotiffSettings) -> d
     headers = {}
     for product in products:
         try:
-            headers[product.uri] = look_at_header(product, grid_request(settings))
+            headers[product.uri] = look_at_header(product, grid_request(settings, enhancement))
         except ItemError:
             headers[product.uri] = SceneHeader(product.date, None, None)
     return headers
@@ -292,10 +300,11 @@ def _block_side_m(scenes: Sequence[Scene], headers: Mapping[str, SceneHeader], s
     return settings.split_block_m
 
 
-def grid_request(settings: GeotiffSettings) -> GridRequest:
-    """Return what the settings ask of the grid."""
+def grid_request(settings: GeotiffSettings, enhancement: Enhancement | None = None) -> GridRequest:
+    """Return what the settings ask of the grid; the native one where nothing enlarges it."""
     snap_px = settings.tile_px - settings.overlap_px if settings.align == "geo" else None
-    return GridRequest(settings.crs, settings.gsd_m, snap_px)
+    scale = 1 if enhancement is None else enhancement.scale
+    return GridRequest(settings.crs, settings.gsd_m, snap_px, scale)
 
 
 def _name_of(site: Sequence[Scene]) -> str:

@@ -29,7 +29,7 @@ from .settings import NodataRule
 from .validity import Mask, mask_planes, read_mask
 from .warping import open_warped
 
-__all__ = ["GridReader", "Mask", "OpenProduct", "Pixels", "open_product"]
+__all__ = ["GridReader", "Mask", "OpenProduct", "Pixels", "WindowReader", "intersection", "open_product"]
 
 CACHE_BYTES = 256 << 20
 """GDAL's block cache; its default is a share of the machine's memory in every process."""
@@ -129,6 +129,16 @@ class OpenProduct:
                 bilinear else.
         """
         return GridReader(self, grid, nodata, resampling)
+
+
+class WindowReader(Protocol):
+    """Reads windows of a grid, whatever its pixels are made of."""
+
+    grid: SceneGrid
+
+    def read(self, bands: Sequence[Band], window: Window) -> tuple[list[npt.NDArray[Any]], Mask]:
+        """Read one window, see :meth:`GridReader.read`."""
+        ...
 
 
 class _Source(Protocol):
@@ -310,7 +320,7 @@ def _read_what_is_there(
     read: Callable[[Window], tuple[Pixels, Mask]],
 ) -> tuple[Pixels, Mask]:
     """Read the part of a window that lies in a dataset; the rest is not valid."""
-    inside = _intersection(window, Window(0, 0, dataset.width, dataset.height))
+    inside = intersection(window, Window(0, 0, dataset.width, dataset.height))
     if inside == window:
         return read(window)
     dtype = np.result_type(*(dataset.dtypes[number - 1] for number in numbers))
@@ -323,7 +333,8 @@ def _read_what_is_there(
     return pixels, valid
 
 
-def _intersection(window: Window, other: Window) -> Window | None:
+def intersection(window: Window, other: Window) -> Window | None:
+    """Return the part that two windows share; None where they share none."""
     left, top = max(window.col_off, other.col_off), max(window.row_off, other.row_off)
     right = min(window.col_off + window.width, other.col_off + other.width)
     bottom = min(window.row_off + window.height, other.row_off + other.height)

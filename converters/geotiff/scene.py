@@ -15,13 +15,14 @@ from domainvl.errors import ItemError
 from domainvl.files import hash_file
 from domainvl.schema import ImageStore, Provenance, Reject, Sample, Severity
 
+from .enhancing import Enlarger
 from .georeference import SceneGrid, describe_crs
 from .grid import Tile, plan_tiles, uncovered_px
 from .knowledge import Knowledge, find_knowledge
 from .labels.pixel_labels import place_pixel_labels
 from .labels.truth import PixelObjects, VectorObjects
 from .labels.vector_file import IN_MEMORY_BYTES, LabelReader
-from .looks import choose_views, grid_of, ground_of, reader_of, stretch_views
+from .looks import choose_views, grid_of, ground_of, native_reader_of, reader_of, stretch_views
 from .planning import Scene, Site, grid_request
 from .products import Product
 from .reading import OpenProduct, open_product
@@ -96,7 +97,12 @@ def divide_site(site: Site, settings: GeotiffSettings, reader: LabelReader) -> D
 
 
 def convert_band(
-    band: SiteBand, settings: GeotiffSettings, images: ImageStore, provenance: Provenance, reader: LabelReader
+    band: SiteBand,
+    settings: GeotiffSettings,
+    images: ImageStore,
+    provenance: Provenance,
+    reader: LabelReader,
+    enlarger: Enlarger | None = None,
 ) -> UnitResult:
     """Convert one band of a site, tile by tile.
 
@@ -106,14 +112,17 @@ def convert_band(
         images: Takes the pixels.
         provenance: What makes the samples.
         reader: Reads the site's labels.
+        enlarger: Enlarges the site, where it says so.
 
     Raises:
         ItemError: If the band as a whole cannot be used.
     """
     site = band.site
+    if site.enhancement is not None:
+        provenance = provenance.model_copy(update={"enhanced": site.enhancement.provenance()})
     samples: list[Sample] = []
     rejects: list[Reject] = []
-    with _open_band(band, settings, reader) as (context, tiles):
+    with _open_band(band, settings, reader, enlarger) as (context, tiles):
         if band.is_whole:  # of a part they would be listed once a band
             rejects += context.knowledge.rejects
         for tile in tiles:
@@ -131,27 +140,32 @@ def convert_band(
 
 @contextmanager
 def _open_band(
-    band: SiteBand, settings: GeotiffSettings, reader: LabelReader
+    band: SiteBand, settings: GeotiffSettings, reader: LabelReader, enlarger: Enlarger | None
 ) -> Iterator[tuple[TileContext, list[Tile]]]:
     site = band.site
     with ExitStack() as stack:
         products = [stack.enter_context(open_product(scene.product)) for scene in site.scenes]
-        grid = grid_of(products[0], band.views[0], grid_request(settings))
+        grid = grid_of(products[0], band.views[0], grid_request(settings, site.enhancement))
         tiles = tiles_of(grid, settings)
         wanted = [tile for tile in tiles if band.first_row <= tile.row < band.stop_row]
         knowledge = stack.enter_context(find_knowledge(site, grid, settings, (wanted, tiles), reader))
         scenes = [
-            _scene_images(opened, views, grid, settings) for opened, views in zip(products, band.views, strict=True)
+            _scene_images(opened, views, grid, settings, enlarger)
+            for opened, views in zip(products, band.views, strict=True)
         ]
         splitter = Splitter(site.rule, grid, uri=site.uri)
         yield TileContext(band.site, grid, scenes, band.sources, knowledge, splitter, settings), wanted
 
 
 def _scene_images(
-    opened: OpenProduct, views: tuple[View, ...], grid: SceneGrid, settings: GeotiffSettings
+    opened: OpenProduct,
+    views: tuple[View, ...],
+    grid: SceneGrid,
+    settings: GeotiffSettings,
+    enlarger: Enlarger | None,
 ) -> SceneImages:
     ground = ground_of(opened, views, grid, settings)
-    return SceneImages(opened, reader_of(opened, grid, settings), views, ground, settings)
+    return SceneImages(opened, reader_of(opened, grid, settings, enlarger), views, ground, settings)
 
 
 @dataclass(frozen=True)
@@ -180,8 +194,16 @@ class OpenSite:
 
 
 @contextmanager
-def open_site(site: Site, settings: GeotiffSettings, reader: LabelReader) -> Iterator[OpenSite]:
+def open_site(
+    site: Site, settings: GeotiffSettings, reader: LabelReader, enlarger: Enlarger | None = None
+) -> Iterator[OpenSite]:
     """Open a site to look at it as a whole.
+
+    Args:
+        site: The site.
+        settings: The converter's settings.
+        reader: Reads its labels.
+        enlarger: Enlarges it, where it says so.
 
     Raises:
         ItemError: If the site as a whole cannot be used.
@@ -192,7 +214,8 @@ def open_site(site: Site, settings: GeotiffSettings, reader: LabelReader) -> Ite
         tiles = tiles_of(grid, settings)
         knowledge = stack.enter_context(find_knowledge(site, grid, settings, (tiles, tiles), reader))
         images = [
-            _scene_images(opened, of_scene, grid, settings) for opened, of_scene in zip(products, views, strict=True)
+            _scene_images(opened, of_scene, grid, settings, enlarger)
+            for opened, of_scene in zip(products, views, strict=True)
         ]
         splitter = Splitter(site.rule, grid, uri=site.uri)
         yield OpenSite(site, grid, products, views, images, tiles, knowledge, splitter)
@@ -203,9 +226,9 @@ def _settle_views(
 ) -> tuple[SceneGrid, tuple[tuple[View, ...], ...]]:
     """Choose the views of each scene and find their stretches; the grid is that of the first."""
     chosen = [choose_views(opened, settings) for opened in products]
-    grid = grid_of(products[0], chosen[0], grid_request(settings))
+    grid = grid_of(products[0], chosen[0], grid_request(settings, site.enhancement))
     return grid, tuple(
-        stretch_views(views, opened, reader_of(opened, grid, settings), settings, site.shared_limits)
+        stretch_views(views, opened, native_reader_of(opened, grid, settings), settings, site.shared_limits)
         for views, opened in zip(chosen, products, strict=True)
     )
 
@@ -283,6 +306,10 @@ def _facts(
     gsd_m = grid.gsd_m()
     if gsd_m is not None:
         facts["gsd_m"] = gsd_m
+    if site.enhancement is not None:
+        facts["enhanced"] = site.enhancement.record()
+        if gsd_m is not None:
+            facts["native_gsd_m"] = gsd_m * site.enhancement.scale
     if grid.crs is not None and settings.location == "keep":
         facts["crs"] = describe_crs(grid.crs)
     return facts

@@ -28,16 +28,18 @@ class GridRequest:
         crs: Its CRS, as a code or WKT; the scene's own where None.
         gsd_m: Side of its pixels in metres; the scene's own where None.
         snap_px: Where the origin is snapped: to multiples of so many pixels in the CRS; not snapped where None.
+        scale: How many times the rows and columns it has after all that: the pixels in between are synthesised.
     """
 
     crs: str | None = None
     gsd_m: float | None = None
     snap_px: int | None = None
+    scale: int = 1
 
     @property
     def is_native(self) -> bool:
-        """Whether nothing is asked for."""
-        return self == GridRequest()
+        """Whether nothing is asked for that would resample the scene."""
+        return self.crs is None and self.gsd_m is None and self.snap_px is None
 
 
 def plan_grid(stored: StoredPixels, request: GridRequest, *, uri: str) -> SceneGrid:
@@ -54,6 +56,37 @@ def plan_grid(stored: StoredPixels, request: GridRequest, *, uri: str) -> SceneG
     Raises:
         ItemError: If the scene has no georeference that the request could act on, or the CRS has no metres.
     """
+    return enlarge_grid(_plan_native(stored, request, uri), request.scale, uri=uri)
+
+
+def enlarge_grid(grid: SceneGrid, scale: int, *, uri: str) -> SceneGrid:
+    """Divide each pixel of a grid into ``scale`` x ``scale``; all that is placed on it follows.
+
+    Args:
+        grid: The grid.
+        scale: How many times the rows and columns; 1 for the grid itself.
+        uri: Name of the scene in messages.
+
+    Raises:
+        ItemError: If it would be larger than any scene.
+    """
+    if scale == 1:
+        return grid
+    width_px, height_px = grid.width_px * scale, grid.height_px * scale
+    if max(width_px, height_px) > MAX_SIDE_PX:
+        raise _too_large(uri, width_px, height_px, "Cut the scene, or leave --enhance out")
+    return SceneGrid(
+        width_px,
+        height_px,
+        grid.crs,
+        None if grid.transform is None else grid.transform @ Affine.scale(1 / scale),
+        grid.stored,
+        None if grid.stored_to_grid is None else Affine.scale(scale) @ grid.stored_to_grid,
+        native=grid,
+    )
+
+
+def _plan_native(stored: StoredPixels, request: GridRequest, uri: str) -> SceneGrid:
     if stored.crs is None or (stored.transform is None and not stored.gcps):
         if not request.is_native:
             raise _no_georeference(uri, stored)
@@ -110,13 +143,7 @@ def _requested_grid(stored: StoredPixels, request: GridRequest, uri: str) -> Sce
         max(1, _ceil(length, side)) for length, side in ((right - left, side_x), (top - bottom, side_y))
     )
     if max(width_px, height_px) > MAX_SIDE_PX:
-        raise ItemError(
-            "Cannot choose the grid of a scene",
-            reason="grid-size",
-            where=uri,
-            rule=f"it would have {width_px} x {height_px} px, more than {MAX_SIDE_PX} on a side",
-            action="Check --gsd-m, --crs and the georeference of the scene",
-        )
+        raise _too_large(uri, width_px, height_px, "Check --gsd-m, --crs and the georeference of the scene")
     return SceneGrid(width_px, height_px, crs, Affine(side_x, 0, left, 0, -side_y, top), stored, None)
 
 
@@ -174,6 +201,16 @@ def _floor(value: float, step: float) -> int:
 
 def _ceil(length: float, side: float) -> int:
     return -_floor(-length, side)
+
+
+def _too_large(uri: str, width_px: int, height_px: int, action: str) -> ItemError:
+    return ItemError(
+        "Cannot choose the grid of a scene",
+        reason="grid-size",
+        where=uri,
+        rule=f"it would have {width_px} x {height_px} px, more than {MAX_SIDE_PX} on a side",
+        action=action,
+    )
 
 
 def _no_georeference(uri: str, stored: StoredPixels) -> ItemError:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from domainvl.conversion import ConverterSettings
 from domainvl.errors import InputNotFoundError, UsageError
@@ -55,6 +55,7 @@ class GeotiffSettings(ConverterSettings):
             "val_from",
             "test_from",
             "stretch_scope",
+            "enhance",
         }
     )
 
@@ -126,6 +127,11 @@ class GeotiffSettings(ConverterSettings):
         default="auto",
         description="How images are resampled where they must be; auto is average where pixels become much larger and "
         "bilinear else. Rasters of classes always take the nearest.",
+    )
+    enhance: str | None = Field(
+        default=None,
+        description="What scenes are enlarged with before they are tiled: the folder of a checkpoint or run of "
+        "domainvl enhance train, or bicubic-x2, -x4 or -x8. No sensor took the pixels in between; each sample says so.",
     )
     tile_px: int = Field(default=512, ge=16, description="Side of a tile in pixels.")
     overlap_px: int = Field(default=0, ge=0, description="Pixels that neighbouring tiles share.")
@@ -230,6 +236,27 @@ class GeotiffSettings(ConverterSettings):
     )
     val_from: str | None = Field(default=None, description="First date of validation, with --split-by date.")
     test_from: str | None = Field(default=None, description="First date of testing, with --split-by date.")
+
+    @field_validator("enhance")
+    @classmethod
+    def _enhance_is_found_from_anywhere(cls, enhance: str | None) -> str | None:
+        """Processes on other machines of a cluster start in folders of their own."""
+        if enhance is None or enhance.startswith("bicubic-"):
+            return enhance
+        return str(Path(enhance).absolute())
+
+    def public(self) -> dict[str, Any]:
+        """Return what the manifest may say, with what ``enhance`` names instead of where it lies."""
+        public = super().public()
+        if self.enhance is not None:
+            from .enhancing import find_enhancement
+
+            public["enhance"] = find_enhancement(self.enhance).record()
+        return public
+
+    def packages(self) -> tuple[str, ...]:
+        """Name what computes the pixels in between."""
+        return () if self.enhance is None else ("torch",)
 
     def check(self) -> None:
         """Check what one field alone cannot say.

@@ -11,7 +11,7 @@ from rasterio.windows import Window
 
 from .drawing import Ground, render
 from .grid import Tile
-from .reading import GridReader, Mask, OpenProduct
+from .reading import Mask, OpenProduct, WindowReader
 from .settings import GeotiffSettings
 from .views import View
 
@@ -58,7 +58,7 @@ class SceneImages:
     def __init__(
         self,
         opened: OpenProduct,
-        reader: GridReader,
+        reader: WindowReader,
         views: Sequence[View],
         ground: Ground,
         settings: GeotiffSettings,

@@ -81,7 +81,8 @@ class TileContext:
         """Return the side of a pixel on the ground in the middle of a tile; that of the metadata without a map."""
         middle_px = (tile.x_px + tile.width_px / 2, tile.y_px + tile.height_px / 2)
         on_map_m = self.grid.gsd_m(middle_px)
-        return self.site.scenes[0].product.gsd_m if on_map_m is None else on_map_m
+        stated_m = self.site.scenes[0].product.gsd_m
+        return on_map_m if on_map_m is not None or stated_m is None else stated_m / self.grid.scale
 
     @cached_property
     def crs_name(self) -> str | None:
@@ -321,6 +322,8 @@ def _ground(context: TileContext, tile: Tile) -> dict[str, JsonValue]:
     gsd_m = context.gsd_m(tile)
     if gsd_m is not None:
         ground["gsd_m"] = gsd_m
+        if grid.native is not None:
+            ground["native_gsd_m"] = gsd_m * grid.scale
     if grid.transform is None or settings.location == "drop":
         return ground
     if settings.location == "coarse":

@@ -29,6 +29,10 @@ class MedicalSettings(ConverterSettings):
         ),
     }
 
+    not_enhanced: ClassVar[str] = (
+        "pixels of patients are not synthesised: details that no scanner saw may look like findings"
+    )
+
     windows: str = Field(
         default="auto",
         description="Grey levels to show, several with commas: auto (the file's own first VOI LUT or window, else "

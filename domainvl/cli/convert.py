@@ -135,6 +135,19 @@ _INSPECTING = (
 )
 
 
+_NOT_ENHANCED = _parameter("enhance", Annotated[str | None, typer.Option(hidden=True)], None)
+"""Of converters that do not enlarge: one that asks for it is told why instead of that there is no such option."""
+
+
+def _refuse_enhancing(converter: Converter[Any, Any], enhance: str | None) -> None:
+    if enhance is not None:
+        raise UsageError(
+            f"The converter {converter.name} takes no --enhance",
+            rule=converter.settings_type.not_enhanced,
+            action="Leave it out; domainvl enhance apply enlarges pictures, and says what it asks for",
+        )
+
+
 def _make_command(converter: Converter[Any, Any]) -> Callable[..., None]:
     """Build the function of a subcommand; its signature lists the converter's settings."""
     from rich.markup import escape
@@ -146,6 +159,8 @@ def _make_command(converter: Converter[Any, Any]) -> Callable[..., None]:
 
     def command(**values: Any) -> None:
         given = {parameter.name: values.pop(parameter.name) for parameter in fixed}
+        if not enhances:
+            _refuse_enhancing(converter, values.pop(_NOT_ENHANCED.name))
         sheet = given.pop("contact_sheet", None)
         if sheet not in (None, _SHEET) and not given.get("inspect"):
             raise UsageError("Cannot draw a contact sheet", rule="--contact-sheet is for --inspect")
@@ -167,7 +182,8 @@ def _make_command(converter: Converter[Any, Any]) -> Callable[..., None]:
         )
         for name, field in converter.settings_type.model_fields.items()
     ]
-    parameters = [*fixed, *options]
+    enhances = "enhance" in converter.settings_type.model_fields
+    parameters = [*fixed, *options] if enhances else [*fixed, *options, _NOT_ENHANCED]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command

@@ -20,6 +20,7 @@ from domainvl.cli import (
     diff,
     distill,
     doctor,
+    enhance,
     evaluate,
     export,
     few_shot,
@@ -75,6 +76,7 @@ def _options(
 
 app.add_typer(convert.app, name="convert")
 app.add_typer(corpus.app, name="corpus")
+app.add_typer(enhance.app, name="enhance")
 app.add_typer(model.app, name="model")
 app.add_typer(predict.app, name="predict")
 app.add_typer(recipe.app, name="recipe")

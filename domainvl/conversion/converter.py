@@ -31,6 +31,9 @@ class ConverterSettings(BaseModel):
     panels: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Headings under which the command line lists settings, with their names; the others stand under no heading."""
 
+    not_enhanced: ClassVar[str] = "only scenes are enlarged, by domainvl convert geotiff"
+    """Why ``--enhance`` is refused by a converter that has no such setting."""
+
     val_fraction: float = Field(default=0.1, ge=0.0, lt=1.0, description="Share of groups held out for validation.")
     test_fraction: float = Field(default=0.1, ge=0.0, lt=1.0, description="Share of groups held out for testing.")
     split_seed: int = Field(default=0, description="Another seed gives another split of the same groups.")
@@ -58,6 +61,10 @@ class ConverterSettings(BaseModel):
     def public(self) -> dict[str, Any]:
         """Return what the manifest may say, files by their name only; a converter leaves out what must stay secret."""
         return self.model_dump(mode="json") | {name: value.name for name, value in self if isinstance(value, Path)}
+
+    def packages(self) -> tuple[str, ...]:
+        """Name packages that decide pixels because of these settings, beyond those of every conversion."""
+        return ()
 
     def for_units(self) -> Self:
         """Return the settings as units see them: what acts on the plan or on the data set as a whole is at default."""

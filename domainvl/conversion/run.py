@@ -121,7 +121,7 @@ def convert(
                 command=command_of(converter),
                 settings=settings.public(),
                 sources=describe_sources(done.plan.sources, done.files, done.plan.source_key),
-                versions=versions(),
+                versions=versions(settings.packages()),
                 licence=settings.licence or done.plan.licence or converter.licence,
                 notes=done.plan.notes,
             )

@@ -141,7 +141,7 @@ def convert_shard(
             settings=settings.public(),
             fractions=fractions,
             licence=settings.licence or done.plan.licence or converter.licence,
-            versions=versions(),
+            versions=versions(settings.packages()),
             units=[(place, task.key, task.name) for place, task in done.units],
             failures={key: asdict(reject) for key, reject in done.failures.items()},
             plan_rejects=[asdict(reject) for reject in done.plan.rejects],

@@ -129,7 +129,7 @@ class ConversionWork:
         self._staging = staging
         self._files = FileStates()
         self._images = ImageStore(staging.dataset)
-        self._versions = json.dumps(versions(), sort_keys=True)
+        self._versions = json.dumps(versions(settings.packages()), sort_keys=True)
         self.provenance = Provenance(
             converter=converter.name,
             version=__version__,

@@ -176,7 +176,7 @@ class _Place:
         left, top, right, bottom = box_px
         corners = np.array([(left, top), (left, bottom), (right, bottom), (right, top)])
         if self.crs is None:
-            return _pairs(corners)
+            return _pairs(corners / self._grid.scale)  # pixels of the scene as it is stored
         on_map = self._grid.to_map(corners)
         if self.crs != self._grid.crs:
             xs, ys = transform_coordinates(self._grid.crs, self.crs, on_map[:, 0], on_map[:, 1])
@@ -232,6 +232,11 @@ def _tile_features(answers: SceneAnswers, place: _Place) -> Iterator[Feature]:
 
 def _notes(scene: SceneTiles, place: _Place, tally: Tally, *, is_on_record: bool) -> list[str]:
     notes = list(scene.warnings)
+    if scene.grid.native is not None:
+        notes.append(
+            f"the scene was seen {scene.grid.scale} times larger, with pixels that no sensor took: what is smaller "
+            "than its own pixels may be invented"
+        )
     if place.crs is None:
         why = "is placed by rational polynomials (RPCs) only" if scene.grid.stored.has_rpcs else "has no georeference"
         notes.append(f"the scene {why}: coordinates are its pixels, x to the right and y down, and no place on Earth")
@@ -246,7 +251,7 @@ def _notes(scene: SceneTiles, place: _Place, tally: Tally, *, is_on_record: bool
 
 def _describe(scene: SceneTiles, settings: GeotiffSettings, reading: Reading, model: Model) -> dict[str, Any]:
     """Say what made a result: all that is needed to make it again, and no time or path of this machine."""
-    product = scene.product
+    product, public = scene.product, settings.public()
     source = Path(product.locate(product.files[0][1])) if product.files else None
     return {
         "model": model.identity.record(),
@@ -254,10 +259,10 @@ def _describe(scene: SceneTiles, settings: GeotiffSettings, reading: Reading, mo
             "uri": product.uri,
             "sha256": None if source is None else hash_file(source),
             "size_px": [scene.grid.width_px, scene.grid.height_px],
-            "gsd_m": scene.grid.gsd_m() or product.gsd_m,
+            "gsd_m": scene.grid.gsd_m() or (product.gsd_m and product.gsd_m / scene.grid.scale),
             "views": scene.views,
         },
-        "settings": {name: getattr(settings, name) for name in (*LOOK, *PLACE)},
+        "settings": {name: public[name] for name in (*LOOK, *PLACE)},
         "questions": [
             {"task": asked.task.value, "text": asked.text, "options": list(asked.options)}
             for asked in reading.questions

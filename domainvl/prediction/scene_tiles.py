@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from domainvl.converters.geotiff.enhancing import Enlargers
 from domainvl.converters.geotiff.georeference import SceneGrid
 from domainvl.converters.geotiff.grid import Tile
 from domainvl.converters.geotiff.labels.vector_file import LabelReader
@@ -21,13 +22,14 @@ from domainvl.converters.geotiff.settings import GeotiffSettings
 from domainvl.converters.geotiff.stretch import Stretch
 from domainvl.converters.geotiff.tile_images import DrawnTile, pad, share_of
 from domainvl.errors import ItemError, UsageError
+from domainvl.prediction.enhanced_look import ENHANCE, choose_enhancement
 from domainvl.prediction.trained_settings import agree, settings_of_dataset, settings_of_training
 from domainvl.schema import Box, Image, ImageStore, Source, read_manifest
 
 CONVERTER = "geotiff"
 
 LOOK = (
-    "bands", "view", "sar_values", "gsd_m", "resampling", "tile_px", "stretch", "stretch_scope", "scaling",
+    "bands", "view", "sar_values", "gsd_m", "resampling", "enhance", "tile_px", "stretch", "stretch_scope", "scaling",
     "fill_grey", "prompt_gsd",
 )  # fmt: skip
 """Settings of the converter that decide what a model sees of a scene: they must be those of its training."""
@@ -62,7 +64,9 @@ def choose_settings(
             rule="the model was trained on series of dates, and a prediction shows one scene",
             action="Convert the dates with domainvl convert geotiff --series, and ask with domainvl eval",
         )
-    chosen = agree(found, given, fixed=LOOK, free=PLACE)
+    others = {name: value for name, value in given.items() if name != ENHANCE}
+    chosen = agree(found, others, fixed=[name for name in LOOK if name != ENHANCE], free=PLACE)
+    chosen[ENHANCE] = choose_enhancement(found, given.get(ENHANCE))
     try:
         settings = GeotiffSettings.model_validate(chosen)
     except ValidationError as error:
@@ -182,7 +186,7 @@ class SceneTiles:
         """Return the side of a pixel on the ground in the middle of a tile; that of the metadata without a map."""
         on_map_m: float | None = self.grid.gsd_m((tile.x_px + tile.width_px / 2, tile.y_px + tile.height_px / 2))
         stated_m: float | None = self.product.gsd_m
-        return stated_m if on_map_m is None else on_map_m
+        return on_map_m if on_map_m is not None or stated_m is None else stated_m / self.grid.scale
 
     def has_overlaps(self) -> bool:
         """Say whether any two tiles show the same ground."""
@@ -244,7 +248,8 @@ def open_scene(site: Site, settings: GeotiffSettings) -> Iterator[SceneTiles]:
     """
     with ExitStack() as stack:
         try:
-            opened = stack.enter_context(open_site(site, settings, LabelReader()))
+            enlarger = Enlargers().of(site.enhancement)
+            opened = stack.enter_context(open_site(site, settings, LabelReader(), enlarger))
         except ItemError as error:
             raise UsageError(error.what, where=error.where, rule=error.rule, action=error.action) from error
         yield SceneTiles(opened, settings)

@@ -107,6 +107,7 @@ def write_card(path: Path, manifest: Mapping[str, Any]) -> None:
         "",
         *_licence_lines(manifest["licence"]),
         "",
+        *_synthesis_lines(manifest.get("enhanced", ()), sum(row["count"] for row in manifest["counts"])),
         "## What was left out",
         "",
         *(
@@ -212,6 +213,29 @@ def _licence_lines(licence: str | None) -> list[str]:
     if any(_is_non_commercial(part) for part in parts):
         lines += ["", "Not for commercial use."]
     return lines
+
+
+def _synthesis_lines(enhanced: Sequence[Mapping[str, Any]], sample_count: int) -> list[str]:
+    """Say which samples show pixels that no sensor took; nothing where there are none."""
+    if not enhanced:
+        return []
+    return [
+        "## Synthesised pixels",
+        "",
+        "Images of these samples were enlarged before they were cut. No sensor took the pixels in between:",
+        "",
+        "| enlarged by | times | mode | SHA-256 of the weights | samples |",
+        "| --- | --- | --- | --- | --- |",
+        *(
+            f"| {row['name']} | {row['scale']} | {row['mode']} | {row.get('sha256') or '-'} | "
+            f"{row['samples']} of {sample_count} |"
+            for row in enhanced
+        ),
+        "",
+        "Objects and details smaller than the resolution of the sensor may be invented, displaced or left out: an "
+        "answer that rests on them is a guess. `provenance.enhanced` of each sample says what enlarged its images.",
+        "",
+    ]
 
 
 def write_croissant(path: Path, manifest: Mapping[str, Any]) -> None:

@@ -226,6 +226,22 @@ class Translation(_Part):
     source_sha256: str
 
 
+class Enhanced(_Part):
+    """What synthesised the pixels that lie between those of the source.
+
+    Attributes:
+        name: The enhancer, such as ``"bicubic-x2"`` or ``"sdan-x4-"`` and the start of its weights' hash.
+        scale: How many times the rows and columns of the source the images have.
+        mode: What the pixels were aligned to: ``"zero offset"`` for nothing but the source itself.
+        sha256: Hash of the weights' file; None where there are none.
+    """
+
+    name: str = Field(min_length=1)
+    scale: int = Field(ge=2)
+    mode: str = Field(min_length=1)
+    sha256: str | None = None
+
+
 class Provenance(_Part):
     """What made the sample.
 
@@ -235,6 +251,7 @@ class Provenance(_Part):
         settings_sha256: Hash of the settings that shaped it: all but those of the splits and the licence.
         wording: Version of the wording that wrote the turns.
         translation: What translated it; None where its texts are as the converter made them.
+        enhanced: What enlarged its images; None where all pixels are those of the source.
     """
 
     converter: str
@@ -242,6 +259,7 @@ class Provenance(_Part):
     settings_sha256: str
     wording: str
     translation: Translation | None = None
+    enhanced: Enhanced | None = None
 
 
 class Sample(_Part):

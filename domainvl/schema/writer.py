@@ -104,6 +104,7 @@ class DatasetWriter:
         self._groups: dict[str, Split] = {}
         self._shared = SharedImages()
         self._counts: Counter[tuple[str, str, str]] = Counter()
+        self._enhanced: Counter[str] = Counter()
         self._rejected: Counter[tuple[Severity, str, str]] = Counter()
         self._units: dict[str, dict[str, Any]] = {}
         self.first_reject: Reject | None = None
@@ -155,6 +156,8 @@ class DatasetWriter:
         self._image_keys.update(digest_text(path, bits=_KEY_BITS) for path in image_paths(record))
         self._shared.see(record)
         self._counts[split.value, truth["domain"], truth["task"]] += 1
+        if enhanced := truth["provenance"].get("enhanced"):
+            self._enhanced[json.dumps(enhanced, sort_keys=True)] += 1
         self._files[split].write(to_line(record) + "\n")
 
     def holds(self, sample_id: str) -> bool:
@@ -227,6 +230,10 @@ class DatasetWriter:
         }
         if said := [*notes, *self._shared.notes()]:
             manifest["notes"] = said
+        if self._enhanced:
+            manifest["enhanced"] = [
+                {**json.loads(made_by), "samples": count} for made_by, count in sorted(self._enhanced.items())
+            ]
         if self._units:
             manifest["units"] = dict(sorted(self._units.items()))
         _write_json(self._work / MANIFEST_NAME, manifest)

@@ -200,7 +200,7 @@ class TestWhatIsDoneAgain:
     def test_all_where_another_library_was_installed(self, stopped, monkeypatch):
         found = versions()
         for module in ("work", "run"):
-            monkeypatch.setattr(f"domainvl.conversion.{module}.versions", lambda: found | {"gdal": "99.0"})
+            monkeypatch.setattr(f"domainvl.conversion.{module}.versions", lambda _: found | {"gdal": "99.0"})
 
         assert self.go_on(stopped) == 0
 

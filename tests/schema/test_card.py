@@ -11,12 +11,13 @@ import shutil
 import numpy as np
 import pytest
 import yaml
-from builders import make_sample
+from builders import PROVENANCE, make_sample
 
 from domainvl.schema import (
     BoxesAnswer,
     CountAnswer,
     DatasetWriter,
+    Enhanced,
     Object,
     Reject,
     Source,
@@ -94,6 +95,30 @@ def test_the_card_gives_counts_groups_and_what_was_left_out(dataset):
     assert "Nothing." not in lines
     assert any("train 1, val 0, test 1" in line for line in lines)
     assert any("`domainvl convert geotiff` from 1 source files" in line for line in lines)
+
+
+def test_synthesised_pixels_are_said_with_what_made_them_and_of_how_many(tmp_path):
+    network = Enhanced(name="sdan-x4-0123abcd", scale=4, mode="zero offset", sha256="0123abcd" * 8)
+    bicubic = Enhanced(name="bicubic-x2", scale=2, mode="zero offset")
+    with DatasetWriter(tmp_path / "data", name="enlarged") as writer:
+        for number, enhanced in enumerate((None, network, bicubic, network)):
+            sample = make_sample(str(number), images=[], group="a")
+            writer.add(sample.model_copy(update={"provenance": PROVENANCE.model_copy(update={"enhanced": enhanced})}))
+        manifest = writer.finish(command="convert geotiff", settings={}, sources=[], versions={})
+    assert manifest["enhanced"] == [
+        {"mode": "zero offset", "name": "bicubic-x2", "scale": 2, "samples": 1},
+        network.model_dump() | {"samples": 2},
+    ]
+    card = (tmp_path / "data" / "card.md").read_text()
+    section = card.partition("## Synthesised pixels")[2].partition("\n## ")[0]
+    assert f"| sdan-x4-0123abcd | 4 | zero offset | {'0123abcd' * 8} | 2 of 4 |" in section
+    assert "| bicubic-x2 | 2 | zero offset | - | 1 of 4 |" in section
+    assert "smaller than the resolution of the sensor may be invented" in section
+
+
+def test_a_data_set_of_what_sensors_took_has_no_word_of_it(dataset):
+    assert "Synthesised" not in (dataset / "card.md").read_text()
+    assert "enhanced" not in json.loads((dataset / "manifest.json").read_text())
 
 
 def test_nothing_left_out_is_said(tmp_path):

@@ -18,6 +18,7 @@ from domainvl.schema import (
     ChoiceAnswer,
     CountAnswer,
     DatasetWriter,
+    Enhanced,
     Image,
     Object,
     OrientedBox,
@@ -297,3 +298,12 @@ def test_half_a_surrogate_pair_in_a_broken_rule_is_told_like_any_other():
 
     with pytest.raises(DatasetError, match="not Unicode"):
         from_record(record)
+
+
+def test_what_enlarged_the_images_comes_back():
+    for sha256 in (None, "0" * 64):
+        enhanced = Enhanced(name="x", scale=2, mode="zero offset", sha256=sha256)
+        sample = make_sample("a", provenance=PROVENANCE.model_copy(update={"enhanced": enhanced}))
+        record = to_record(sample)
+        assert json.loads(SampleLines().line(sample)) == record and from_record(record) == sample
+    assert "enhanced" not in to_record(make_sample("a"))["domainvl"]["provenance"]

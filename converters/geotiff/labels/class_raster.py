@@ -20,10 +20,11 @@ from rasterio.windows import Window
 
 from domainvl.errors import ItemError, UsageError
 
+from ..enlarged_reading import RepeatedReader
 from ..georeference import SceneGrid
 from ..products import Band, Product
 from ..products.metadata import parse_xml
-from ..reading import GridReader, Mask, open_product
+from ..reading import Mask, WindowReader, open_product
 from .pixel_labels import number
 from .text_files import check_columns, read_table
 
@@ -143,7 +144,7 @@ class Cover:
         place: The same.
     """
 
-    def __init__(self, raster: ClassRaster, reader: GridReader, place: SceneGrid | None) -> None:
+    def __init__(self, raster: ClassRaster, reader: WindowReader, place: SceneGrid | None) -> None:
         self.place = place
         self._bands = _product(raster).bands
         self._numbers = np.array(sorted(raster.names))
@@ -182,9 +183,14 @@ def open_cover(raster: ClassRaster, grid: SceneGrid) -> Iterator[Cover]:
     with open_product(_product(raster)) as opened:
         own = opened.stored_pixels(str(raster.path))
         place = SceneGrid(own.width_px, own.height_px, own.crs, own.transform, own, Affine.identity())
-        if own.crs is None and grid.stored_to_grid == Affine.identity():
-            grid = replace(grid, crs=None, transform=None)
-        reader = opened.reader(grid, nodata=None, resampling=Resampling.nearest)
+        is_by_pixels = own.crs is None or not grid.is_georeferenced
+        # A raster with a place of its own may be finer than the scene, and is read on the enlarged grid.
+        seen = grid.native if grid.native is not None and is_by_pixels else grid
+        if own.crs is None and seen.stored_to_grid == Affine.identity():
+            seen = replace(seen, crs=None, transform=None)
+        reader: WindowReader = opened.reader(seen, nodata=None, resampling=Resampling.nearest)
+        if seen.scale != grid.scale:
+            reader = RepeatedReader(reader, grid)
         yield Cover(raster, reader, place if place.is_georeferenced else None)
 
 

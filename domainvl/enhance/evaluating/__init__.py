@@ -1,0 +1,1 @@
+"""Whether an enhancer is better than bicubic resampling: measures, intervals, a report."""

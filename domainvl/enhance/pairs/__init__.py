@@ -1,0 +1,1 @@
+"""Zoom pairs: finding them in their layouts, lining them up globally, cutting and storing them."""

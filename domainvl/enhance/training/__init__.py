@@ -1,0 +1,1 @@
+"""Training an enhancer on registered pairs: crops, steps, resuming, pictures."""
