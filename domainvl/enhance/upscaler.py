@@ -29,6 +29,9 @@ _FILL_REACH_PX = 8
 A bound keeps the output of a tile equal to that of the whole: fills of any distance would reach across tiles.
 """
 _MID_GREY = 0.5
+_MIRRORED_PX = 8
+"""How much of the input is mirrored around it: next to the zeros that convolutions pad with, networks draw lines."""
+
 _BICUBIC_OVERLAP_PX = 5
 """Bicubic reaches 2 pixels; the nearest valid one to an invalid one there is at most 2 sqrt(2) further."""
 
@@ -155,6 +158,7 @@ class NetworkUpscaler:
             seen = _normalised(reference, high_view)
         with _threads(self._threads), torch.inference_mode():
             picture = self._network(_normalised(low, self.enhancer.low_view), seen).picture[0].numpy()
+        picture = _without_margin(picture, _MIRRORED_PX * self.scale)
         lowest, span = _range(high_view)
         pixels = np.asarray(picture * span + lowest, dtype=np.float32)
         if not np.isfinite(pixels).all():
@@ -266,11 +270,18 @@ def _range(view: View) -> tuple[Pixels, Pixels]:
 
 
 def _normalised(raster: Raster, view: View) -> torch.Tensor:
-    """Values as the network sees them, (1, bands, rows, columns), with what is not valid filled."""
+    """Values as the network sees them, (1, bands, rows, columns): what is not valid is filled, a margin is mirrored."""
     lowest, span = _range(view)
     with np.errstate(over="ignore"):  # the output is checked
         pixels = (raster.pixels - lowest) / span
-    return torch.from_numpy(fill_invalid(pixels, raster.valid, reach_px=_FILL_REACH_PX, beyond=_MID_GREY))[None]
+    filled = fill_invalid(pixels, raster.valid, reach_px=_FILL_REACH_PX, beyond=_MID_GREY)
+    margin = (_MIRRORED_PX, _MIRRORED_PX)
+    # Mirrored about the outermost pixels, so that a mosaic's colours go on by turns.
+    return torch.from_numpy(np.pad(filled, ((0, 0), margin, margin), mode="reflect"))[None]
+
+
+def _without_margin(picture: Pixels, margin_px: int) -> Pixels:
+    return picture[:, margin_px:-margin_px, margin_px:-margin_px]
 
 
 @contextlib.contextmanager

@@ -222,6 +222,16 @@ def test_threads_are_set_for_the_work_and_restored(tmp_path, monkeypatch):
     assert torch.get_num_threads() == before
 
 
+def test_an_even_area_is_even_to_its_border(tmp_path):
+    low = Raster(np.full((3, 9, 11), 90, np.float32), np.ones((9, 11), bool), np.dtype(np.uint8))
+
+    pixels = open_upscaler(str(made(tmp_path / "made"))).upscale(low)
+
+    # Each of the 2 x 2 places of a pixel has a value of its own.
+    np.testing.assert_allclose(pixels[:, 2:], pixels[:, :-2], atol=1e-3)
+    np.testing.assert_allclose(pixels[:, :, 2:], pixels[:, :, :-2], atol=1e-3)
+
+
 def test_the_same_input_gives_the_same_pixels(tmp_path):
     upscaler, low = open_upscaler(made(tmp_path / "made")), raster()
 
