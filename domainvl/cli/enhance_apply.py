@@ -77,15 +77,15 @@ def apply(
         forced=force_medical,
     )
     with training_bar() as progress:
-        files = progress.add_task("files", total=None)
-        tiles = progress.add_task("tiles of this file", total=None)
+        files = progress.add_task("files", total=None, visible=False)
+        tiles = progress.add_task("tiles of this file", total=None, visible=False)
         result = run(
             inputs,
             out,
             enhancement,
             overwrite=overwrite,
-            on_file=lambda name, done, total: progress.update(files, completed=done, total=total),
-            on_tile=lambda done, total: progress.update(tiles, completed=done, total=total),
+            on_file=lambda name, done, total: progress.update(files, completed=done, total=total, visible=True),
+            on_tile=lambda done, total: progress.update(tiles, completed=done, total=total, visible=True),
         )
     _print(result, enhancement)
     raise typer.Exit(int(result.exit_code))

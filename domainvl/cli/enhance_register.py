@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 EPILOG = "Example: domainvl enhance register low high --scale 2 --out pairs"
 
+_ACTION = "See domainvl enhance register --help"
 _SHOWN = 40
 """Pairs and rejects that the table lists; the files have all."""
 _Chosen = TypeVar("_Chosen", bound=str)
@@ -57,7 +58,7 @@ def register(
         int | None,
         typer.Option(min=0, help="Processes; 0 for none but this one. As many as there are cores where not given."),
     ] = None,
-    unit_timeout_s: Annotated[float, typer.Option(help="Seconds that a pair may take; 0 for any time.")] = 600.0,
+    unit_timeout_s: Annotated[float, typer.Option(min=0, help="Seconds that a pair may take; 0 for any time.")] = 600.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace registered pairs that are there.")] = False,
 ) -> None:
     """Find the global shift of each pair, take it out, and reject pairs that do not match, with reasons."""
@@ -97,32 +98,31 @@ def register(
 def _choose(option: str, name: str, known: tuple[_Chosen, ...]) -> _Chosen:
     chosen = next((one for one in known if one == name), None)
     if chosen is None:
-        raise UsageError("Cannot register", rule=f"{option} must be one of {', '.join(known)}, got {name!r}")
+        raise UsageError(
+            "Cannot register", rule=f"{option} must be one of {', '.join(known)}, got {name!r}", action=_ACTION
+        )
     return chosen
 
 
 def _settings(**values: object) -> RegisterSettings:
-    """Check numbers against their bounds.
+    """Check options against their bounds and each other.
 
     Raises:
-        UsageError: If one breaks a bound.
+        UsageError: If one breaks a bound, or two do not go together.
     """
     from pydantic import ValidationError
 
     from domainvl.enhance.pairs.settings import RegisterSettings
 
     try:
-        settings = RegisterSettings.model_validate(values)
+        return RegisterSettings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        option = str(first["loc"][0]).replace("_", "-")
-        raise UsageError("Cannot register", rule=f"--{option}: {first['msg']}, got {first['input']!r}") from error
-    if settings.val_share + settings.test_share >= 1:
-        rule = (
-            f"--val-share and --test-share must leave something, got {settings.val_share:g} and {settings.test_share:g}"
-        )
-        raise UsageError("Cannot register", rule=rule)
-    return settings
+        rule = first["msg"].removeprefix("Value error, ")
+        if first["loc"]:
+            option = str(first["loc"][0]).replace("_", "-")
+            rule = f"--{option}: {rule}, got {first['input']!r}"
+        raise UsageError("Cannot register", rule=rule, action=_ACTION) from error
 
 
 def _show_progress(done: int, planned: int) -> None:
@@ -154,7 +154,8 @@ def _print(result: Registered) -> None:
     if len(result.records) > _SHOWN:
         typer.echo(f"... and {len(result.records) - _SHOWN} more")
     for reject in result.rejects[:_SHOWN]:
-        typer.echo(f"{reject.severity}: {reject.input}: {reject.reason}: {reject.message}")
+        action = "" if reject.action is None else f" {reject.action}."
+        typer.echo(f"{reject.severity}: {reject.input}: {reject.reason}: {reject.message.removesuffix('.')}.{action}")
     if len(result.rejects) > _SHOWN:
         typer.echo(f"... and {len(result.rejects) - _SHOWN} more in {result.out / REJECTS_NAME}")
     splits = ", ".join(f"{count} {split}" for split, count in result.index.counts.items())

@@ -123,6 +123,16 @@ def train(
         "save_every": save_every,
     }
     settings = make_settings(size, pair_set.index, layers, asked)
+    if network == "plain":
+        _say_what_is_idle(
+            {
+                "--pack-block": pack_block is not None,
+                "--no-reference-flips": no_reference_flips,
+                "--largest-offset-px": largest_offset_px is not None,
+                "--zero-first-offsets": zero_first_offsets,
+                "--alignment-weight": alignment_weight != 1.0,
+            }
+        )
     with training_bar() as progress:
         bar = progress.add_task(network, total=settings.steps)
 
@@ -143,6 +153,12 @@ def train(
             reporting=Reporting(show, say, announce),
         )
     _print(summary)
+
+
+def _say_what_is_idle(given: dict[str, bool]) -> None:
+    names = [name for name, is_given in given.items() if is_given]
+    if names:
+        typer.echo(f"{', '.join(names)}: without effect, since a plain network has no alignment", err=True)
 
 
 def _show(progress: Progress, bar: TaskID, row: LogRow) -> None:

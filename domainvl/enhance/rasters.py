@@ -113,6 +113,14 @@ def read_raster(path: Path) -> Raster:
     return raster
 
 
+def read_kind(path: Path) -> tuple[int, str]:
+    """Return the number of bands and the type of a raster that :func:`write_tiff` wrote, without its pixels."""
+    import rasterio
+
+    with quiet_gdal(), rasterio.open(path) as source:
+        return source.count, source.dtypes[0]
+
+
 @contextmanager
 def quiet_gdal(**options: Any) -> Iterator[None]:
     """Read and write with GDAL without side files and without warnings that a picture has no georeference.

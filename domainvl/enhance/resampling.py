@@ -39,9 +39,27 @@ def shrink(pixels: Pixels | Tensor, valid: Mask | Tensor, scale: int) -> tuple[P
     Raises:
         ValueError: If rows or columns are no multiple of the scale.
     """
+    rows, columns = pixels.shape[-2:]
+    if rows % scale or columns % scale:
+        raise ValueError(f"{rows} x {columns} pixels are no multiple of {scale}")
+    size_px = (rows // scale, columns // scale)
     if isinstance(pixels, Tensor):
-        return _shrink(pixels, torch.as_tensor(valid), scale)
-    small, kept = _shrink(torch.from_numpy(pixels), torch.from_numpy(np.asarray(valid)), scale)
+        return _resize_valid(pixels, torch.as_tensor(valid), size_px)
+    return resize(pixels, np.asarray(valid), size_px)
+
+
+def resize(pixels: Pixels, valid: Mask, size_px: tuple[int, int]) -> tuple[Pixels, Mask]:
+    """Resample to any size, as :func:`shrink` does to a fraction.
+
+    Args:
+        pixels: (bands, rows, columns), float32.
+        valid: (rows, columns).
+        size_px: Rows and columns of the result.
+
+    Returns:
+        The pixels at the new size, 0 where they are not valid, and which are valid.
+    """
+    small, kept = _resize_valid(torch.from_numpy(pixels), torch.from_numpy(valid), size_px)
     return small.numpy(), kept.numpy()
 
 
@@ -88,13 +106,9 @@ def enlarge_mask(valid: Mask, scale: int) -> Mask:
     return repeated
 
 
-def _shrink(pixels: Tensor, valid: Tensor, scale: int) -> tuple[Tensor, Tensor]:
-    rows, columns = pixels.shape[-2:]
-    if rows % scale or columns % scale:
-        raise ValueError(f"{rows} x {columns} pixels are no multiple of {scale}")
-    size = (rows // scale, columns // scale)
+def _resize_valid(pixels: Tensor, valid: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     batch = pixels.reshape(-1, *pixels.shape[-3:])
-    mask = valid.reshape(batch.shape[0], 1, rows, columns)
+    mask = valid.reshape(batch.shape[0], 1, *pixels.shape[-2:])
     if mask.all():
         return _resize(batch, size).reshape(*pixels.shape[:-2], *size), valid.new_ones((*valid.shape[:-2], *size))
     weight = _resize(mask.to(batch.dtype), size)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +14,7 @@ from domainvl.enhance.network.settings import Alignment
 from domainvl.enhance.pairs.records import View
 from domainvl.enhance.rasters import Pixels, Raster, RasterError
 from domainvl.enhance.resampling import enlarge, fill_invalid
+from domainvl.enhance.threads import torch_threads
 from domainvl.errors import UsageError
 from domainvl.files import hash_file
 
@@ -110,7 +109,7 @@ class BicubicUpscaler:
         """See :meth:`Upscaler.upscale`."""
         if reference is not None:
             raise _takes_none(self.name)
-        with _threads(self._threads):
+        with torch_threads(self._threads):
             return enlarge(low.pixels, low.valid, self.scale)
 
     def own_colours(self, low: Raster) -> Raster:
@@ -156,7 +155,7 @@ class NetworkUpscaler:
                     "A reference does not fit its input", rule=rule, action="Resample it to the input's grid"
                 )
             seen = _normalised(reference, high_view)
-        with _threads(self._threads), torch.inference_mode():
+        with torch_threads(self._threads), torch.inference_mode():
             picture = self._network(_normalised(low, self.enhancer.low_view), seen).picture[0].numpy()
         picture = _without_margin(picture, _MIRRORED_PX * self.scale)
         lowest, span = _range(high_view)
@@ -282,15 +281,3 @@ def _normalised(raster: Raster, view: View) -> torch.Tensor:
 
 def _without_margin(picture: Pixels, margin_px: int) -> Pixels:
     return picture[:, margin_px:-margin_px, margin_px:-margin_px]
-
-
-@contextlib.contextmanager
-def _threads(threads: int | None) -> Iterator[None]:
-    """Let torch use so many threads, and as many as before afterwards."""
-    before = torch.get_num_threads()
-    if threads is not None:
-        torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
@@ -76,10 +77,12 @@ def write_enhancement_report(path: Path, evaluation: Evaluation, panels: Sequenc
         policy=f"default-src 'none'; img-src data:; style-src {csp_hash(style)}; base-uri 'none'; form-action 'none'",
         style=style,
         it=evaluation,
-        lines=evaluation.lines,
+        lines=headlines_first(evaluation.lines),
         blocks=blocks(evaluation),
         panels=panels,
-        best=best_of,
+        best=partial(
+            best_of, by_definition=[one.name for one in evaluation.contestants if one.enhancer.startswith("bicubic-")]
+        ),
     )
     # backslashreplace: a file name that is not UTF-8 holds lone surrogates, which UTF-8 cannot hold.
     write_atomically(path, page.encode("utf-8", "backslashreplace"))
@@ -97,12 +100,24 @@ def blocks(evaluation: Evaluation) -> list[Block]:
     return found
 
 
-def best_of(line: Line) -> str | None:
-    """Name the contestant with the best mean; None where a measure has no better and worse."""
-    better = MEASURE_OF[line.measure].better
-    if better is None:
+def headlines_first(lines: Sequence[Line]) -> list[Line]:
+    """Bring the measures that a terminal shows to where a page that is too narrow for all still shows them."""
+    return sorted(lines, key=lambda line: not MEASURE_OF[line.measure].headline)
+
+
+def best_of(line: Line, *, by_definition: Collection[str] = ()) -> str | None:
+    """Name the contestant with the best mean; None where a measure has no better and worse, or only one to choose.
+
+    Args:
+        line: The measure of all contestants.
+        by_definition: Contestants that have by definition what they have by measures of what was added: these do not
+            make them the best.
+    """
+    measure = MEASURE_OF[line.measure]
+    names = [name for name in line.values if not (measure.of_added and name in by_definition)]
+    if measure.better is None or len(names) < 2:
         return None
-    return (max if better == "higher" else min)(line.values, key=lambda name: line.values[name].value)
+    return (max if measure.better == "higher" else min)(names, key=lambda name: line.values[name].value)
 
 
 def png_uri(pixels: npt.NDArray[np.uint8]) -> str:

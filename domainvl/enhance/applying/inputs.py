@@ -121,8 +121,11 @@ def _refuse_equal_names(jobs: Sequence[Job]) -> None:
     clashes = [(name, paths) for name, paths in by_name.items() if len(paths) > 1]
     if not clashes:
         return
-    shown = "; ".join(f"{' and '.join(map(str, paths))} would both be {name}" for name, paths in clashes[:_SHOWN])
+    shown = "; ".join(
+        f"{paths[0]} is given twice" if len(set(paths)) == 1 else f"{' and '.join(map(str, paths))} would all be {name}"
+        for name, paths in clashes[:_SHOWN]
+    )
     more = f"; and {len(clashes) - _SHOWN} more" if len(clashes) > _SHOWN else ""
     raise UsageError(
-        "Two inputs have one name", rule=f"{shown}{more}", action="Enhance them into different folders, or rename one"
+        "Inputs have one name", rule=f"{shown}{more}", action="Enhance them into different folders, or name each once"
     )

@@ -90,7 +90,7 @@ def refuse_medical(found: dict[Path, str]) -> None:
         "Medical images are not enhanced",
         where=path,
         rule=f"{why}{others}; a network invents detail, and a finding must not be invented",
-        action="Leave them out, or give --force-medical for research that looks at just this",
+        action="Leave them out; for research on just this, --force-medical takes pictures exported from them",
     )
 
 

@@ -24,7 +24,10 @@ from domainvl.errors import OutputError
 
 BLOCK_PX = 256
 """Side of the blocks of the TIFF; the specification wants multiples of 16."""
-_DROPPED_TAGS = ("STATISTICS_", "OVR_RESAMPLING_ALG", "EXIF_", "TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION")
+_DROPPED_TAGS = (
+    *("STATISTICS_", "OVR_RESAMPLING_ALG", "EXIF_", "TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION"),
+    *("DOMAINVL_ENHANCE", "DOMAINVL_REFERENCE"),
+)
 """Starts of the names of tags that speak of the input's pixels or of how they are shown."""
 _OWN_NAMESPACES = ("IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "RPC", "TIFF", "COLOR_PROFILE", "EXIF")
 """Metadata domains that GDAL makes itself or that speak of the file that was read."""

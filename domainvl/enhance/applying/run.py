@@ -32,7 +32,7 @@ class ApplyResult:
         ignored: Files of folders that are no pictures.
         failed: For each input that could not be used, the message.
         reasons: How many could not be used, by reason.
-        forced: Medical inputs that were let through.
+        forced: Medical inputs that were let through, and used.
         notes: What could not be kept as it was, with the number of outputs.
     """
 
@@ -84,9 +84,9 @@ def apply(
     result = ApplyResult(out, ignored=found.ignored)
     for number, job in enumerate(found.jobs):
         on_file(job.output, number, len(found.jobs))
-        result.forced += job.medical is not None
         try:
             _one(job, out, enhancement, records, result, on_tile)
+            result.forced += job.medical is not None
         except ItemError as error:
             result.failed[str(job.input)] = str(error)
             result.reasons[error.reason] += 1

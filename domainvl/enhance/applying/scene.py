@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from domainvl.enhance.applying.modes import Enhancement, Mode
+from domainvl.enhance.applying.modes import FORCED, Enhancement, Mode, enhanced_earlier
 from domainvl.enhance.applying.output import Output, as_png, plan_output, writing
 from domainvl.enhance.applying.reference import ReferenceGrid
 from domainvl.enhance.applying.source import Part, Source, open_source
@@ -76,16 +76,25 @@ def enhance_file(
         OutputError: If the output cannot be written.
     """
     with open_source(path) as source:
-        enhancement.check_input(source.bands, source.dtype, path)
+        enhancement.check_input(source.bands, source.dtype, path, alpha=source.alpha)
+        far = None
+        if enhancement.low_range is not None:
+            far = enhancement.check_values(source.sample(), source.dtype, path)
         bands = enhancement.upscaler.out_bands or source.bands
         dtype = enhancement.out_type(source.dtype)
         plan = plan_output(source, bands=bands, dtype=dtype, scale=enhancement.scale, picture=png is not None)
         facts = Facts(source.size_px, plan.size_px, bands, plan.dtype.name, plan.mark.value, notes=list(plan.notes))
         if enhancement.low_type is not None and source.dtype != enhancement.low_type:
             facts.notes.append(f"values are {source.dtype}, the enhancer was trained on {enhancement.low_type}")
+        if far is not None:
+            facts.notes.append(far)
         if source.turned:
             facts.notes.append("turned as its Exif orientation says")
-        tags = enhancement.tags(medical=medical)
+        earlier = enhanced_earlier(source.dataset.tags())
+        if earlier is not None:
+            facts.notes.append("the input had been enhanced before: its detail may be invented already")
+            medical = medical or _is_let_through(earlier, enhancement, path)
+        tags = enhancement.tags(medical=medical, earlier=earlier)
         with (
             _reference(enhancement, source, bands) as reference,
             writing(tiff, source, plan, scale=enhancement.scale, tags=tags) as output,
@@ -102,6 +111,21 @@ def enhance_file(
     if png is not None:
         as_png(tiff, png)
     return facts
+
+
+def _is_let_through(earlier: str, enhancement: Enhancement, path: Path) -> bool:
+    """Whether what was enhanced before was medical; it is refused unless medical inputs are let through."""
+    if FORCED not in earlier:
+        return False
+    if not enhancement.forced:
+        raise ItemError(
+            "Medical images are not enhanced",
+            reason="medical",
+            where=path,
+            rule=f"its tags say that it is one ({earlier})",
+            action="Leave it out; for research on just this, give --force-medical",
+        )
+    return True
 
 
 def _reference(enhancement: Enhancement, source: Source, bands: int) -> closing[ReferenceGrid] | nullcontext[None]:

@@ -30,6 +30,9 @@ CACHE_BYTES = 256 << 20
 GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError)
 """What reading and writing through rasterio raises."""
 
+_SAMPLED, _SAMPLE_PX = 4, 32
+"""Windows of a sample on either side of the input, and their side."""
+
 _WAYS = {
     1: (False, False, False),
     2: (False, False, True),
@@ -166,6 +169,16 @@ class Source:
         known = known & np.isfinite(pixels)
         return Part(Raster(_without_gaps(pixels, known), np.asarray(known.any(axis=0)), self.dtype), known, alpha)
 
+    def sample(self) -> npt.NDArray[np.float32]:
+        """Return the valid values, of all bands in one row, of small windows spread evenly over it.
+
+        Raises:
+            ItemError: If one cannot be decoded.
+        """
+        rows, columns = (_spread(length) for length in self.size_px)
+        parts = [self.read(Box(row, column)) for row in rows for column in columns]
+        return np.concatenate([part.raster.pixels[part.known] for part in parts])
+
     def _known(self, values: npt.NDArray[Any], alpha: npt.NDArray[Any] | None, window: Window) -> npt.NDArray[np.bool_]:
         if alpha is None:
             if self._all_valid:
@@ -201,6 +214,13 @@ class Source:
             rule = "its values are complex"
         if rule is not None:
             raise ItemError("Cannot enhance", reason="kind", where=self.path, rule=rule, action="Give amplitudes")
+
+
+def _spread(length_px: int) -> list[Span]:
+    """Return short spans in the middles of equal parts of a side."""
+    middles = {length_px * (2 * part + 1) // (2 * _SAMPLED) for part in range(_SAMPLED)}
+    half = _SAMPLE_PX // 2
+    return [Span(max(0, middle - half), min(length_px, middle + half)) for middle in sorted(middles)]
 
 
 def _turned(span: Span, length_px: int) -> Span:

@@ -149,6 +149,11 @@ def make_field(opened: Sequence[tuple[str, Upscaler]], index: PairIndex, modes: 
             f"ones {index.high_view.bands}. What asks what was added to it uses the high view, shrunk and enlarged."
         )
     for name, upscaler in opened:
+        if isinstance(upscaler, NetworkUpscaler) and _was_trained_on_others(upscaler, index):
+            notes.append(
+                f"{name} was trained on views of another type or range of values than these: what it takes for black "
+                "and white may differ."
+            )
         for mode in modes if upscaler.takes_reference else (None,):
             if mode == "self" and (index.mosaic or upscaler.in_bands != upscaler.out_bands):
                 notes.append(f"{name} has no row for its own colours: its input has not the bands of its output.")
@@ -181,6 +186,10 @@ def _misfit(upscaler: Upscaler, index: PairIndex) -> str | None:
     if isinstance(upscaler, NetworkUpscaler) and upscaler.enhancer.mosaic != index.mosaic:
         return "takes raw mosaics" if upscaler.enhancer.mosaic else "takes no raw mosaics"
     return None
+
+
+def _was_trained_on_others(upscaler: NetworkUpscaler, index: PairIndex) -> bool:
+    return (upscaler.enhancer.low_view, upscaler.enhancer.high_view) != (index.low_view, index.high_view)
 
 
 def _bands(count: int | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,17 +16,22 @@ from domainvl.enhance.evaluating.lpips import LEAST_SIDE_PX, Lpips
 from domainvl.enhance.evaluating.measures import MEASURE_OF
 from domainvl.enhance.evaluating.measuring import BORDER_LOW_PX, NothingValidError, Scene, TooSmallError
 from domainvl.enhance.evaluating.panels import Panel, make_panel, richest_corner
-from domainvl.enhance.evaluating.results import Evaluation, LeftOutPair, Line, PairFigures
+from domainvl.enhance.evaluating.results import Evaluation, Figures, LeftOutPair, Line, PairFigures
 from domainvl.enhance.evaluating.shifts import MAX_SHIFT_PX
 from domainvl.enhance.evaluating.summary import FEW_GROUPS, RESAMPLES, summarise
 from domainvl.enhance.pairs.records import PairIndex, PairRecord, PairSet, Split
 from domainvl.enhance.rasters import Pixels, Raster, RasterError
+from domainvl.enhance.training.views import check_ranges
 from domainvl.errors import DatasetError, NothingToDoError
 from domainvl.evaluation.statistics.resampling import BootstrapSettings
 from domainvl.files import hash_file
 
 FAILED_REASONS = ("unreadable", "breaks-format", "not-finite")
 """Reasons for which a pair is left out that are faults; the others are properties of the pairs."""
+
+_TRAINED_ON = (
+    "Pairs of the training split are among these: networks that were trained on them look better here than they are."
+)
 
 
 @dataclass(frozen=True)
@@ -98,8 +103,10 @@ def evaluate(
     Raises:
         UsageError: If an enhancer does not fit the pairs; see :func:`.contestants.open_field`.
         NothingToDoError: If the split has no pair, or none can be measured.
+        DatasetError: If a band of the views has no range of values.
     """
     settings = settings or EvaluationSettings()
+    check_ranges(pairs)
     records = pairs.records if settings.split == "all" else pairs.of_split(settings.split)
     if not records:
         counts = ", ".join(f"{count} in {split}" for split, count in pairs.index.counts.items())
@@ -110,6 +117,8 @@ def evaluate(
             action="Choose another --split",
         )
     entered = open_field(enhancers, pairs.index, settings.modes, threads=settings.threads)
+    if any(record.split == "train" for record in records):
+        entered = replace(entered, notes=(*entered.notes, _TRAINED_ON))
     lpips = Lpips(settings.lpips) if settings.lpips else None
     measured = measure_pairs(pairs, records, entered, lpips=lpips, panels=settings.panels, on_pair=on_pair)
     return conclude(measured, entered, pairs.index, settings, where=str(pairs.folder))
@@ -157,7 +166,7 @@ def measure_pairs(
 
 
 class _NotFiniteError(Exception):
-    """A contestant makes no picture of finite values."""
+    """A contestant makes no picture of finite values, or one so far off that its figures are not."""
 
 
 def _measure_pair(
@@ -180,7 +189,7 @@ def _measure_pair(
             raise _NotFiniteError(str(error)) from error
         if picture is None:
             raise ValueError(f"{contestant.record.name} was entered for views that it cannot enlarge")
-        figures.of[contestant.record.name] = scene.measure(picture)
+        figures.of[contestant.record.name] = _finite(scene, picture, contestant.record.name)
         if panel_wanted:
             views[contestant.record.name] = scene.normalised(picture)
     measured.figures.append(figures)
@@ -188,6 +197,16 @@ def _measure_pair(
         views["truth"] = scene.truth
         corner = richest_corner(scene.truth, scene.valid, scale=index.scale, border_px=scene.border_px)
         measured.panels.append(make_panel(record.id, record.group, corner, views, scene.valid))
+
+
+def _finite(scene: Scene, picture: Pixels, name: str) -> Figures:
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = scene.measure(picture)
+    bad = [MEASURE_OF[key].title for key, value in found.values.items() if value is not None and not np.isfinite(value)]
+    if bad:
+        reach = f"from {picture.min():g} to {picture.max():g}"
+        raise _NotFiniteError(f"{', '.join(bad)} of {name} would not be finite: its picture has values {reach}")
+    return found
 
 
 def conclude(

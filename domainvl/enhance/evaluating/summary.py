@@ -198,7 +198,7 @@ class _Table:
         if verdict == "too few groups to show any":
             sentences.append(f"{found.groups} groups are too few to show any difference in {amount}")
         elif verdict == "no difference shown" and smallest is not None:
-            sentences.append(f"A true difference of {smallest:.{digits}f}{unit} would show with a probability of 80 %")
+            sentences.append(f"A true difference of {smallest:.2g}{unit} would show with a probability of 80 %")
         if found.groups < FEW_GROUPS:
             sentences.append(f"With {found.groups} groups the interval is too narrow")
         return ". ".join(sentences) + "."

@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage  # type: ignore[import-untyped]
 
-from domainvl.enhance.pairs.planes import Grey, to_grey
+from domainvl.enhance.pairs.planes import Grey, shrunk_grey, to_grey
 from domainvl.enhance.pairs.records import PairRecord, PairSet, View
 from domainvl.enhance.rasters import Raster
-from domainvl.enhance.resampling import shrink
 
 _PAIRS = 6
 _SIDE_PX = 96
@@ -56,8 +55,7 @@ def _panels(pairs: PairSet, record: PairRecord) -> Sequence[npt.NDArray[np.uint8
     scale = pairs.index.scale
     side = min(_SIDE_PX, *low.size_px)
     row, column = ((length - side) // 2 for length in low.size_px)
-    pixels, valid = shrink(np.ascontiguousarray(high.pixels), np.ascontiguousarray(high.valid), scale)
-    ours, theirs = to_grey(low, mosaic=pairs.index.mosaic), to_grey(Raster(pixels, valid, high.dtype))
+    ours, theirs = to_grey(low, mosaic=pairs.index.mosaic), shrunk_grey(high, scale)
     linear = np.array(record.affine).reshape(2, 2)
     back = np.linalg.inv(linear)
     moved = ndimage.affine_transform(theirs.plane, back, -back @ np.array(record.shift_px), order=1, mode="nearest")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from torch.nn import functional
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from domainvl.enhance.pairs.geotiffs import read_window
+from domainvl.enhance.pairs.geotiffs import read_high_window, read_low_window
 from domainvl.enhance.pairs.settings import PairSource, RegisterSettings
 from domainvl.enhance.rasters import Raster, RasterError, quiet_gdal, read_raster
-from domainvl.enhance.resampling import shrink
+from domainvl.enhance.resampling import resize, shrink
 from domainvl.errors import ItemError
 
 
@@ -26,17 +25,12 @@ def read_views(source: PairSource, settings: RegisterSettings) -> tuple[Raster, 
     Raises:
         ItemError: By ``unreadable``, ``too-large``, ``not-a-mosaic``, ``size-does-not-fit`` or ``no-valid-pixels``.
     """
-    try:
+    with _reading():
         if source.window is not None:
-            low, high = read_window(source, settings.scale)
+            low, high = read_low_window(source), read_high_window(source, settings.scale)
         else:
             _check_area(source, settings.largest_mpx)
             low, high = read_raster(source.low), read_raster(source.high)
-    except RasterError as error:
-        reason = "no-valid-pixels" if "no pixel of it is valid" in str(error) else "unreadable"
-        raise ItemError(
-            error.what, reason=reason, where=error.where, rule=error.rule, action="Leave it out or give it anew"
-        ) from error
     if settings.mosaic and low.bands != 1:
         rule = f"it has {low.bands} bands, a raw mosaic has 1"
         raise ItemError("No mosaic", reason="not-a-mosaic", where=source.low, rule=rule, action="Leave out --mosaic")
@@ -45,6 +39,27 @@ def read_views(source: PairSource, settings: RegisterSettings) -> tuple[Raster, 
     if settings.shrink_low:
         low = _shrunk(low, settings.scale)
     return _fit(low, high, source, settings)
+
+
+def read_moved(source: PairSource, settings: RegisterSettings, moved_px: tuple[int, int]) -> Raster:
+    """Read the high view of a window again, so many of its rows and columns further on.
+
+    Raises:
+        ItemError: By ``unreadable``.
+    """
+    with _reading():
+        return read_high_window(source, settings.scale, moved_px)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except RasterError as error:
+        reason = "no-valid-pixels" if "no pixel of it is valid" in str(error) else "unreadable"
+        raise ItemError(
+            error.what, reason=reason, where=error.where, rule=error.rule, action="Leave it out or give it anew"
+        ) from error
 
 
 def _check_area(source: PairSource, largest_mpx: float) -> None:
@@ -75,13 +90,8 @@ def _same_field(low: Raster, high: Raster, zoom: float, scale: int, mosaic: bool
 def _resized(view: Raster, rows: int, columns: int) -> Raster:
     if view.size_px == (rows, columns):
         return view
-    weight = torch.from_numpy(view.valid.astype(np.float32))[None, None]
-    pixels = torch.from_numpy(view.pixels)[None]
-    small, share = (
-        functional.interpolate(grid, (rows, columns), mode="bicubic", antialias=True)[0] for grid in (pixels, weight)
-    )
-    valid = share[0].numpy() > 0.5
-    return Raster(np.where(valid, (small / share.clamp(min=0.5)).numpy(), np.float32(0)), valid, view.dtype)
+    pixels, valid = resize(view.pixels, view.valid, (rows, columns))
+    return Raster(pixels, valid, view.dtype)
 
 
 def _shrunk(view: Raster, scale: int) -> Raster:
@@ -89,7 +99,7 @@ def _shrunk(view: Raster, scale: int) -> Raster:
     if min(rows, columns) == 0:
         return view  # too small, which is found out with a message later
     cut = view.crop(0, 0, rows, columns)
-    pixels, valid = shrink(np.ascontiguousarray(cut.pixels), np.ascontiguousarray(cut.valid), scale)
+    pixels, valid = shrink(cut.pixels, cut.valid, scale)
     return Raster(pixels, valid, view.dtype)
 
 

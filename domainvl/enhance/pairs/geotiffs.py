@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,18 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from domainvl.enhance.pairs.blocks import Cut, block_side, join_blocks, project
 from domainvl.enhance.pairs.settings import PairSource, RegisterSettings
 from domainvl.enhance.rasters import Raster, RasterError, colour_bands, masked, quiet_gdal
-from domainvl.errors import ItemError
+from domainvl.errors import ItemError, UsageError
 from domainvl.schema.writer import Reject, Severity
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
-_BLOCK_WINDOWS = 4
-"""Windows along the side of a block, the group that is not divided between splits."""
-_LEAST_BLOCKS = 6
-"""Blocks are made smaller where a raster would give fewer."""
 _LEAST_DETAIL = 0.75
 """The high raster's resolution must be this share of what the scale asks for, or more."""
 
@@ -46,61 +44,90 @@ def plan_windows(files: Sequence[PairSource], settings: RegisterSettings) -> tup
         settings: Scale and size of the windows; those at the edge are smaller.
 
     Returns:
-        The windows, grouped in spatial blocks, and what cannot be used.
+        The windows, grouped in spatial blocks that are the same for all rasters of a place, and what cannot be used.
     """
-    sources: list[PairSource] = []
+    cuts: list[Cut] = []
     rejects: list[Reject] = []
     for pair in files:
         try:
-            windows, outside = _windows(pair, settings)
+            cut, outside = _cut(pair, settings)
         except ItemError as error:
             rejects.append(Reject(pair.id, "plan", error.reason, error.without_action, error.action))
             continue
-        sources += windows
+        cuts.append(cut)
         if outside:
             message = f"{outside} windows of {pair.low.name} lie outside of {pair.high.name}"
             rejects.append(Reject(pair.id, "plan", "outside", message, severity=Severity.SKIPPED))
-    return sources, rejects
+    if not cuts:
+        return [], rejects
+    groups = join_blocks(cuts)
+    return [replace(source, group=groups[source.group]) for cut in cuts for source in cut.windows], rejects
 
 
-def read_window(source: PairSource, scale: int) -> tuple[Raster, Raster]:
-    """Read a window of the low raster and the same ground of the high one at ``scale`` times its rows and columns.
-
-    The high raster is resampled (cubic, over all of a pixel's ground where it is finer) unless its grid fits.
+def read_low_window(source: PairSource) -> Raster:
+    """Read a window of the low raster.
 
     Raises:
-        RasterError: If one cannot be read.
+        RasterError: If it cannot be read.
+    """
+    import rasterio
+    from rasterio.windows import Window
+
+    with _reading(source.low), rasterio.open(source.low) as low:
+        row, column, rows, columns = source.window or (0, 0, low.height, low.width)
+        return _read(low, Window(column, row, columns, rows))
+
+
+def read_high_window(source: PairSource, scale: int, moved_px: tuple[int, int] = (0, 0)) -> Raster:
+    """Read the ground of a window of the low raster from the high one, at ``scale`` times its rows and columns.
+
+    The high raster is resampled (cubic, over all of a pixel's ground where it is finer) unless its grid fits. Where it
+    ends the result is not valid.
+
+    Args:
+        source: The window.
+        scale: How many times the rows and columns.
+        moved_px: Read so many rows and columns further on, in pixels of the result.
+
+    Raises:
+        RasterError: If a raster cannot be read.
     """
     import rasterio
     from rasterio import Affine
     from rasterio.enums import ColorInterp, Resampling
-    from rasterio.errors import RasterioError
     from rasterio.vrt import WarpedVRT
-    from rasterio.windows import Window
 
-    row, column, rows, columns = source.window or (0, 0, 0, 0)
-    path = source.low
+    with _reading(source.low), rasterio.open(source.low) as low:
+        row, column, rows, columns = source.window or (0, 0, low.height, low.width)
+        a, b, c, d, e, f = low.transform[:6]
+        down, along = row + moved_px[0] / scale, column + moved_px[1] / scale
+        corner = (c + a * along + b * down, f + d * along + e * down)
+        grid: dict[str, Any] = {
+            "crs": low.crs,
+            "transform": Affine(a / scale, b / scale, corner[0], d / scale, e / scale, corner[1]),
+            "width": columns * scale,
+            "height": rows * scale,
+        }
+    with _reading(source.high), rasterio.open(source.high) as high:
+        without_mask = high.nodata is None and ColorInterp.alpha not in high.colorinterp
+        with WarpedVRT(high, **grid, resampling=Resampling.cubic, add_alpha=without_mask) as warped:
+            return _read(warped)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Say of an error in the block which file it is about."""
+    from rasterio.errors import RasterioError
+
     try:
-        with quiet_gdal(), rasterio.open(source.low) as low, rasterio.open(source.high) as high:
-            view = _read(low, Window(column, row, columns, rows))
-            path = source.high
-            without_mask = high.nodata is None and ColorInterp.alpha not in high.colorinterp
-            a, b, c, d, e, f = low.transform[:6]
-            grid: dict[str, Any] = {
-                "crs": low.crs,
-                "transform": Affine(a / scale, b / scale, c, d / scale, e / scale, f),
-                "width": low.width * scale,
-                "height": low.height * scale,
-            }
-            with WarpedVRT(high, **grid, resampling=Resampling.cubic, add_alpha=without_mask) as warped:
-                fine = Window(column * scale, row * scale, columns * scale, rows * scale)
-                return view, _read(warped, fine)
+        with quiet_gdal():
+            yield
     except (RasterioError, OSError, ValueError) as error:
         rule = str(error.__cause__ or error)
         raise RasterError("Cannot read", where=path, rule=rule, action="Look at it with gdalinfo") from error
 
 
-def _read(source: DatasetReader, window: Any) -> Raster:
+def _read(source: DatasetReader, window: Any = None) -> Raster:
     bands = colour_bands(source)
     valid = (source.read_masks(bands, window=window) > 0).all(axis=0)
     for alpha in set(source.indexes) - set(bands):  # the masks of a warped raster do not tell of it
@@ -108,7 +135,7 @@ def _read(source: DatasetReader, window: Any) -> Raster:
     return masked(source.read(bands, window=window), valid, source.dtypes[0])
 
 
-def _windows(pair: PairSource, settings: RegisterSettings) -> tuple[list[PairSource], int]:
+def _cut(pair: PairSource, settings: RegisterSettings) -> tuple[Cut, int]:
     """Return the windows of a pair of rasters that the high one reaches, and how many it does not."""
     import rasterio
     from rasterio.errors import RasterioError
@@ -119,10 +146,19 @@ def _windows(pair: PairSource, settings: RegisterSettings) -> tuple[list[PairSou
             for source, path in ((low, pair.low), (high, pair.high)):
                 _check(source, path)
             first, last, detail = _reach(low, high)
-            size = (low.height, low.width)
+            size, crs, transform = (low.height, low.width), low.crs, low.transform
+    except UsageError as error:
+        where = f"{pair.low}, {pair.high}"
+        raise ItemError(
+            error.what, reason="no-georeference", where=where, rule=error.rule, action=error.action
+        ) from error
     except (RasterioError, OSError) as error:
         raise ItemError(
-            "Cannot read", reason="unreadable", where=f"{pair.low}, {pair.high}", rule=str(error)
+            "Cannot read",
+            reason="unreadable",
+            where=f"{pair.low}, {pair.high}",
+            rule=str(error),
+            action="Look at both with gdalinfo",
         ) from error
     if detail < _LEAST_DETAIL * settings.scale:
         rule = f"it has {detail:.2f} times the resolution of {pair.low.name}, --scale is {settings.scale}"
@@ -136,32 +172,34 @@ def _windows(pair: PairSource, settings: RegisterSettings) -> tuple[list[PairSou
         action = "Name two rasters of one place"
         raise ItemError("No overlap", reason="no-overlap", where=f"{pair.low}, {pair.high}", action=action)
     windows = []
-    block_px = side * _block_windows([(row // side, column // side) for row, column in inside])
+    block_px = side * block_side([(row // side, column // side) for row, column in inside])
     for row, column in inside:
         rows, columns = min(side, size[0] - row), min(side, size[1] - column)
         group = f"{pair.group}/r{row // block_px}c{column // block_px}"
         name = f"{pair.id}-r{row:06d}c{column:06d}"
         windows.append(replace(pair, id=name, group=group, window=(row, column, rows, columns)))
-    return windows, len(corners) - len(inside)
+    return Cut(tuple(windows), crs, transform), len(corners) - len(inside)
 
 
 def _check(source: DatasetReader, path: Path) -> None:
+    from rasterio.enums import ColorInterp
+
     if source.crs is None or source.transform.is_identity:
         action = "Give it a georeference, or give pictures of equal field with --layout folders"
         raise ItemError("No georeference", reason="no-georeference", where=path, action=action)
     if np.dtype(source.dtypes[0]).kind == "c":
         raise ItemError("Complex values", reason="unreadable", where=path, action="Give amplitudes")
+    if ColorInterp.palette in source.colorinterp:
+        action = "Expand it first: gdal_translate -expand rgb"
+        raise ItemError("Numbers of a palette cannot be resampled", reason="palette", where=path, action=action)
 
 
 def _reach(low: DatasetReader, high: DatasetReader) -> tuple[tuple[float, float], tuple[float, float], float]:
     """Return first and last (row, column) of the low raster that the high one reaches, and how much finer it is."""
-    from rasterio.warp import transform
-
     fractions = np.linspace(0, 1, 9)
     columns, rows = np.meshgrid(fractions * high.width, fractions * high.height)
     x, y = _apply(high.transform, columns.ravel(), rows.ravel())
-    x, y = (np.array(part) for part in transform(high.crs, low.crs, list(x), list(y)))
-    column, row = _apply(~low.transform, x, y)
+    column, row = _apply(~low.transform, *project(x, y, high.crs, low.crs))
     finite = np.isfinite(column) & np.isfinite(row)
     if not finite.any():
         return (0.0, 0.0), (0.0, 0.0), float("inf")
@@ -178,10 +216,3 @@ def _reach(low: DatasetReader, high: DatasetReader) -> tuple[tuple[float, float]
 def _apply(grid: Any, first: npt.NDArray[Any], second: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Apply the six numbers of a geotransform to arrays."""
     return grid.a * first + grid.b * second + grid.c, grid.d * first + grid.e * second + grid.f
-
-
-def _block_windows(places: Sequence[tuple[int, int]]) -> int:
-    side = _BLOCK_WINDOWS
-    while side > 1 and len({(row // side, column // side) for row, column in places}) < _LEAST_BLOCKS:
-        side //= 2
-    return side

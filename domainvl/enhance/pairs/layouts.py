@@ -32,9 +32,7 @@ def guess_layout(first: Path, second: Path | None) -> Layout:
         InputNotFoundError: If something that was named does not exist.
         UsageError: If it is none of the known layouts.
     """
-    for path in (first, second):
-        if path is not None and not path.exists():
-            raise InputNotFoundError("Cannot find pairs", where=path, rule="there is no such file or folder")
+    _check_there(first, second)
     if second is not None:
         files = [path if path.is_file() else next(iter(_pictures(path)[0].values()), None) for path in (first, second)]
         return "geotiffs" if all(file is not None and is_georeferenced(file) for file in files) else "folders"
@@ -70,10 +68,12 @@ def find_pairs(first: Path, second: Path | None, settings: RegisterSettings) -> 
     apart = settings.layout in ("folders", "geotiffs")
     if apart != (second is not None):
         needed = "two: the low views and the high ones" if apart else "one folder that holds both views"
-        raise UsageError("Cannot find pairs", rule=f"the layout {settings.layout} takes {needed}")
-    for path in (first, second):
-        if path is not None and not path.exists():
-            raise InputNotFoundError("Cannot find pairs", where=path, rule="there is no such file or folder")
+        action = "Name as many, or choose another --layout"
+        raise UsageError("Cannot find pairs", rule=f"the layout {settings.layout} takes {needed}", action=action)
+    _check_there(first, second)
+    if second is None and not first.is_dir():
+        action = "Name the folder that holds both views"
+        raise UsageError("Cannot find pairs", where=first, rule="it is no folder", action=action)
     if second is not None:
         sources, rejects = _match(first, second)
         if settings.layout == "geotiffs":
@@ -88,6 +88,15 @@ def find_pairs(first: Path, second: Path | None, settings: RegisterSettings) -> 
     return sorted(sources, key=lambda source: source.id), rejects
 
 
+def _check_there(*paths: Path | None) -> None:
+    for path in paths:
+        if path is not None and not path.exists():
+            action = "Check the path"
+            raise InputNotFoundError(
+                "Cannot find pairs", where=path, rule="there is no such file or folder", action=action
+            )
+
+
 def _match(low: Path, high: Path) -> Found:
     if low.is_file() and high.is_file():
         return [PairSource(low.stem, low.stem, low, high)], []
@@ -100,10 +109,12 @@ def _match(low: Path, high: Path) -> Found:
     rejects += more
     for names, others, folder in ((ours, theirs, high), (theirs, ours, low)):
         rejects += [_alone(names[name], f"{folder} has no file {name}") for name in sorted(set(names) - set(others))]
-    sources = []
+    sources: dict[str, PairSource] = {}
     for name in sorted(set(ours) & set(theirs)):
-        sources.append(PairSource(name.replace("/", "__"), name, ours[name], theirs[name]))
-    return sources, rejects
+        source = PairSource(name.replace("/", "__"), name, ours[name], theirs[name])
+        if sources.setdefault(source.id, source) is not source:
+            rejects.append(_same_name(ours[name], sources[source.id].low))
+    return list(sources.values()), rejects
 
 
 def _pictures(folder: Path) -> tuple[dict[str, Path], list[Reject]]:
@@ -118,12 +129,34 @@ def _pictures(folder: Path) -> tuple[dict[str, Path], list[Reject]]:
             message = f"{path.suffix or 'no suffix'} is none of {', '.join(SUFFIXES)}"
             action = "Turn raw frames into 16-bit TIFFs first" if path.suffix.lower() in (".arw", ".dng") else None
             rejects.append(Reject(str(path), "plan", "no-picture", message, action, Severity.SKIPPED))
+        elif not _is_text(name):
+            message = "its name is not text of one line"
+            rejects.append(Reject(str(path), "plan", "unfit-name", message, "Rename it in both folders"))
         elif name in found:
-            message = f"{found[name]} has the same name"
-            rejects.append(Reject(str(path), "plan", "same-name", message, "Keep one of them"))
+            rejects.append(_same_name(path, found[name]))
         else:
             found[name] = path
     return found, rejects
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes that are no UTF-8, which no library takes back
+        return False
+    return len(name.splitlines()) == 1
+
+
+def _same_name(path: Path, other: Path) -> Reject:
+    return Reject(str(path), "plan", "same-name", f"{other} has the same name", "Keep one of them")
+
+
+def _no_frame(path: Path) -> list[Reject]:
+    """Say of a picture that its name has no meaning in the layout; other files are of no interest."""
+    if not path.is_file() or path.suffix.lower() not in SUFFIXES:
+        return []
+    message = "its name is none that the layout knows"
+    return [Reject(str(path), "plan", "other-name", message, "Rename it if it is a view", Severity.SKIPPED)]
 
 
 def _alone(path: Path, message: str) -> Reject:
@@ -138,18 +171,22 @@ def _city100_folders(folder: Path) -> list[Path]:
 
 
 def _city100(folder: Path) -> Found:
-    """Pair ``NNNL.PNG`` with ``NNNH.PNG``; both cameras' scenes are groups of their own, for they saw one city."""
-    sources, rejects = [], []
+    """Pair ``NNNL.PNG`` with ``NNNH.PNG``; cameras took the same prints, so a scene is one group for all."""
+    sources: list[PairSource] = []
+    rejects: list[Reject] = []
     for camera in _city100_folders(folder):
         views: dict[str, dict[str, Path]] = {}
         for path in sorted(camera.iterdir()):
             match = _CITY100_NAME.fullmatch(path.name)
-            if match is not None:
-                views.setdefault(match[1], {})[match[2].upper()] = path
+            if match is None:
+                rejects += _no_frame(path)
+                continue
+            view = views.setdefault(match[1], {}).setdefault(match[2].upper(), path)
+            if view != path:
+                rejects.append(_same_name(path, view))
         for number, both in sorted(views.items()):
             if len(both) == 2:
-                name = f"{camera.name}-{number}"
-                sources.append(PairSource(name, name, both["L"], both["H"]))
+                sources.append(PairSource(f"{camera.name}-{number}", f"scene-{number}", both["L"], both["H"]))
             else:
                 rejects += [_alone(path, f"the other view of scene {number} is missing") for path in both.values()]
     return sources, rejects
@@ -158,7 +195,8 @@ def _city100(folder: Path) -> Found:
 def _sr_raw(folder: Path, scale: int) -> Found:
     """Pair a scene's frames, numbered from the longest focal length down; a scene is a group."""
     if scale not in _SR_RAW_STEPS:
-        raise UsageError("Cannot pair SR-RAW's frames", rule=f"they are 4 or 8 apart in zoom, --scale is {scale}")
+        rule = f"they are 4 or 8 apart in zoom, --scale is {scale}"
+        raise UsageError("Cannot pair SR-RAW's frames", rule=rule, action="Give --scale 4 or 8")
     sources: list[PairSource] = []
     rejects: list[Reject] = []
     for scene in sorted(path for path in folder.iterdir() if path.is_dir()):
@@ -167,24 +205,30 @@ def _sr_raw(folder: Path, scale: int) -> Found:
         if not numbered and not more:
             continue
         rejects += more
-        found = len(sources)
+        for name, path in frames.items():
+            rejects += [] if _FRAME_NAME.fullmatch(name) else _no_frame(path)
+        found, alone = len(sources), []
         for high, low in _SR_RAW_STEPS[scale]:
             if high in numbered and low in numbered:
                 zoom = _zoom(numbered[low], numbered[high]) or float(scale)
                 name = f"{scene.name}-{high:05d}-{low:05d}"
                 sources.append(PairSource(name, scene.name, numbered[low], numbered[high], zoom=zoom))
-        if len(sources) == found:
-            steps = " or ".join(f"{high:05d} and {low:05d}" for high, low in _SR_RAW_STEPS[scale])
-            message = f"it has no frames {steps}, only {', '.join(f'{n:05d}' for n in sorted(numbered)) or 'others'}"
-            rejects.append(
-                Reject(str(scene), "plan", "no-partner", message, "Name frames by focal length, longest first")
-            )
+            elif high in numbered or low in numbered:
+                here, missing = (high, low) if high in numbered else (low, high)
+                message = f"the scene has no frame {missing:05d}"
+                alone.append(Reject(str(numbered[here]), "plan", "no-partner", message, severity=Severity.SKIPPED))
+        if len(sources) > found:
+            rejects += alone
+            continue
+        steps = " or ".join(f"{high:05d} and {low:05d}" for high, low in _SR_RAW_STEPS[scale])
+        message = f"it has no frames {steps}, only {', '.join(f'{n:05d}' for n in sorted(numbered)) or 'others'}"
+        rejects.append(Reject(str(scene), "plan", "no-partner", message, "Name frames by focal length, longest first"))
     return sources, rejects
 
 
 def _zoom(low: Path, high: Path) -> float | None:
     """Return the ratio of two photographs' focal lengths, if both tell theirs."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     lengths = []
     for path in (low, high):
@@ -192,7 +236,12 @@ def _zoom(low: Path, high: Path) -> float | None:
             with Image.open(path) as picture:
                 exif = picture.getexif()
                 length = exif.get_ifd(_EXIF_FOLDER).get(_FOCAL_LENGTH) or exif.get(_FOCAL_LENGTH)
-        except (OSError, UnidentifiedImageError, ValueError):
+        except (
+            OSError,
+            ValueError,
+            SyntaxError,
+            Image.DecompressionBombError,
+        ):  # SyntaxError: Pillow's of a broken EXIF
             return None  # reading the pixels will tell what is wrong with it
         if not length or float(length) <= 0:
             return None
@@ -204,6 +253,5 @@ def _no_pairs(first: Path, second: Path | None, rejects: Sequence[Reject]) -> No
     where = str(first) if second is None else f"{first} and {second}"
     told = "; ".join(f"{reject.input}: {reject.message}" for reject in rejects[:3]) or "there are no pictures"
     more = f"; and {len(rejects) - 3} more" if len(rejects) > 3 else ""
-    return NothingToDoError(
-        "No pair was found", where=where, rule=told + more, action="Name matching files, or give --layout"
-    )
+    action = next((reject.action for reject in rejects if reject.action), "Name matching files, or give --layout")
+    return NothingToDoError("No pair was found", where=where, rule=told + more, action=action)

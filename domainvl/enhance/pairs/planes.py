@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy import ndimage  # type: ignore[import-untyped]
 
 from domainvl.enhance.rasters import Mask, Raster
+from domainvl.enhance.resampling import shrink
 
 Plane = npt.NDArray[np.float64]
 """(rows, columns)."""
@@ -82,6 +83,17 @@ def to_grey(view: Raster, *, mosaic: bool = False) -> Grey:
     weight = _mosaic_mean(view.valid.astype(np.float64))
     mean = _mosaic_mean(plane) / np.maximum(weight, 1e-9)
     return Grey(np.where(view.valid, mean, 0.0), view.valid)
+
+
+def shrunk_grey(view: Raster, scale: int) -> Grey:
+    """Reduce a high view to one plane at the low one's size.
+
+    Args:
+        view: Of rows and columns that are multiples of the scale.
+        scale: How many times smaller.
+    """
+    pixels, valid = shrink(view.pixels, view.valid, scale)
+    return to_grey(Raster(pixels, valid, view.dtype))
 
 
 def _mosaic_mean(plane: Plane) -> Plane:

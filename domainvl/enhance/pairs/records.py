@@ -79,7 +79,8 @@ class PairRecord(BaseModel):
         high: The high view, relative to the folder.
         low_source: The file that the low view was cut from.
         high_source: The file that the high view was cut from.
-        shift_px: The global shift (rows, columns) of the high view against the low one that was found, in low pixels.
+        shift_px: The global shift (rows, columns) of the high view against the low one that was found, in low pixels;
+            with an affine transform that of the first pixel.
         affine: The linear part of the global transform (row-major 2 x 2), identity if only a shift was looked for.
         residual_px: The shift (its length) that is left after registration, in low pixels.
         similarity: Correlation of the two views' gradients after registration, -1 to 1.
@@ -123,7 +124,11 @@ class PairSet:
                 action="Run domainvl enhance register",
             )
         self.index = _parse(PairIndex, (folder / INDEX_NAME).read_text("utf-8"), folder / INDEX_NAME)
-        lines = (folder / RECORDS_NAME).read_text("utf-8").splitlines()
+        try:
+            lines = (folder / RECORDS_NAME).read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            action = "Run domainvl enhance register anew"
+            raise DatasetError("Cannot read", where=folder / RECORDS_NAME, rule=str(error), action=action) from error
         self.records = [
             _parse(PairRecord, line, f"{folder / RECORDS_NAME}, line {number}")
             for number, line in enumerate(lines, start=1)

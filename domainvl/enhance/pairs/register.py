@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from domainvl.engine import Execution, make_executor, run_units
+from domainvl.engine import Execution, UnitFailure, make_executor, run_units
 from domainvl.enhance.pairs.contact import draw_contact
 from domainvl.enhance.pairs.layouts import find_pairs
 from domainvl.enhance.pairs.records import (
@@ -28,7 +28,7 @@ from domainvl.enhance.pairs.registering import Figures, register_pair
 from domainvl.enhance.pairs.settings import PairSource, RegisterSettings
 from domainvl.enhance.pairs.splitting import assign_splits
 from domainvl.enhance.pairs.value_range import measure_view
-from domainvl.enhance.rasters import read_raster
+from domainvl.enhance.rasters import read_kind
 from domainvl.errors import ExitCode, NothingToDoError, UsageError
 from domainvl.files import check_target, complete_folder, write_atomically
 from domainvl.schema.writer import Reject, Severity
@@ -132,8 +132,7 @@ def _register_all(
     try:
         for done, outcome in enumerate(run_units(sources, executor), start=1):
             if outcome.failure is not None:
-                failure = outcome.failure
-                rejects.append(Reject(outcome.unit.id, "register", failure.reason, failure.message, failure.action))
+                rejects.append(_rejected(outcome.unit, outcome.failure))
             elif outcome.result is not None:
                 figures[outcome.unit.id] = outcome.result
             if on_progress is not None:
@@ -143,12 +142,19 @@ def _register_all(
     return figures, sorted(rejects, key=lambda reject: reject.input)
 
 
+def _rejected(source: PairSource, failure: UnitFailure) -> Reject:
+    # Nobody chose what lies in a window: empty ones and the rest at a raster's edge are no failure.
+    expected = source.window is not None and failure.reason in ("no-valid-pixels", "too-small")
+    severity = Severity.SKIPPED if expected else Severity.FAILED
+    message = failure.message if failure.action is None else failure.message.removesuffix(f" {failure.action}.")
+    return Reject(source.id, "register", failure.reason, message, failure.action, severity)
+
+
 def _uniform(sources: Sequence[PairSource], folder: Path) -> tuple[list[PairSource], list[Reject]]:
     """Keep the pairs whose bands and types are those of most; a network has one number of bands."""
     kinds = {}
     for source in sources:
-        views = [read_raster(folder / part / f"{source.id}.tif") for part in (LOW_FOLDER, HIGH_FOLDER)]
-        kinds[source.id] = tuple((view.bands, view.dtype.name) for view in views)
+        kinds[source.id] = tuple(read_kind(folder / part / f"{source.id}.tif") for part in (LOW_FOLDER, HIGH_FOLDER))
     if len(set(kinds.values())) <= 1:
         return list(sources), []
     # Of kinds that are equally many, the one that comes first by name is kept.
@@ -199,6 +205,7 @@ def _write(folder: Path, index: PairIndex, records: Sequence[PairRecord], reject
 def _none_left(first: Path, rejects: Sequence[Reject]) -> NothingToDoError:
     told = "; ".join(f"{reject.input}: {reject.message}" for reject in rejects[:_TOLD])
     more = f"; and {len(rejects) - _TOLD} more" if len(rejects) > _TOLD else ""
-    actions = Counter(reject.action for reject in rejects if reject.action is not None)
+    tried = [reject for reject in rejects if reject.stage == "register"] or rejects
+    actions = Counter(reject.action for reject in tried if reject.action is not None)
     action = actions.most_common(1)[0][0] if actions else None
     return NothingToDoError("No pair is left", where=first, rule=told + more, action=action)

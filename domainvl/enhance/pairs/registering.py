@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,14 +12,16 @@ import numpy as np
 from scipy import ndimage  # type: ignore[import-untyped]
 
 from domainvl.enhance.pairs.affine import Affine, find_affine
-from domainvl.enhance.pairs.fitting import read_views, too_small
-from domainvl.enhance.pairs.planes import LEAST_OVERLAP_PX, Grey, overlap, similarity, to_grey
+from domainvl.enhance.pairs.fitting import read_moved, read_views, too_small
+from domainvl.enhance.pairs.planes import LEAST_OVERLAP_PX, Grey, overlap, shrunk_grey, similarity, to_grey
 from domainvl.enhance.pairs.records import HIGH_FOLDER, LOW_FOLDER, PairRecord, Split
 from domainvl.enhance.pairs.settings import PairSource, RegisterSettings
 from domainvl.enhance.pairs.shifts import Shift, find_shift, refine_shift
 from domainvl.enhance.rasters import Raster, write_tiff
-from domainvl.enhance.resampling import shrink
+from domainvl.enhance.resampling import enlarge_mask, fill_invalid
 from domainvl.errors import ItemError
+
+Elsewhere = Callable[[tuple[int, int]], Raster]
 
 _NOT_MOVED = Affine((1.0, 0.0, 0.0, 1.0), (0.0, 0.0))
 
@@ -63,7 +67,9 @@ def register_pair(source: PairSource, *, settings: RegisterSettings, folder: Pat
     """
     low, high = read_views(source, settings)
     _check_validity(low, high, source, settings)
-    low, high, figures = register_views(low, high, source, settings)
+    # A raster goes on around its window, so nothing need be cut off.
+    elsewhere = None if source.window is None else functools.partial(read_moved, source, settings)
+    low, high, figures = register_views(low, high, source, settings, elsewhere)
     _check_validity(low, high, source, settings)
     write_tiff(folder / LOW_FOLDER / f"{source.id}.tif", low)
     write_tiff(folder / HIGH_FOLDER / f"{source.id}.tif", high)
@@ -71,7 +77,7 @@ def register_pair(source: PairSource, *, settings: RegisterSettings, folder: Pat
 
 
 def register_views(
-    low: Raster, high: Raster, source: PairSource, settings: RegisterSettings
+    low: Raster, high: Raster, source: PairSource, settings: RegisterSettings, elsewhere: Elsewhere | None = None
 ) -> tuple[Raster, Raster, Figures]:
     """Find the transform between two views and apply it to the high one.
 
@@ -83,44 +89,39 @@ def register_views(
         high: The high view, of ``settings.scale`` times its rows and columns.
         source: Where they are from, for messages.
         settings: What is looked for, and what is good enough.
+        elsewhere: Reads the high view so many high rows and columns further on; None if there is no more of it.
 
     Returns:
-        The low view and the high one, cut to what both show, and what was found.
+        The low view and the high one, cut to what both show where there is no more of it, and what was found.
 
     Raises:
         ItemError: By ``no-match``, ``shift-too-large`` or ``too-small``.
     """
-    fixed, moving = to_grey(low, mosaic=settings.mosaic), _shrunk_grey(high, settings.scale)
+    fixed, moving = to_grey(low, mosaic=settings.mosaic), shrunk_grey(high, settings.scale)
     before = similarity(fixed, moving)
-    transform = _NOT_MOVED
+    plain = transform = _NOT_MOVED
     if settings.method != "none":
         shift = _find(fixed, moving, source, settings)
-        transform = Affine(_NOT_MOVED.linear, shift)
+        plain = transform = _rounded(Affine(_NOT_MOVED.linear, shift))
         if settings.method == "affine":
-            transform = find_affine(fixed, moving, shift) or transform
-    result = _apply(low, high, transform, source, settings)
+            transform = _rounded(find_affine(fixed, moving, shift) or plain)
+    result = _apply(low, high, transform, source, settings, elsewhere)
     after, residual_px = _judge(*result, settings)
     if transform.linear != _NOT_MOVED.linear:  # more freedom is worth having only where it brings the views nearer
-        plain = Affine(_NOT_MOVED.linear, shift)
-        other = _apply(low, high, plain, source, settings)
+        other = _apply(low, high, plain, source, settings, elsewhere)
         alike, left_px = _judge(*other, settings)
         if alike > after:
             transform, result, after, residual_px = plain, other, alike, left_px
     if settings.method != "none" and after < settings.least_similarity:
         raise _no_match(source, f"their gradients correlate by {after:.2f}, {settings.least_similarity:g} is needed")
     figures = Figures(
-        shift_px=(round(transform.shift_px[0], 4), round(transform.shift_px[1], 4)),
+        shift_px=transform.shift_px,
         affine=transform.linear,
         residual_px=round(residual_px, 4),
         similarity=round(after, 4),
         similarity_before=round(before, 4),
     )
     return *result, figures
-
-
-def _shrunk_grey(high: Raster, scale: int) -> Grey:
-    pixels, valid = shrink(np.ascontiguousarray(high.pixels), np.ascontiguousarray(high.valid), scale)
-    return to_grey(Raster(pixels, valid, high.dtype))
 
 
 def _find(fixed: Grey, moving: Grey, source: PairSource, settings: RegisterSettings) -> Shift:
@@ -144,17 +145,32 @@ def _alike(fixed: Grey, moving: Grey, shift: Shift, settings: RegisterSettings) 
     return shared is not None and similarity(*shared) >= settings.least_similarity
 
 
+def _rounded(transform: Affine) -> Affine:
+    """Leave out digits that depend on how many threads summed up; what is recorded is what is applied."""
+    a, b, c, d = (round(part, 9) for part in transform.linear)
+    down, along = (round(part, 4) for part in transform.shift_px)
+    return Affine((a, b, c, d), (down, along))
+
+
 def _length(shift: Shift) -> float:
     return math.hypot(*shift)
 
 
 def _apply(
-    low: Raster, high: Raster, transform: Affine, source: PairSource, settings: RegisterSettings
+    low: Raster,
+    high: Raster,
+    transform: Affine,
+    source: PairSource,
+    settings: RegisterSettings,
+    elsewhere: Elsewhere | None,
 ) -> tuple[Raster, Raster]:
     if transform.linear != _NOT_MOVED.linear:
         return low, _warped(high, transform, low.size_px, settings.scale)
     scale, even = settings.scale, 2 if settings.mosaic else 1
-    whole = [math.floor(part * scale + 0.5) for part in transform.shift_px]
+    down, along = (math.floor(part * scale + 0.5) for part in transform.shift_px)
+    whole = (down, along)
+    if elsewhere is not None:
+        return low, elsewhere(whole) if any(whole) else high
     first = [-(-max(0, -part) // (scale * even)) * even for part in whole]
     sides = zip(low.size_px, high.size_px, whole, strict=True)
     last = [min(ours * scale, theirs - part) // scale for ours, theirs, part in sides]
@@ -168,20 +184,20 @@ def _apply(
 def _warped(high: Raster, transform: Affine, size_px: tuple[int, int], scale: int) -> Raster:
     places = transform.places(*size_px, scale)
     inside = ndimage.map_coordinates(high.valid.astype(np.float32), places, order=1, mode="constant") > 0.99
-    pixels = np.stack([ndimage.map_coordinates(band, places, order=3, mode="nearest") for band in high.pixels])
+    filled = fill_invalid(high.pixels, high.valid)  # a spline would carry the zeros of a gap far beyond it
+    pixels = np.stack([ndimage.map_coordinates(band, places, order=3, mode="nearest") for band in filled])
     return Raster(np.where(inside, pixels, 0).astype(np.float32), inside, high.dtype)
 
 
 def _judge(low: Raster, high: Raster, settings: RegisterSettings) -> tuple[float, float]:
     """Return how alike two registered views are, and the length of the shift that can still be measured."""
-    fixed, moving = to_grey(low, mosaic=settings.mosaic), _shrunk_grey(high, settings.scale)
+    fixed, moving = to_grey(low, mosaic=settings.mosaic), shrunk_grey(high, settings.scale)
     return similarity(fixed, moving), _length(refine_shift(fixed, moving, (0.0, 0.0)))
 
 
 def _check_validity(low: Raster, high: Raster, source: PairSource, settings: RegisterSettings) -> None:
     """Refuse a pair of which too little is valid in both views."""
-    fine = low.valid.repeat(settings.scale, axis=0).repeat(settings.scale, axis=1)
-    share = float((fine & high.valid).mean())
+    share = float((enlarge_mask(low.valid, settings.scale) & high.valid).mean())
     if share == 0 or share < settings.least_valid:
         raise ItemError(
             "Too few valid pixels",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Layout = Literal["folders", "geotiffs", "city100", "sr-raw"]
 LAYOUTS: tuple[Layout, ...] = ("folders", "geotiffs", "city100", "sr-raw")
@@ -51,6 +51,32 @@ class RegisterSettings(BaseModel):
     val_share: float = Field(default=0.1, ge=0, lt=1)
     test_share: float = Field(default=0.2, ge=0, lt=1)
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
+        windows_mpx = (self.window_px * self.scale) ** 2 / 1e6
+        broken = {
+            f"--val-share and --test-share must leave something, got {self.val_share:g} and {self.test_share:g}": (
+                self.val_share + self.test_share >= 1
+            ),
+            "--shrink-low does not go with --mosaic: it would mix the colours": self.shrink_low and self.mosaic,
+            f"--shrink-low does not go with {self.layout}, whose views are brought to the scale by their fields": (
+                self.shrink_low and self.layout in ("geotiffs", "sr-raw")
+            ),
+            f"--window-px must be even with --mosaic, got {self.window_px}": (
+                self.layout == "geotiffs" and self.mosaic and self.window_px % 2 == 1
+            ),
+            f"high windows have {windows_mpx:.1f} megapixels, --largest-mpx is {self.largest_mpx:g}": (
+                self.layout == "geotiffs" and windows_mpx > self.largest_mpx
+            ),
+            "--largest-shift-px does not go with --register none": (
+                self.method == "none" and self.largest_shift_px is not None
+            ),
+        }
+        for rule, is_broken in broken.items():
+            if is_broken:
+                raise ValueError(rule)
+        return self
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft  # type: ignore[import-untyped]
 
-from domainvl.enhance.pairs.planes import Grey, overlap, similarity
+from domainvl.enhance.pairs.planes import LEAST_OVERLAP_PX, Grey, overlap, similarity
 
 Shift = tuple[float, float]
 """(rows, columns)."""
@@ -41,7 +41,9 @@ def find_shift(fixed: Grey, moving: Grey, *, largest_px: float | None = None) ->
     Returns:
         The shift s for which ``fixed(p)`` is ``moving(p + s)``; None if the views share too little to tell.
     """
-    factor = max(1, -(-max(fixed.size_px) // _COARSE_SIDE_PX))
+    factor = -(-max(fixed.size_px) // _COARSE_SIDE_PX)
+    # Of a narrow view enough must be left to compare.
+    factor = max(1, min(factor, min(*fixed.size_px, *moving.size_px) // (2 * LEAST_OVERLAP_PX)))
     found = _whole_shift(
         fixed.binned(factor), moving.binned(factor), None if largest_px is None else largest_px / factor
     )
@@ -89,12 +91,8 @@ def _middle(fixed: Grey, moving: Grey, shift_px: Shift) -> tuple[Grey, Grey]:
         return fixed, moving
     corner = [max(0, -round(s)) + max(0, side - _FINE_SIDE_PX) // 2 for s, side in zip(shift_px, shared, strict=True)]
     size = [min(side, _FINE_SIDE_PX) for side in shared]
-    # Both are cut at the same place with a margin of the shift, so that its whole part need not be carried along.
-    return _cut(fixed, corner, size), _cut(moving, corner, size)
-
-
-def _cut(view: Grey, corner: list[int], size: list[int]) -> Grey:
-    return view.crop(corner[0], corner[1], size[0], size[1])
+    # Both are cut at the same place, so that the shift stays; what they share then is smaller by the shift.
+    return fixed.crop(*corner, *size), moving.crop(*corner, *size)
 
 
 def _whole_shift(fixed: Grey, moving: Grey, largest_px: float | None) -> Shift | None:

@@ -12,6 +12,8 @@ from domainvl.enhance.rasters import read_raster
 
 _PERCENTILES = (0.1, 99.9)
 _VALUES_PER_FILE = 20_000
+_VALUES = 20_000_000
+"""Of many files fewer values each are kept, so that they fit into memory: so many of a band in all."""
 
 
 def measure_view(folder: Path, names: Sequence[str]) -> View:
@@ -31,12 +33,14 @@ def measure_view(folder: Path, names: Sequence[str]) -> View:
         low, high = (float(limits.min),) * first.bands, (float(limits.max),) * first.bands
         return View(bands=first.bands, dtype=dtype.name, low=low, high=high)
     values = []
+    per_file = max(1, min(_VALUES_PER_FILE, _VALUES // len(names)))
     for name in names:
         view = read_raster(folder / name)
         held = view.pixels[:, view.valid]
-        values.append(held[:, :: max(1, held.shape[1] // _VALUES_PER_FILE)])
+        # An odd step meets every colour of a mosaic; a copy lets the rest of the file go.
+        values.append(held[:, :: max(1, held.shape[1] // per_file) | 1].copy())
     ends = np.percentile(np.concatenate(values, axis=1), _PERCENTILES, axis=1)
     low = tuple(float(value) for value in ends[0])
-    # A band of one value alone still needs a range.
-    high = tuple(float(top if top > bottom else bottom + 1) for bottom, top in ends.T)
+    # A band of one value alone still needs a range, one that float32 can tell from nothing.
+    high = tuple(float(top if top > bottom else bottom + max(1.0, abs(bottom) / 1000)) for bottom, top in ends.T)
     return View(bands=first.bands, dtype=dtype.name, low=low, high=high)

@@ -56,6 +56,26 @@ def check_folder(out: Path, settings: TrainingSettings, *, resume: bool) -> None
         )
 
 
+def check_steps(out: Path, done: int, settings: TrainingSettings) -> None:
+    """Refuse to go on with a run that has more steps than are asked for: its weights cannot go back.
+
+    Args:
+        out: The run's folder.
+        done: Steps of its last saved state.
+        settings: What the run is to be trained by now.
+
+    Raises:
+        UsageError: If it has more.
+    """
+    if done > settings.steps:
+        raise UsageError(
+            "Cannot resume",
+            where=out,
+            rule=f"the run has {done} steps already, more than the {settings.steps} asked for",
+            action="Give at least as many --steps, or start a new run",
+        )
+
+
 def check_fits(pairs: PairSet, settings: TrainingSettings) -> None:
     """Refuse settings that were made for other pairs, and crops that would cut a mosaic's squares of colours.
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from domainvl.enhance.evaluating.metrics import psnr_db
 from domainvl.enhance.network.losses import pair_losses
 from domainvl.enhance.network.sdan import MisalignedSR
-from domainvl.enhance.rasters import Mask, Pixels
+from domainvl.enhance.rasters import Pixels
 from domainvl.enhance.resampling import enlarge
-from domainvl.enhance.training.views import LoadedPair, Window
+from domainvl.enhance.training.views import LeftOut, LoadedPair, Window
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 LOOKED_AT = 16
 """Held-out pairs that are looked at: the first ones."""
@@ -47,18 +51,34 @@ class HeldOut:
     """Looks at held-out pairs.
 
     Args:
-        pairs: The pairs; the first of them are looked at.
+        pairs: The pairs, of low views of 8 x 8 pixels at least; the first of them are looked at.
         scale: High pixels a low pixel, along a side.
         compares_with_bicubic: Whether low views have the bands of high ones.
+
+    Attributes:
+        left_out: Pairs without a valid pixel in the part that would be looked at.
     """
 
     def __init__(self, pairs: Sequence[LoadedPair], *, scale: int, compares_with_bicubic: bool) -> None:
         self._scale = scale
-        self._windows = [(pair.id, _middle(pair)) for pair in pairs[:LOOKED_AT]]
+        self._windows: list[tuple[str, Window]] = []
+        self.left_out: list[LeftOut] = []
+        for pair in pairs[:LOOKED_AT]:
+            window = _middle(pair)
+            if self._inside(window.valid).any():
+                self._windows.append((pair.id, window))
+            else:
+                said = f"{pair.id} has no valid pixel in its middle, which would be looked at"
+                self.left_out.append(LeftOut(pair.id, "no-valid-middle", said))
         self._bicubic = [
             enlarge(window.low, np.ones(window.low.shape[1:], dtype=bool), scale) if compares_with_bicubic else None
             for _, window in self._windows
         ]
+
+    @property
+    def count(self) -> int:
+        """How many pairs are looked at."""
+        return len(self._windows)
 
     def look(self, network: MisalignedSR, *, keep: int) -> tuple[dict[str, Any], list[Seen]]:
         """Return the means over the pairs, and what was made of the first ones.
@@ -67,7 +87,7 @@ class HeldOut:
         view enlarged (1 is the peak, values beyond 0 and 1 are left there, a low pixel at each side does not count),
         and of the network given the high view itself as reference: ``mean_flow_px``, the mean length of its offsets,
         and ``alignment_loss`` against ``zero_offset_alignment_loss``. They are of pairs that may not line up: what is
-        left of a displacement lowers all of them.
+        left of a displacement makes all of them worse.
 
         Args:
             network: What to look with; it is left in the mode it was in.
@@ -98,9 +118,9 @@ class HeldOut:
         valid = torch.from_numpy(window.valid)[None, None].float().to(device)
         zero = network(low)
         picture = _array(zero.picture)
-        numbers = {"psnr_db": psnr_db(picture, window.high, window.valid, border_px=self._scale)}
+        numbers = {"psnr_db": self._psnr_db(picture, window)}
         if bicubic is not None:
-            numbers["bicubic_psnr_db"] = psnr_db(bicubic, window.high, window.valid, border_px=self._scale)
+            numbers["bicubic_psnr_db"] = self._psnr_db(bicubic, window)
             numbers["gain_db"] = numbers["psnr_db"] - numbers["bicubic_psnr_db"]
         if zero.aligned is None:
             return numbers, Seen(name, window, bicubic, picture, None, None)
@@ -113,24 +133,12 @@ class HeldOut:
         }
         return numbers, Seen(name, window, bicubic, picture, _array(guided.picture), _array(guided.flow_px))
 
+    def _psnr_db(self, picture: Pixels, window: Window) -> float:
+        return psnr_db(self._inside(picture), self._inside(window.high), self._inside(window.valid))
 
-def psnr_db(picture: Pixels, truth: Pixels, valid: Mask, *, border_px: int) -> float:
-    """Return the peak signal-to-noise ratio for a peak of 1, in decibels, at most 100.
-
-    Args:
-        picture: (bands, rows, columns).
-        truth: Likewise.
-        valid: (rows, columns), true where it counts; where nowhere, the ratio is 0.
-        border_px: Pixels at each side that do not count, unless nothing were left.
-    """
-    inner = slice(border_px, -border_px or None)
-    counts = valid[inner, inner] if min(valid.shape) > 2 * border_px else valid
-    errors = picture - truth
-    errors = errors[:, inner, inner] if counts is not valid else errors
-    if not counts.any():
-        return 0.0
-    squares = np.square(errors[:, counts], dtype=np.float64)
-    return float(-10 * np.log10(max(squares.mean(), 1e-10)))
+    def _inside(self, values: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
+        inner = slice(self._scale, -self._scale)
+        return values[..., inner, inner]
 
 
 def _middle(pair: LoadedPair) -> Window:

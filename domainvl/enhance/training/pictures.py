@@ -40,7 +40,7 @@ def draw_panel(seen: Seen) -> bytes:
         axes.imshow(_shown(pixels), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_title(title, fontsize="small")
         axes.set_axis_off()
-    figure.suptitle(seen.id, fontsize="small")
+    figure.suptitle(seen.id, fontsize="small", parse_math=False)
     return _as_png(figure)
 
 
@@ -59,7 +59,8 @@ def draw_flow(flow_px: Pixels, name: str) -> bytes:
     field, wheel = figure.subplots(1, 2, width_ratios=(3, 1))
     field.imshow(_coloured(flow_px, longest), interpolation="nearest")
     _draw_arrows(field, flow_px, longest)
-    field.set_title(f"{name}: mean {lengths.mean():.2f}, longest {lengths.max():.2f} low px", fontsize="small")
+    said = f"mean {lengths.mean():.2f}, longest {lengths.max():.2f} low px"
+    field.set_title(f"{name}\naligned to the truth: {said}", fontsize="small", parse_math=False)
     field.set_axis_off()
     steps = np.linspace(-longest, longest, 101, dtype=np.float32)
     directions = np.stack(np.meshgrid(steps, steps, indexing="ij"))
@@ -69,6 +70,7 @@ def draw_flow(flow_px: Pixels, name: str) -> bytes:
     )
     wheel.set_title("flow, low px", fontsize="small")
     wheel.tick_params(labelsize="x-small")
+    wheel.locator_params(nbins=4)
     return _as_png(figure)
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -18,9 +17,10 @@ from domainvl.enhance.checkpoint import CHECKPOINT_FOLDER, Enhancer, save_checkp
 from domainvl.enhance.network.losses import pair_losses
 from domainvl.enhance.network.sdan import MisalignedSR
 from domainvl.enhance.pairs.records import PairSet
+from domainvl.enhance.threads import torch_threads
 from domainvl.enhance.training.crops import Sampler
 from domainvl.enhance.training.guard import Guard, gradient_norm
-from domainvl.enhance.training.identity import SETTINGS_NAME, check_fits, check_folder, digest
+from domainvl.enhance.training.identity import SETTINGS_NAME, check_fits, check_folder, check_steps, digest
 from domainvl.enhance.training.look import LOOKED_AT, HeldOut
 from domainvl.enhance.training.memory import memory_errors
 from domainvl.enhance.training.pictures import draw_flow, draw_panel
@@ -76,7 +76,8 @@ def train_enhancer(
         reporting: Whom to tell what.
 
     Raises:
-        UsageError: If ``out`` is there already or cannot be resumed, or a view is not as the pairs' index says.
+        UsageError: If ``out`` is there already or cannot be resumed, has more steps than asked for, or a view is not as
+            the pairs' index says.
         NothingToDoError: If no pair can be trained on.
         StoppedError: If the run was asked to stop, diverged, or ran out of memory or disk.
     """
@@ -87,13 +88,16 @@ def train_enhancer(
     check_fits(pairs, settings)
     where = choose_device(device)
     run = _Run(pairs, out, settings, where, reporting or Reporting())
+    first_step = run.restore() if newest_state(out) is not None else 0
+    check_steps(out, first_step, settings)
+    if resume and not first_step:
+        run.reporting.say("no state was saved yet: the run begins at the start")
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / SETTINGS_NAME, (settings.model_dump_json(indent=1) + "\n").encode())
     run.write_left_out()
-    first_step = run.restore() if newest_state(out) is not None else 0
     board = TensorBoard(out, first_step) if tracking == "tensorboard" else None
     with (
-        _threads(threads),
+        torch_threads(threads),
         Log(out / LOG_NAME, first_step, run.reporting.on_row, [board] if board else []) as log,
         StopRequest(run.reporting.announce) as stop,
         memory_errors(settings.batch, settings.crop_px, out),
@@ -118,10 +122,12 @@ class _Run:
         loaded, left_out = load_pairs(pairs, records, least_px=settings.crop_px)
         refuse_none(loaded, left_out, pairs)
         held_out, held_left_out = load_pairs(pairs, held_out_records, least_px=_LEAST_HELD_OUT_PX)
-        self._counts = (len(loaded), len(held_out))
-        self._left_out = (*left_out, *held_left_out)
-        self._say_what_is_loaded(loaded, held_out)
         index, network = pairs.index, settings.network
+        same_bands = network.in_bands == network.out_bands and not index.mosaic
+        self._held_out = HeldOut(held_out, scale=index.scale, compares_with_bicubic=same_bands)
+        self._counts = (len(loaded), self._held_out.count)
+        self._left_out = (*left_out, *held_left_out, *self._held_out.left_out)
+        self._say_what_is_loaded([*loaded, *held_out])
         self._sampler = Sampler(
             loaded,
             batch=settings.batch,
@@ -131,8 +137,6 @@ class _Run:
             mosaic=index.mosaic,
             seed=settings.seed,
         )
-        same_bands = network.in_bands == network.out_bands and not index.mosaic
-        self._held_out = HeldOut(held_out, scale=index.scale, compares_with_bicubic=same_bands)
         self._network = MisalignedSR(network)
         self._network.initialise(settings.seed, zero_first_offsets=settings.zero_first_offsets)
         self._network.to(device).train()
@@ -290,10 +294,11 @@ class _Run:
             return "nothing was saved before"
         return f"the checkpoint and the state of step {int(state.name.removeprefix('step-'))} are kept"
 
-    def _say_what_is_loaded(self, loaded: list[LoadedPair], held_out: list[LoadedPair]) -> None:
-        mib = sum(pair.held_bytes for pair in [*loaded, *held_out]) / 2**20
-        self.reporting.say(f"{len(loaded)} pairs to train on, {len(held_out)} to look at, {mib:,.0f} MiB in memory")
-        if not held_out:
+    def _say_what_is_loaded(self, in_memory: list[LoadedPair]) -> None:
+        mib = sum(pair.held_bytes for pair in in_memory) / 2**20
+        trained_on, looked_at = self._counts
+        self.reporting.say(f"{trained_on} pairs to train on, {looked_at} to look at, {mib:,.0f} MiB in memory")
+        if not looked_at:
             self.reporting.say("no pair is held out: nothing says whether the network gets better on others")
         for one in self._left_out[:3]:
             self.reporting.say(f"left out: {one.message}")
@@ -304,14 +309,3 @@ class _Run:
 def _last_loss(rows: list[LogRow]) -> float:
     losses = [row["loss"] for row in rows if row["kind"] == "train"][-LAST_STEPS:]
     return sum(losses) / len(losses) if losses else 0.0
-
-
-@contextlib.contextmanager
-def _threads(threads: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    if threads is not None:
-        torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -11,7 +11,6 @@ from domainvl.enhance.pairs.records import PairIndex
 from domainvl.errors import UsageError
 
 Size = Literal["published", "small"]
-SIZES: tuple[Size, ...] = ("published", "small")
 
 _PUBLISHED_BORDER_SHARE = 32 / 576
 """SDAN leaves 32 of the 576 high pixels of a crop out of the loss on each side."""

@@ -157,7 +157,10 @@ def split_off(pairs: PairSet, held_out: set[str], folder: Path, *, misalign_px: 
         kept.append(record.model_copy(update={"split": "train"}))
         write_tiff(folder / record.low, low)
         write_tiff(folder / record.high, high)
-    index = pairs.index.model_copy(update={"counts": {"train": len(kept)}})
+    # A run on pairs that were moved otherwise must not pass for one that can be gone on with.
+    moved = {"misalign_px": misalign_px, "misalign_seed": seed} if misalign_px else {}
+    settings = {**pairs.index.settings, **moved}
+    index = pairs.index.model_copy(update={"counts": {"train": len(kept)}, "settings": settings})
     (folder / INDEX_NAME).write_text(index.model_dump_json(), "utf-8")
     (folder / RECORDS_NAME).write_text("".join(f"{record.model_dump_json()}\n" for record in kept), "utf-8")
     return PairSet(folder)

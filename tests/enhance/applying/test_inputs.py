@@ -42,8 +42,15 @@ def test_outputs_within_the_folder_are_no_inputs(tmp_path):
 
 @pytest.mark.parametrize("names", [("a.png", "a.jpg"), ("a.tif", "a.tiff"), ("A.png", "a.jpg")])
 def test_two_inputs_of_one_name_are_refused(tmp_path, names):
-    with pytest.raises(UsageError, match="would both be"):
+    with pytest.raises(UsageError, match="would all be"):
         _outputs([_make(tmp_path, *names)])
+
+
+def test_an_input_that_is_named_twice_is_said_to_be(tmp_path):
+    folder = _make(tmp_path, "a.png")
+
+    with pytest.raises(UsageError, match=r"a\.png is given twice\."):
+        _outputs([folder / "a.png", folder / "a.png"])
 
 
 def test_what_does_not_exist_and_an_empty_folder_are_said(tmp_path):

@@ -253,11 +253,47 @@ def test_memory_does_not_grow_with_the_height(write, enhance, mode):
 def test_other_bands_and_types_than_those_trained_on_are_refused_before_anything_is_written(write, enhance, noise):
     path = write(noise(3, 20, 20))
 
-    with pytest.raises(ItemError, match="it has 3 without alpha, and repeating-x2 takes 4"):
+    with pytest.raises(ItemError, match="it has 3, and repeating-x2 takes 4"):
         enhance(path, RepeatingUpscaler(2, in_bands=4))
     with pytest.raises(ItemError, match="they are uint8, and repeating-x2 was trained on uint16"):
         enhance(path, low_type=np.dtype("uint16"), high_type=np.dtype("uint16"))
     assert not (path.parent / "high.tif").exists()
+
+
+def test_a_refused_file_says_which_band_is_taken_for_alpha(write, enhance, noise):
+    path = write(noise(4, 20, 20), photometric="rgb", alpha="yes")
+
+    with pytest.raises(ItemError, match="it has 3 beside band 4, which is marked as alpha.*-colorinterp_4 undefined"):
+        enhance(path, RepeatingUpscaler(2, in_bands=4))
+
+
+@pytest.mark.parametrize(
+    ("factor", "fits"), [(1 / 255, False), (1 / 120, False), (1 / 50, True), (9, True), (12, False)]
+)
+def test_values_in_other_units_than_those_trained_on_are_refused(write, enhance, factor, fits):
+    low = np.full((3, 40, 40), 255 * factor, np.float32)
+    low[:, :10], low[:, 10:15] = -9999, 0
+    path = write(low, nodata=-9999)
+
+    if fits:
+        enhance(path, low_range=(0.0, 255.0))
+    else:
+        with pytest.raises(ItemError, match="trained on 0 to 255: they seem to be in other units"):
+            enhance(path, low_range=(0.0, 255.0))
+        assert not (path.parent / "high.tif").exists()
+
+
+def test_a_dark_scene_of_the_type_trained_on_is_enlarged_with_a_note(write, enhance):
+    facts, _ = enhance(write(np.ones((3, 20, 20), np.uint8)), low_range=(0.0, 255.0), low_type=np.dtype("uint8"))
+
+    assert facts.notes == ["values are far from the range that the enhancer was trained on"]
+
+
+def test_a_raster_without_a_valid_pixel_is_not_said_to_be_in_other_units(write, enhance):
+    path = write(np.full((1, 8, 8), -9999, np.float32), nodata=-9999)
+
+    with pytest.raises(ItemError, match="no pixel of it is valid"):
+        enhance(path, low_range=(0.0, 255.0))
 
 
 def test_the_type_is_that_of_the_high_view_where_the_views_differ(write, enhance, noise):
@@ -293,3 +329,33 @@ def test_a_raster_without_a_valid_pixel_and_a_damaged_one_are_said(real_data, en
 def test_complex_values_are_refused(write, enhance):
     with pytest.raises(ItemError, match="its values are complex"):
         enhance(write(np.ones((1, 4, 4), np.complex64)))
+
+
+def test_what_was_enhanced_before_says_so_and_by_what(write, enhance, noise):
+    facts, once = enhance(write(noise(1, 20, 20)), sha256="ab12")
+    again = once.rename(once.with_name("once.tif"))
+    assert not facts.notes
+
+    facts, twice = enhance(again)
+
+    with rasterio.open(twice) as high:
+        tags = high.tags()
+    assert tags["DOMAINVL_ENHANCED_EARLIER"] == "repeating-x2 mode=zero offset scale=2 sha256=ab12"
+    # The hash was that of the first enhancer.
+    assert "DOMAINVL_ENHANCER_SHA256" not in tags
+    assert facts.notes == ["the input had been enhanced before: its detail may be invented already"]
+    _, thrice = enhance(twice.rename(twice.with_name("twice.tif")))
+    with rasterio.open(thrice) as high:
+        assert high.tags()["DOMAINVL_ENHANCED_EARLIER"].endswith("sha256=ab12; repeating-x2 mode=zero offset scale=2")
+
+
+def test_a_medical_picture_stays_one_when_it_was_enhanced(write, enhance, noise):
+    _, once = enhance(write(noise(1, 20, 20)), medical=True)
+    once = once.rename(once.with_name("once.tif"))
+
+    with pytest.raises(ItemError, match="its tags say that it is one .*--force-medical"):
+        enhance(once)
+    _, twice = enhance(once, forced=True)
+
+    with rasterio.open(twice) as high:
+        assert high.tags()["DOMAINVL_ENHANCED"].endswith("forced=medical")

@@ -57,6 +57,13 @@ def test_the_modes_that_are_asked_for_are_entered(checkpoint):
     assert names(open_field([sdan], index(), ["self"])) == ["bicubic-x2", f"{sdan}, own colours"]
 
 
+def test_a_network_that_was_trained_on_another_range_of_values_is_named(checkpoint):
+    sdan, brighter = checkpoint(), view(3).model_copy(update={"high": (200.0,) * 3})
+    assert not open_field([sdan], index(), ["zero"]).notes
+    (note,) = open_field([sdan], index().model_copy(update={"low_view": brighter}), ["zero"]).notes
+    assert note.startswith(f"{sdan} was trained on views of another type or range")
+
+
 def test_bicubic_takes_part_once_even_if_named(checkpoint):
     sdan = checkpoint()
     assert names(open_field(["bicubic-x2", sdan], index(), ["zero"])) == ["bicubic-x2", f"{sdan}, zero offset"]

@@ -18,8 +18,8 @@ from domainvl.enhance.network.sdan import MisalignedSR
 from domainvl.enhance.network.settings import NetworkSettings
 from domainvl.enhance.pairs.records import PairSet
 from domainvl.enhance.rasters import Raster
-from domainvl.errors import NothingToDoError
-from domainvl.viewing.enhancement import write_enhancement_report
+from domainvl.errors import DatasetError, NothingToDoError
+from domainvl.viewing.enhancement import best_of, headlines_first, write_enhancement_report
 
 SETTINGS = EvaluationSettings(resamples=8000, panels=2)
 
@@ -135,6 +135,11 @@ def test_the_report_is_one_page_without_scripts_or_links_out(evaluated, tmp_path
         assert f"<b>{name}</b>" in text
 
 
+def test_the_page_begins_with_what_a_terminal_shows(evaluated):
+    order = [line.measure for line in headlines_first(evaluated.evaluation.lines)]
+    assert order[:5] == ["psnr_db", "ssim", "cpsnr_db", "hallucination", "reflectance"]
+
+
 def test_names_from_outside_are_escaped(evaluated, tmp_path):
     bad = "<img src=x onerror=alert(1)>"
     named = evaluated.evaluation.model_copy(update={"headline": bad, "verdict": (bad,), "notes": (bad,)})
@@ -187,6 +192,32 @@ def test_an_enhancer_that_overflows_costs_the_pair_for_all(pairs, recalling):
     assert len(measured.figures) == 7
 
 
+def test_a_picture_so_far_off_that_its_error_overflows_costs_the_pair(write_pairs, pairs, recalling, tmp_path):
+    (low, high), floats = pairs.read(pairs.records[0]), np.dtype("float32")
+    views = [("a", Raster(low.pixels, low.valid, floats), Raster(high.pixels, high.valid, floats))]
+    found = write_pairs(tmp_path, views)
+    field = make_field([("net", recalling(found, lambda high, low: high * 1e30))], found.index, ["zero"])
+    (one,) = measure_pairs(found, found.records, field).left_out
+    assert one.reason == "not-finite"
+    assert "PSNR" in one.message
+    assert "of net would not be finite: its picture has values from 5.1e+31 to 2.03e+32" in one.message
+
+
+def test_a_band_without_a_range_is_named(pairs, network, tmp_path):
+    index = pairs.index.model_copy(update={"high_view": pairs.index.high_view.model_copy(update={"high": (9, 0, 9)})})
+    (tmp_path / "pairs.json").write_text(index.model_dump_json())
+    (tmp_path / "pairs.jsonl").write_text("")
+    with pytest.raises(DatasetError, match="high_view, band 2: from 0 to 0"):
+        evaluate(PairSet(tmp_path), [network])
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_pairs_that_networks_may_have_been_trained_on_are_said(write_pairs, pairs, network, tmp_path, split):
+    views = [(pairs.records[0].group, *pairs.read(pairs.records[0]))]
+    found = evaluate(write_pairs(tmp_path, views, split=split), [network], EvaluationSettings(split="all"))
+    assert any("training split" in note for note in found.evaluation.notes) == (split == "train")
+
+
 def test_a_split_without_pairs_is_refused(pairs, network):
     with pytest.raises(NothingToDoError, match=r"the split val has no pair \(8 in test\)"):
         evaluate(pairs, [network], EvaluationSettings(split="val"))
@@ -210,7 +241,6 @@ def test_the_command_writes_everything_and_prints_table_and_verdict(pairs, netwo
     ("given", "said"),
     [
         (["--modes", "zero,truth"], "--modes must be zero, self or zero,self, got 'zero,truth'"),
-        (["--split", "tset"], "--split must be one of train, val, test, all, got 'tset'"),
         (["--lpips", "none.pth"], "No LPIPS weights in none.pth"),
     ],
 )
@@ -220,6 +250,27 @@ def test_what_cannot_be_done_is_a_message(pairs, network, tmp_path, given, said)
     result = _invoke(command, [str(pairs.folder), "--enhancer", network, "--out", str(tmp_path / "out"), *given])
     assert said in str(result.exception)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("option", "value"), [("--split", "tset"), ("--seed", "-1")])
+def test_options_out_of_range_are_refused_at_once(pairs, network, tmp_path, option, value):
+    from domainvl.cli.enhance_eval import evaluate as command
+
+    out = str(tmp_path / "out")
+    result = _invoke(command, [str(pairs.folder), "--enhancer", network, "--out", out, option, value])
+    assert result.exit_code == 2
+    assert option in result.output
+
+
+def test_bicubic_is_not_called_the_best_by_what_it_has_by_definition(evaluated):
+    line = next(line for line in evaluated.evaluation.lines if line.measure == "omission")
+    assert best_of(line) == "good"
+    spoilt = {name: value.model_copy(update={"value": 0.9}) for name, value in line.values.items()}
+    spoilt["bicubic-x2"] = spoilt["bicubic-x2"].model_copy(update={"value": 0.1})
+    line = line.model_copy(update={"values": spoilt})
+    assert best_of(line, by_definition=["bicubic-x2"]) == "good"
+    assert best_of(line) == "bicubic-x2"
+    assert best_of(line, by_definition=["bicubic-x2", "good"]) is None
 
 
 def test_pairs_that_are_broken_end_the_command_as_partial(write_pairs, pairs, network, tmp_path):

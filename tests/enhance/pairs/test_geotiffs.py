@@ -11,7 +11,7 @@ import rasterio
 from rasterio.transform import from_origin
 from rasterio.warp import Resampling, calculate_default_transform, reproject
 
-from domainvl.enhance.pairs.geotiffs import is_georeferenced, plan_windows, read_window
+from domainvl.enhance.pairs.geotiffs import is_georeferenced, plan_windows, read_high_window, read_low_window
 from domainvl.enhance.pairs.settings import PairSource, RegisterSettings
 from domainvl.enhance.rasters import quiet_gdal
 
@@ -46,7 +46,7 @@ def test_windows_show_the_same_ground_at_the_scale(tmp_path: Path) -> None:
     assert rejects == []
     assert [source.window for source in sources] == [(r, c, 32, 32) for r in (0, 32) for c in (0, 32, 64)]
     assert sources[4].id == "place-r000032c000032"
-    ours, theirs = read_window(sources[4], 4)
+    ours, theirs = read_low_window(sources[4]), read_high_window(sources[4], 4)
     assert ours.size_px == (32, 32)
     assert theirs.size_px == (128, 128)
     assert theirs.valid.all()
@@ -65,7 +65,7 @@ def test_another_coordinate_system_is_warped_onto_the_low_grid(tmp_path: Path) -
               resampling=Resampling.cubic, dst_nodata=-9999)  # fmt: skip
     high = _write(tmp_path / "high.tif", values, 1.0, crs="EPSG:4326", transform=transform, nodata=-9999)
     (source,), _ = plan_windows([PairSource("place", "place", low, high)], _settings())
-    _, theirs = read_window(source, 4)
+    theirs = read_high_window(source, 4)
     assert theirs.valid.mean() > 0.95
     error_m = np.abs(theirs.pixels - _ramp(128, 128, 2.5))[:, theirs.valid]
     assert np.median(error_m) < 0.25  # a tenth of a pixel
@@ -85,9 +85,42 @@ def test_ground_that_the_high_raster_lacks_is_not_valid(tmp_path: Path) -> None:
     low = _write(tmp_path / "low.tif", _ramp(32, 32, 10.0), 10.0)
     high = _write(tmp_path / "high.tif", _ramp(128, 64, 2.5), 2.5)  # no nodata value, no alpha
     (source,), _ = plan_windows([PairSource("place", "place", low, high)], _settings())
-    _, theirs = read_window(source, 4)
+    theirs = read_high_window(source, 4)
     assert theirs.valid[:, :63].all()
     assert not theirs.valid[:, 65:].any()
+
+
+def test_what_the_high_rasters_own_mask_hides_is_not_valid(tmp_path: Path) -> None:
+    low = _write(tmp_path / "low.tif", _ramp(32, 32, 10.0), 10.0)
+    high = _write(tmp_path / "high.tif", _ramp(128, 128, 2.5), 2.5)
+    with quiet_gdal(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(high, "r+") as file:
+        file.write_mask(np.arange(128)[None].repeat(128, axis=0) < 100)
+    theirs = read_high_window(PairSource("place", "place", low, high), 4)
+    assert theirs.valid[:, :99].all()
+    assert not theirs.valid[:, 101:].any()
+
+
+def test_a_high_window_is_read_where_it_is_moved_to(tmp_path: Path) -> None:
+    low = _write(tmp_path / "low.tif", _ramp(64, 64, 10.0), 10.0)
+    high = _write(tmp_path / "high.tif", _ramp(256, 256, 2.5), 2.5)
+    source = PairSource("place", "place", low, high, window=(0, 32, 32, 32))
+    theirs = read_high_window(source, 4, moved_px=(-3, 5))
+    assert theirs.size_px == (128, 128)
+    assert not theirs.valid[:3].any()  # above the raster
+    assert theirs.valid[3:, :123].all()
+    assert theirs.pixels[:, 3:, :123] == pytest.approx(_ramp(256, 256, 2.5)[:, :125, 133:256], abs=1e-3)
+
+
+def test_two_dates_of_a_place_are_in_the_same_groups(tmp_path: Path) -> None:
+    pairs = []
+    for date in ("june", "july"):
+        low = _write(tmp_path / f"{date}-low.tif", _ramp(64, 96, 10.0), 10.0)
+        high = _write(tmp_path / f"{date}-high.tif", _ramp(256, 384, 2.5), 2.5)
+        pairs.append(PairSource(date, date, low, high))
+    sources, _ = plan_windows(pairs, _settings())
+    assert len({source.id for source in sources}) == 12
+    assert [source.group for source in sources[:6]] == [source.group for source in sources[6:]]
+    assert len({source.group for source in sources}) == 6
 
 
 @pytest.mark.parametrize(
@@ -96,6 +129,7 @@ def test_ground_that_the_high_raster_lacks_is_not_valid(tmp_path: Path) -> None:
         (2.5, {"west_m": 900_000.0}, "no-overlap"),
         (5.0, {}, "size-does-not-fit"),  # twice as fine only
         (2.5, {"crs": None}, "no-georeference"),
+        (2.5, {"crs": 'LOCAL_CS["hall",UNIT["metre",1]]'}, "no-georeference"),  # of no place on the Earth
     ],
 )
 def test_rasters_that_are_no_pair_are_rejected_with_a_reason(
@@ -107,6 +141,15 @@ def test_rasters_that_are_no_pair_are_rejected_with_a_reason(
     assert sources == []
     assert reject.reason == reason
     assert reject.action
+
+
+def test_numbers_of_a_palette_are_no_colours(tmp_path: Path) -> None:
+    low = _write(tmp_path / "low.tif", np.ones((1, 32, 32), np.uint8), 10.0, dtype="uint8", photometric="palette")
+    with quiet_gdal(), rasterio.open(low, "r+") as file:
+        file.write_colormap(1, {1: (10, 20, 30, 255)})
+    _, (reject,) = plan_windows([PairSource("place", "place", low, low)], _settings())
+    assert reject.reason == "palette"
+    assert "gdal_translate" in str(reject.action)
 
 
 def test_blocks_hold_neighbours_and_there_are_several(tmp_path: Path) -> None:

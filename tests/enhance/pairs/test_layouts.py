@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,21 @@ def test_what_has_no_partner_is_listed_from_both_sides(tmp_path: Path) -> None:
     ]
 
 
+def test_names_that_would_become_one_file_are_told(tmp_path: Path) -> None:
+    _touch(tmp_path, "low/a/b.png", "low/a__b.png", "high/a/b.png", "high/a__b.png")
+    (source,), (reject,) = find_pairs(tmp_path / "low", tmp_path / "high", _settings("folders"))
+    assert source.id == "a__b"
+    assert reject.reason == "same-name"
+    assert {Path(reject.input), source.low} == {tmp_path / "low/a/b.png", tmp_path / "low/a__b.png"}
+
+
+def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
+    _touch(tmp_path, "low/a.png", "high/a.png")
+    (tmp_path / "low" / os.fsdecode(b"\xff.png")).write_bytes(b"")
+    _, (reject,) = find_pairs(tmp_path / "low", tmp_path / "high", _settings("folders"))
+    assert reject.reason == "unfit-name"
+
+
 def test_nothing_that_matches_is_a_message_with_names(tmp_path: Path) -> None:
     _touch(tmp_path, "low/a.png", "high/b.png")
     with pytest.raises(NothingToDoError, match=r"a\.png"):
@@ -78,12 +94,17 @@ def test_a_file_and_a_folder_cannot_be_matched(tmp_path: Path) -> None:
 
 def test_city100_is_found_from_its_parent_and_from_one_camera(tmp_path: Path) -> None:
     names = ["City100_iPhoneX/001H.PNG", "City100_iPhoneX/001L.PNG", "City100_iPhoneX/002L.PNG"]
+    names += ["City100_iPhoneX/overview.png", "City100_iPhoneX/notes.txt"]
     _touch(tmp_path, *names, "City100_NikonD5500/001H.PNG", "City100_NikonD5500/001L.PNG")
     assert guess_layout(tmp_path, None) == "city100"
     sources, rejects = find_pairs(tmp_path, None, _settings("city100"))
     assert [source.id for source in sources] == ["City100_NikonD5500-001", "City100_iPhoneX-001"]
     assert [(source.low.name, source.high.name) for source in sources] == [("001L.PNG", "001H.PNG")] * 2
-    assert [(Path(reject.input).name, reject.reason) for reject in rejects] == [("002L.PNG", "no-partner")]
+    assert {source.group for source in sources} == {"scene-001"}  # both cameras took the same print
+    assert [(Path(reject.input).name, reject.reason) for reject in rejects] == [
+        ("overview.png", "other-name"),
+        ("002L.PNG", "no-partner"),
+    ]
     alone, _ = find_pairs(tmp_path / "City100_iPhoneX", None, _settings("city100"))
     assert [source.id for source in alone] == ["City100_iPhoneX-001"]
 
@@ -103,6 +124,16 @@ def test_sr_raw_pairs_the_frames_that_are_the_zoom_apart(tmp_path: Path) -> None
     assert [(reject.reason, str(reject.severity)) for reject in rejects] == [("no-picture", "skipped")]
     eight, _ = find_pairs(tmp_path, None, _settings("sr-raw", 8))
     assert [(pair.high.stem, pair.low.stem) for pair in eight] == [("00001", "00006")]
+
+
+def test_sr_raw_counts_pairs_that_lack_a_frame_and_names_that_are_none(tmp_path: Path) -> None:
+    _touch(tmp_path, *(f"scene/{number:05d}.png" for number in (1, 2, 4, 5)), "scene/00001_copy.png")
+    sources, rejects = find_pairs(tmp_path, None, _settings("sr-raw", 4))
+    assert [source.id for source in sources] == ["scene-00001-00005"]
+    assert [(Path(reject.input).name, reject.reason, str(reject.severity)) for reject in rejects] == [
+        ("00001_copy.png", "other-name", "skipped"),
+        ("00002.png", "no-partner", "skipped"),
+    ]
 
 
 def test_sr_raw_without_focal_lengths_takes_the_scale_for_the_zoom(tmp_path: Path) -> None:
@@ -126,3 +157,5 @@ def test_layouts_that_cannot_be_are_refused(tmp_path: Path) -> None:
         find_pairs(tmp_path / "low", None, _settings("folders"))
     with pytest.raises(UsageError, match="takes one folder"):
         find_pairs(tmp_path / "low", tmp_path / "low", _settings("city100"))
+    with pytest.raises(UsageError, match="it is no folder"):
+        find_pairs(tmp_path / "low" / "a.png", None, _settings("sr-raw", 4))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 from scipy import ndimage
 from zoomed_views import ZoomedPair, make_pair, make_scene
 
@@ -81,6 +82,30 @@ def test_a_turned_view_is_turned_back_where_affine_is_asked_for() -> None:
     assert shifted.affine == (1.0, 0.0, 0.0, 1.0)
 
 
+def test_a_window_of_a_raster_keeps_its_size_and_shows_what_lies_beside_it() -> None:
+    pair = make_pair(12, (48, 48), shift_px=(2.0, -1.5))
+    moved = []
+
+    def elsewhere(moved_px: tuple[int, int]) -> Raster:
+        moved.append(moved_px)
+        rolled = np.roll(pair.high.pixels, (-moved_px[0], -moved_px[1]), axis=(1, 2))  # its edges are of elsewhere
+        return Raster(rolled, pair.high.valid, pair.high.dtype)
+
+    low, high, figures = register_views(pair.low, pair.high, SOURCE, _settings(least_size_px=48), elsewhere)
+    assert moved == [(4, -3)]
+    assert (low.size_px, high.size_px) == ((48, 48), (96, 96))
+    assert figures.residual_px < 0.06
+
+
+def test_gaps_do_not_darken_what_is_beside_them_when_a_view_is_warped() -> None:
+    low, high = _turned(2.0)
+    high.valid[60:90, 60:90] = False
+    plain = register_views(low, high, SOURCE, _settings(method="affine"))[1]
+    high.pixels[:, 60:90, 60:90] = 0.0  # as a raster holds what is not valid
+    emptied = register_views(low, high, SOURCE, _settings(method="affine"))[1]
+    assert emptied.pixels == pytest.approx(plain.pixels, abs=0.5)
+
+
 def test_without_registration_the_views_stay_as_they_are() -> None:
     pair = make_pair(5, (48, 48), shift_px=(3.0, 0.0))
     low, high, figures = register_views(pair.low, pair.high, SOURCE, _settings(method="none"))
@@ -121,6 +146,22 @@ def test_a_pair_is_written_and_read_back(tmp_path: Path) -> None:
     assert low.dtype == np.uint16
     assert (low.size_px, high.size_px) == ((47, 48), (94, 96))
     assert figures.record(source, "test").low == "low/one.tif"
+
+
+@pytest.mark.parametrize(
+    ("values", "rule"),
+    [
+        ({"val_share": 0.5, "test_share": 0.5}, "must leave something"),
+        ({"shrink_low": True, "mosaic": True}, "colours"),
+        ({"shrink_low": True, "layout": "geotiffs"}, "geotiffs"),
+        ({"mosaic": True, "layout": "geotiffs", "window_px": 65}, "even"),
+        ({"layout": "geotiffs", "window_px": 5000}, "100.0 megapixels"),
+        ({"method": "none", "largest_shift_px": 3.0}, "--register none"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(values: dict[str, Any], rule: str) -> None:
+    with pytest.raises(ValidationError, match=rule):
+        _settings(**values)
 
 
 @pytest.mark.parametrize(

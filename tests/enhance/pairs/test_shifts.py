@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 from zoomed_views import ZoomedPair, make_pair, make_scene
 
-from domainvl.enhance.pairs.planes import Grey, overlap, similarity, to_grey
+from domainvl.enhance.pairs.planes import Grey, overlap, shrunk_grey, similarity, to_grey
 from domainvl.enhance.pairs.shifts import find_shift, refine_shift
 from domainvl.enhance.rasters import Raster
-from domainvl.enhance.resampling import shrink
 
 
 def _greys(pair: ZoomedPair, scale: int, *, mosaic: bool = False) -> tuple[Grey, Grey]:
-    pixels, valid = shrink(pair.high.pixels, pair.high.valid, scale)
-    return to_grey(pair.low, mosaic=mosaic), to_grey(Raster(pixels, valid, pair.high.dtype))
+    return to_grey(pair.low, mosaic=mosaic), shrunk_grey(pair.high, scale)
 
 
 @pytest.mark.parametrize(
@@ -31,23 +29,32 @@ def _greys(pair: ZoomedPair, scale: int, *, mosaic: bool = False) -> tuple[Grey,
 def test_a_known_shift_is_found_to_a_fraction_of_a_low_pixel(
     seed: int, scale: int, shift_px: tuple[float, float], noise: float, mosaic: bool
 ) -> None:
-    pair = make_pair(seed, (80, 64), scale, shift_px=shift_px, noise=noise, mosaic=mosaic)
+    size_px = (80, 64) if scale < 8 else (48, 40)
+    pair = make_pair(seed, size_px, scale, shift_px=shift_px, noise=noise, mosaic=mosaic)
     found = find_shift(*_greys(pair, scale, mosaic=mosaic))
     assert found == pytest.approx(shift_px, abs=0.1 if mosaic else 0.05)  # a mosaic's colours are alike only on average
 
 
 def test_views_of_different_brightness_contrast_and_bands_are_matched() -> None:
     pair = make_pair(7, (64, 64), shift_px=(1.25, 2.5))
-    pixels, valid = shrink(pair.high.pixels, pair.high.valid, 2)
-    dim = Raster(np.float32(500.0) + np.float32(7.5) * pixels[:2], valid, np.dtype(np.uint16))
-    assert find_shift(to_grey(pair.low), to_grey(dim)) == pytest.approx((1.25, 2.5), abs=0.1)
+    dim = Raster(np.float32(500.0) + np.float32(7.5) * pair.high.pixels[:2], pair.high.valid, np.dtype(np.uint16))
+    assert find_shift(to_grey(pair.low), shrunk_grey(dim, 2)) == pytest.approx((1.25, 2.5), abs=0.1)
 
 
-def test_large_views_are_found_in_blocks_first() -> None:
-    scene = make_scene(0, 600, 640, 1)[0]
-    fixed = Grey(scene[40:580, 33:620] - 0.5, np.ones((540, 587), bool))
-    moving = Grey(scene[:540, :587] - 0.5, np.ones((540, 587), bool))
-    assert find_shift(fixed, moving) == pytest.approx((40.0, 33.0), abs=0.01)
+def test_large_views_are_found_in_blocks_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("domainvl.enhance.pairs.shifts._COARSE_SIDE_PX", 64)
+    monkeypatch.setattr("domainvl.enhance.pairs.shifts._FINE_SIDE_PX", 128)
+    scene = make_scene(0, 200, 240, 1)[0] - 0.5
+    fixed = Grey(scene[20:180, 17:220], np.ones((160, 203), bool))
+    moving = Grey(scene[:160, :203], np.ones((160, 203), bool))
+    assert find_shift(fixed, moving) == pytest.approx((20.0, 17.0), abs=0.01)
+
+
+def test_narrow_views_are_not_made_too_small_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("domainvl.enhance.pairs.shifts._COARSE_SIDE_PX", 64)
+    scene = make_scene(0, 40, 260, 1)[0] - 0.5
+    views = (Grey(scene[:36, start : start + 240], np.ones((36, 240), bool)) for start in (12, 0))
+    assert find_shift(*views) == pytest.approx((0.0, 12.0), abs=0.01)
 
 
 def test_gaps_do_not_hold_the_shift_back() -> None:

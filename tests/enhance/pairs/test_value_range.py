@@ -29,7 +29,18 @@ def test_other_types_have_robust_percentiles_of_valid_pixels_of_all_files(tmp_pa
     assert view.high[0] == pytest.approx(19979.0, abs=0.1)
 
 
-def test_a_band_of_one_value_still_has_a_range(tmp_path: Path) -> None:
-    write_tiff(tmp_path / "a.tif", masked(np.full((1, 4, 4), 0.25), np.ones((4, 4), bool), np.float32))
+def test_of_many_values_every_third_is_kept_and_every_colour_of_a_mosaic_met(tmp_path: Path) -> None:
+    values = np.zeros((1, 40, 40), np.uint16)
+    values[0, 1::2, 1::2] = 500
+    values[0, 0, 1:3] = 60_000  # neither the first nor the fourth
+    write_tiff(tmp_path / "a.tif", masked(values, np.ones((40, 40), bool), np.uint16))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("domainvl.enhance.pairs.value_range._VALUES", 800)  # of 1600, which would be every second
+        assert measure_view(tmp_path, ["a.tif"]).high[0] == 500
+
+
+@pytest.mark.parametrize("value", [0.25, -3e9])
+def test_a_band_of_one_value_still_has_a_range(tmp_path: Path, value: float) -> None:
+    write_tiff(tmp_path / "a.tif", masked(np.full((1, 4, 4), value), np.ones((4, 4), bool), np.float32))
     view = measure_view(tmp_path, ["a.tif"])
-    assert view.high[0] > view.low[0] == 0.25
+    assert np.float32(view.high[0]) > np.float32(view.low[0]) == np.float32(value)

@@ -57,7 +57,9 @@ def test_options_become_settings(pairs: Path) -> None:
 
 def test_a_finished_run_says_so_and_other_options_are_named(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(pairs, "--network", "plain") == 0
-    assert "no pair is held out" in " ".join(capsys.readouterr().err.split())
+    told = " ".join(capsys.readouterr().err.split())
+    assert "no pair is held out" in told
+    assert "--pack-block: without effect, since a plain network has no alignment" in told
     assert run(pairs, "--network", "plain", "--resume") == 0
     assert "the run was done before: it has its 2 steps" in capsys.readouterr().out
     assert run(pairs, "--network", "sdan", "--resume") == 2

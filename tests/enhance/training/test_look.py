@@ -11,8 +11,8 @@ from zoomed_views import write_pairs_folder
 
 from domainvl.enhance.network.sdan import MisalignedSR
 from domainvl.enhance.network.settings import NetworkSettings
-from domainvl.enhance.pairs.records import PairSet
-from domainvl.enhance.training.look import HeldOut, psnr_db
+from domainvl.enhance.pairs.records import PairSet, View
+from domainvl.enhance.training.look import HeldOut
 from domainvl.enhance.training.views import LoadedPair, load_pairs
 
 
@@ -29,17 +29,32 @@ def a_network(**changes: object) -> MisalignedSR:
     return network.train()
 
 
+def a_pair(low: np.ndarray, high: np.ndarray, valid: np.ndarray) -> LoadedPair:
+    view = View(bands=1, dtype="float32", low=(0.0,), high=(1.0,))
+    return LoadedPair("made", 2, low, high, low, valid, view, view)
+
+
 def test_the_ratio_counts_valid_pixels_away_from_the_border_only() -> None:
-    truth = np.zeros((2, 6, 6), np.float32)
-    picture = truth + 0.1
-    picture[:, 0] = 5.0  # the border
-    picture[:, 2, 2] = 7.0
-    valid = np.ones((6, 6), bool)
-    valid[2, 2] = False
-    assert psnr_db(picture, truth, valid, border_px=1) == pytest.approx(20.0, abs=1e-4)  # -10 log10(0.1 ** 2)
-    assert psnr_db(truth, truth, valid, border_px=1) == 100.0
-    assert psnr_db(picture, truth, ~valid, border_px=3) == pytest.approx(-10 * np.log10(49.0))  # too small for a border
-    assert psnr_db(picture, truth, np.zeros((6, 6), bool), border_px=1) == 0.0
+    low, high = np.full((1, 8, 8), 0.5, np.float32), np.full((1, 16, 16), 0.6, np.float32)
+    high[:, :2] = 5.0  # the border: a low pixel
+    high[:, 7, 7] = 9.0
+    valid = np.ones((16, 16), bool)
+    valid[7, 7] = False
+    network = a_network(in_bands=1, out_bands=1, alignment="none")
+    numbers, _ = HeldOut([a_pair(low, high, valid)], scale=2, compares_with_bicubic=True).look(network, keep=0)
+    assert numbers["bicubic_psnr_db"] == pytest.approx(20.0, abs=1e-4)  # -10 log10(0.1 ** 2)
+
+
+def test_a_pair_whose_middle_is_not_valid_is_named_and_lowers_no_mean() -> None:
+    low, high = np.full((1, 8, 8), 0.5, np.float32), np.full((1, 16, 16), 0.6, np.float32)
+    border_only = np.zeros((16, 16), bool)
+    border_only[:2] = True
+    pairs = [a_pair(low, high, valid) for valid in (border_only, np.ones((16, 16), bool))]
+    held_out = HeldOut(pairs, scale=2, compares_with_bicubic=True)
+    assert ([one.reason for one in held_out.left_out], held_out.count) == (["no-valid-middle"], 1)
+    numbers, _ = held_out.look(a_network(in_bands=1, out_bands=1, alignment="none"), keep=0)
+    assert numbers["pairs"] == 1
+    assert numbers["bicubic_psnr_db"] == pytest.approx(20.0, abs=1e-4)
 
 
 def test_a_network_that_begins_as_bicubic_gains_nothing_and_is_left_training(tmp_path: Path) -> None:

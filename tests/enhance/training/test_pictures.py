@@ -25,7 +25,9 @@ def a_sight(bands: int, high: float, *, aligned: bool = True, same_bands: bool =
     picture = np.full_like(high_view, 0.4)
     guided = picture if aligned else None
     flow = np.zeros((2, 8, 8), np.float32) if aligned else None
-    return Seen("scene", window, np.full_like(high_view, 0.2) if same_bands else None, picture, guided, flow)
+    return Seen(
+        "scene $1 \\frac{$", window, np.full_like(high_view, 0.2) if same_bands else None, picture, guided, flow
+    )
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,17 @@ TINY_TRAINING = {"batch": 2, "crop_px": 8, "restart_every": 4, "validate_every":
 TINY_TRAINING |= {"learning_rate": 2e-4}
 
 
-@pytest.fixture
-def pairs(tmp_path: Path) -> PairSet:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Nothing is held out, since pictures of it would take longer than all else."""
-    write_pairs_folder(tmp_path / "pairs", counts=(3, 0, 0), size_low=(12, 12))
+    folder = tmp_path_factory.mktemp("made") / "pairs"
+    write_pairs_folder(folder, counts=(3, 0, 0), size_low=(12, 12))
+    return folder
+
+
+@pytest.fixture
+def pairs(made: Path, tmp_path: Path) -> PairSet:
+    shutil.copytree(made, tmp_path / "pairs")
     return PairSet(tmp_path / "pairs")
 
 
@@ -55,8 +62,12 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
     return load_checkpoint(out)[0].state_dict()
 
 
-def test_a_run_that_was_stopped_and_resumed_is_the_run_that_was_not(held_out_pairs: PairSet, tmp_path: Path) -> None:
+def test_a_run_that_was_stopped_and_resumed_is_the_run_that_was_not(
+    held_out_pairs: PairSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pairs = held_out_pairs
+    for name in ("draw_panel", "draw_flow"):  # what takes longest
+        monkeypatch.setattr(run_module, name, lambda *_: b"a picture")
     settings = settings_of(pairs, steps=6, validate_every=4)
     whole = train(pairs, tmp_path / "whole", settings)
     with pytest.raises(StoppedError, match="at step 3 of 6, the state is saved"):
@@ -89,11 +100,25 @@ def test_a_run_that_is_done_says_so_and_goes_on_with_more_steps(pairs: PairSet, 
     again = train(pairs, out, settings_of(pairs, steps=2), resume=True)
     assert (again.steps, again.steps_here) == (2, 0)
     assert all(value.equal(expected[name]) for name, value in weights(out).items())
+    with pytest.raises(UsageError, match="the run has 2 steps already, more than the 1 asked for"):
+        train(pairs, out, settings_of(pairs, steps=1), resume=True)
+    assert json.loads((out / "settings.json").read_text())["steps"] == 2
     longer = train(pairs, out, settings_of(pairs, steps=3), resume=True)
     assert (longer.steps, longer.steps_here) == (3, 1)
     train(pairs, tmp_path / "at-once", settings_of(pairs, steps=3))
     expected = weights(tmp_path / "at-once")
     assert all(value.equal(expected[name]) for name, value in weights(out).items())
+
+
+def test_a_run_that_saved_nothing_begins_at_the_start_and_says_so(pairs: PairSet, tmp_path: Path) -> None:
+    settings, said = settings_of(pairs, steps=1, network={"alignment": "none"}), list[str]()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "settings.json").write_text(settings.model_dump_json())
+    assert train(pairs, tmp_path / "run", settings, resume=True, reporting=Reporting(say=said.append)).steps_here == 1
+    assert "no state was saved yet: the run begins at the start" in said
+    said.clear()
+    train(pairs, tmp_path / "run", settings, resume=True, reporting=Reporting(say=said.append))
+    assert not any("begins at the start" in line for line in said)
 
 
 def test_other_settings_other_pairs_and_a_taken_folder_are_refused(pairs: PairSet, tmp_path: Path) -> None:
@@ -126,8 +151,8 @@ def test_training_finds_the_flow_between_the_views_and_the_losses_fall(tmp_path:
     (made,) = write_pairs_folder(tmp_path / "pairs", counts=(1, 0, 0), size_low=(32, 32), flow_px=3.0)
     pairs = PairSet(tmp_path / "pairs")
     network = {"features": 16, "pack_block": 4, "bicubic_skip": False}
-    training = {"batch": 1, "crop_px": 32, "learning_rate": 2e-3, "restart_every": 500, "augment": False}
-    train(pairs, tmp_path / "run", settings_of(pairs, steps=120, zero_first_offsets=True, network=network, **training))
+    training = {"batch": 1, "crop_px": 32, "learning_rate": 3e-3, "restart_every": 500, "augment": False}
+    train(pairs, tmp_path / "run", settings_of(pairs, steps=70, zero_first_offsets=True, network=network, **training))
     rows = [row for row in read_log(tmp_path / "run" / "log.jsonl") if row["kind"] == "train"]
     for name in ("picture_loss", "alignment_loss"):
         assert rows[-1][name] < 0.5 * rows[0][name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,16 @@ from domainvl.enhance.training.views import check_ranges, load_pairs, refuse_non
 from domainvl.errors import DatasetError, NothingToDoError
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    write_pairs_folder(folder, counts=(2, 1, 0), size_low=(12, 16), scale=2)
+    return folder
+
+
 @pytest.fixture
-def pairs(tmp_path: Path) -> PairSet:
-    write_pairs_folder(tmp_path, counts=(2, 1, 0), size_low=(12, 16), scale=2)
+def pairs(made: Path, tmp_path: Path) -> PairSet:
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return PairSet(tmp_path)
 
 
