@@ -19,6 +19,7 @@ from domainvl.errors import ItemError, UsageError
 from domainvl.schema import Enhanced
 
 from .enlarged_reading import Planes
+from .marked import marks_of
 from .products import Product
 from .reading import Mask, OpenProduct, open_product
 
@@ -259,6 +260,18 @@ def check_scenes(products: Sequence[Product], settings: GeotiffSettings, enlarge
     for product in products:
         try:
             with open_product(product) as opened:
-                enlarger.check(choose_views(opened, settings), opened)
+                views = choose_views(opened, settings)
+                _check_not_enlarged(views, opened)
+                enlarger.check(views, opened)
         except ItemError:
             continue
+
+
+def _check_not_enlarged(views: Sequence[View], opened: OpenProduct) -> None:
+    for path, _ in marks_of(opened, views):
+        raise UsageError(
+            "Cannot enlarge a scene",
+            where=opened.name_of(path),
+            rule="it is an output of domainvl enhance apply, and --enhance would enlarge it twice",
+            action="Leave --enhance out (each sample says what enlarged the scene), or give the scene as it was taken",
+        )

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from domainvl.conversion import Inspection
 from domainvl.conversion.contact_sheet import SheetTile, draw_sheet
 from domainvl.errors import ItemError
-from domainvl.schema import Object, Reject, assign_split
+from domainvl.schema import Enhanced, Object, Reject, assign_split
 from domainvl.tiling import TOKENS_PER_TILE, choose_grid
 
 from .enhancing import Enlarger, Enlargers
@@ -53,12 +53,13 @@ _UNKNOWN = "-"
 
 @dataclass(frozen=True)
 class _Look:
-    """What one site gives: its line, the tiles of it for the sheet, and how many there would be by split."""
+    """What one site gives: its line, tiles of it for the sheet, how many there would be by split, what enlarged it."""
 
     row: tuple[str, ...]
     tiles: list[SheetTile]
     splits: Counter[str]
     token_count: int
+    enhanced: Enhanced | None
 
 
 def inspect_scenes(source: Path, settings: GeotiffSettings) -> Inspection:
@@ -78,6 +79,7 @@ def inspect_scenes(source: Path, settings: GeotiffSettings) -> Inspection:
     rejects: list[Reject] = list(plan.rejects)
     sheet: list[SheetTile] = []
     splits: Counter[str] = Counter()
+    enlarged: dict[tuple[Enhanced, bool], list[str]] = {}
     token_count = 0
     for site in plan.units:
         try:
@@ -92,13 +94,30 @@ def inspect_scenes(source: Path, settings: GeotiffSettings) -> Inspection:
         sheet += look.tiles
         splits += look.splits
         token_count += look.token_count
+        if look.enhanced is not None:
+            enlarged.setdefault((look.enhanced, site.enhancement is not None), []).append(site.uri)
     notes = [
         f"{splits.total()} tiles before those with too little data or nothing to ask are left out: "
         + (", ".join(f"{count} {split}" for split, count in sorted(splits.items())) or "none"),
         f"{token_count} visual tokens a question about each tile, at {TOKENS_PER_TILE} a tile of the model",
+        *(_note_on_enlarged(*told, uris) for told, uris in enlarged.items()),
     ]
     picture = draw_sheet(sheet) if sheet else None
     return Inspection(COLUMNS, rows, notes, rejects, picture)
+
+
+def _note_on_enlarged(enhanced: Enhanced, is_asked_for: bool, uris: Sequence[str]) -> str:
+    """Say whose pixels sizes and GSDs are: not those of a sensor."""
+    if is_asked_for:
+        return (
+            f"size and GSD are those of the grid that {enhanced.name} enlarges {enhanced.scale} times: pixels of the "
+            f"scenes themselves are {enhanced.scale} times as large"
+        )
+    more = f" and {len(uris) - 1} more" if len(uris) > 1 else ""
+    return (
+        f"{uris[0]}{more}: enlarged {enhanced.scale} times by {enhanced.name} ({enhanced.mode}) before, as tags say; "
+        "size and GSD are those of the enlarged pixels, and each sample says so"
+    )
 
 
 def _look_at(
@@ -125,7 +144,7 @@ def _look_at(
             ", ".join(f"{count} {split}" for split, count in sorted(splits.items())),
         )
         drawn = list(_sheet_tiles(opened, settings, tiles_wanted)) if tiles_wanted > 0 else []
-        return _Look(row, drawn, splits, tokens * len(opened.tiles))
+        return _Look(row, drawn, splits, tokens * len(opened.tiles), opened.enhanced)
 
 
 def _split_preview(opened: OpenSite, settings: GeotiffSettings) -> Counter[str]:

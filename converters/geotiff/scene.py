@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from domainvl.conversion import Division, UnitResult
 from domainvl.errors import ItemError
 from domainvl.files import hash_file
-from domainvl.schema import ImageStore, Provenance, Reject, Sample, Severity
+from domainvl.schema import Enhanced, ImageStore, Provenance, Reject, Sample, Severity
 
 from .enhancing import Enlarger
 from .georeference import SceneGrid, describe_crs
@@ -23,6 +23,7 @@ from .labels.pixel_labels import place_pixel_labels
 from .labels.truth import PixelObjects, VectorObjects
 from .labels.vector_file import IN_MEMORY_BYTES, LabelReader
 from .looks import choose_views, grid_of, ground_of, native_reader_of, reader_of, stretch_views
+from .marked import enhanced_already
 from .planning import Scene, Site, grid_request
 from .products import Product
 from .reading import OpenProduct, open_product
@@ -48,6 +49,7 @@ class SiteBand:
         is_whole: Whether these are all rows of the site.
         views: The views of each scene.
         sources: The file of each scene.
+        enhanced: What enlarges its pixels, or did before they were given.
     """
 
     site: Site
@@ -56,6 +58,7 @@ class SiteBand:
     is_whole: bool
     views: tuple[tuple[View, ...], ...]
     sources: tuple[SourceFile, ...]
+    enhanced: Enhanced | None = None
 
     @property
     def uri(self) -> str:
@@ -78,6 +81,7 @@ def divide_site(site: Site, settings: GeotiffSettings, reader: LabelReader) -> D
     with ExitStack() as stack:
         products = [stack.enter_context(open_product(scene.product)) for scene in site.scenes]
         grid, views = _settle_views(site, products, settings)
+        enhanced = _what_enlarged(site, products, views)
         tiles = tiles_of(grid, settings)
         row_count = tiles[-1].row + 1
         rows_a_band = max(1, _tiles_a_band(site) // (tiles[-1].col + 1) // len(products))
@@ -92,8 +96,8 @@ def divide_site(site: Site, settings: GeotiffSettings, reader: LabelReader) -> D
     for row in range(0, row_count, rows_a_band):
         stop_row = min(row + rows_a_band, row_count)
         part = site if is_whole else _with_labels_of(site, spans_px, [t for t in tiles if row <= t.row < stop_row])
-        bands.append(SiteBand(part, row, stop_row, is_whole, views, sources))
-    return Division(bands, rejects, _facts(site, grid, views, len(tiles), settings))
+        bands.append(SiteBand(part, row, stop_row, is_whole, views, sources, enhanced))
+    return Division(bands, rejects, _facts(site, grid, views, len(tiles), settings, enhanced))
 
 
 def convert_band(
@@ -118,8 +122,8 @@ def convert_band(
         ItemError: If the band as a whole cannot be used.
     """
     site = band.site
-    if site.enhancement is not None:
-        provenance = provenance.model_copy(update={"enhanced": site.enhancement.provenance()})
+    if band.enhanced is not None:
+        provenance = provenance.model_copy(update={"enhanced": band.enhanced})
     samples: list[Sample] = []
     rejects: list[Reject] = []
     with _open_band(band, settings, reader, enlarger) as (context, tiles):
@@ -154,7 +158,8 @@ def _open_band(
             for opened, views in zip(products, band.views, strict=True)
         ]
         splitter = Splitter(site.rule, grid, uri=site.uri)
-        yield TileContext(band.site, grid, scenes, band.sources, knowledge, splitter, settings), wanted
+        native = _native_px(site, band.enhanced, settings)
+        yield TileContext(band.site, grid, scenes, band.sources, knowledge, splitter, settings, native), wanted
 
 
 def _scene_images(
@@ -181,6 +186,7 @@ class OpenSite:
         tiles: Its tiles.
         knowledge: What is known about each scene.
         splitter: Puts tiles into splits.
+        enhanced: What enlarges its pixels, or did before they were given.
     """
 
     site: Site
@@ -191,6 +197,7 @@ class OpenSite:
     tiles: list[Tile]
     knowledge: Knowledge
     splitter: Splitter
+    enhanced: Enhanced | None
 
 
 @contextmanager
@@ -218,7 +225,8 @@ def open_site(
             for opened, of_scene in zip(products, views, strict=True)
         ]
         splitter = Splitter(site.rule, grid, uri=site.uri)
-        yield OpenSite(site, grid, products, views, images, tiles, knowledge, splitter)
+        enhanced = _what_enlarged(site, products, views)
+        yield OpenSite(site, grid, products, views, images, tiles, knowledge, splitter, enhanced)
 
 
 def _settle_views(
@@ -231,6 +239,19 @@ def _settle_views(
         stretch_views(views, opened, native_reader_of(opened, grid, settings), settings, site.shared_limits)
         for views, opened in zip(chosen, products, strict=True)
     )
+
+
+def _what_enlarged(site: Site, products: list[OpenProduct], views: tuple[tuple[View, ...], ...]) -> Enhanced | None:
+    """Say what enlarges a site, or did before it was given: never both, see :func:`.enhancing.check_scenes`."""
+    return enhanced_already(products, views) if site.enhancement is None else site.enhancement.provenance()
+
+
+def _native_px(site: Site, enhanced: Enhanced | None, settings: GeotiffSettings) -> int | None:
+    """Return how many pixels of the grid one of the sensor is wide; None where nothing enlarged it, or none can say."""
+    if enhanced is None:
+        return None
+    is_of_one_scene = len(site.scenes) == 1 and grid_request(settings).is_native
+    return enhanced.scale if site.enhancement is not None or is_of_one_scene else None
 
 
 def tiles_of(grid: SceneGrid, settings: GeotiffSettings) -> list[Tile]:
@@ -291,7 +312,12 @@ def _left_out(site: Site, grid: SceneGrid, tiles: list[Tile]) -> Iterator[Reject
 
 
 def _facts(
-    site: Site, grid: SceneGrid, views: tuple[tuple[View, ...], ...], tile_count: int, settings: GeotiffSettings
+    site: Site,
+    grid: SceneGrid,
+    views: tuple[tuple[View, ...], ...],
+    tile_count: int,
+    settings: GeotiffSettings,
+    enhanced: Enhanced | None,
 ) -> dict[str, JsonValue]:
     """Say what the manifest says about a site: all that a recipe needs to make the same pixels of another scene."""
     facts: dict[str, JsonValue] = {
@@ -306,10 +332,11 @@ def _facts(
     gsd_m = grid.gsd_m()
     if gsd_m is not None:
         facts["gsd_m"] = gsd_m
-    if site.enhancement is not None:
-        facts["enhanced"] = site.enhancement.record()
-        if gsd_m is not None:
-            facts["native_gsd_m"] = gsd_m * site.enhancement.scale
+    if enhanced is not None:
+        facts["enhanced"] = enhanced.model_dump(mode="json")
+        native_px = _native_px(site, enhanced, settings)
+        if gsd_m is not None and native_px is not None:
+            facts["native_gsd_m"] = gsd_m * native_px
     if grid.crs is not None and settings.location == "keep":
         facts["crs"] = describe_crs(grid.crs)
     return facts

@@ -67,6 +67,7 @@ class TileContext:
         knowledge: What is known about each scene.
         splitter: Puts tiles into splits.
         settings: The converter's settings.
+        native_px: How many pixels of the grid one of the sensor is wide; None where nothing enlarged it.
     """
 
     site: Site
@@ -76,6 +77,7 @@ class TileContext:
     knowledge: Knowledge
     splitter: Splitter
     settings: GeotiffSettings
+    native_px: int | None = None
 
     def gsd_m(self, tile: Tile) -> float | None:
         """Return the side of a pixel on the ground in the middle of a tile; that of the metadata without a map."""
@@ -322,8 +324,8 @@ def _ground(context: TileContext, tile: Tile) -> dict[str, JsonValue]:
     gsd_m = context.gsd_m(tile)
     if gsd_m is not None:
         ground["gsd_m"] = gsd_m
-        if grid.native is not None:
-            ground["native_gsd_m"] = gsd_m * grid.scale
+        if context.native_px is not None:
+            ground["native_gsd_m"] = gsd_m * context.native_px
     if grid.transform is None or settings.location == "drop":
         return ground
     if settings.location == "coarse":

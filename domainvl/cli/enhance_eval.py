@@ -47,7 +47,7 @@ def evaluate(
     PSNR, SSIM, shift-tolerant cPSNR, LPIPS where weights are given, and what was added: consistency, synthesis,
     improvement, omission and hallucination. All with intervals over groups. No enhancer is ever given the high view.
     """
-    from domainvl.cli.progress import training_bar
+    from domainvl.cli.progress import unstarted_bar
     from domainvl.enhance.evaluating.results import REPORT_NAME, RESULTS_NAME, write_results
     from domainvl.enhance.evaluating.run import FAILED_REASONS, EvaluationSettings
     from domainvl.enhance.evaluating.run import evaluate as run
@@ -61,9 +61,14 @@ def evaluate(
     check_target(out, marker=RESULTS_NAME, overwrite=overwrite)
     found = PairSet(pairs)
     names = [name.strip() for given in enhancer for name in given.split(",") if name.strip()]
-    with training_bar() as bar:
+    with unstarted_bar() as bar:
         task = bar.add_task("pairs", total=None)
-        done = run(found, names, settings, on_pair=lambda n, total: bar.update(task, completed=n, total=total))
+
+        def show(count: int, total: int) -> None:
+            bar.update(task, completed=count, total=total)
+            bar.start()
+
+        done = run(found, names, settings, on_pair=show)
     with complete_folder(out) as work:
         write_results(work, done.evaluation, done.measured.figures)
         write_enhancement_report(work / REPORT_NAME, done.evaluation, done.measured.panels)

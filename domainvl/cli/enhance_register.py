@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 EPILOG = "Example: domainvl enhance register low high --scale 2 --out pairs"
 
 _ACTION = "See domainvl enhance register --help"
+_ALPHA_HINT = "If it is data, such as near infrared, unflag it: gdal_edit.py -colorinterp_4 undefined FILE"
 _SHOWN = 40
 """Pairs and rejects that the table lists; the files have all."""
 _Chosen = TypeVar("_Chosen", bound=str)
@@ -59,6 +60,10 @@ def register(
         typer.Option(min=0, help="Processes; 0 for none but this one. As many as there are cores where not given."),
     ] = None,
     unit_timeout_s: Annotated[float, typer.Option(min=0, help="Seconds that a pair may take; 0 for any time.")] = 600.0,
+    force_medical: Annotated[
+        bool,
+        typer.Option("--force-medical", help="Take medical pictures too, for research; pairs.json says so."),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace registered pairs that are there.")] = False,
 ) -> None:
     """Find the global shift of each pair, take it out, and reject pairs that do not match, with reasons."""
@@ -83,6 +88,7 @@ def register(
         val_share=val_share,
         test_share=test_share,
         seed=seed,
+        force_medical=force_medical,
     )
     execution = Execution(
         workers=usable_cores() if workers is None else workers,
@@ -162,6 +168,7 @@ def _print(result: Registered) -> None:
     left_px = statistics.median(record.residual_px for record in result.records)
     alike = statistics.median(record.similarity for record in result.records)
     typer.echo(f"{result.out}: {len(result.records)} pairs ({splits}) in low pixels at x{result.index.scale}")
+    _print_bands(result)
     typer.echo(f"median: {left_px:.2f} px left, similarity {alike:.2f}; look at {result.out / CONTACT_NAME}")
     if result.index.rejected:
         told = ", ".join(f"{count} {reason}" for reason, count in result.index.rejected.items())
@@ -169,3 +176,21 @@ def _print(result: Registered) -> None:
     empty = [split for split, count in result.index.counts.items() if count == 0]
     if empty:
         typer.echo(f"no pair is in {' or '.join(empty)}: there are too few scenes, or its share is 0")
+
+
+def _print_bands(result: Registered) -> None:
+    """Print how many bands the views have, and what may have taken one from them unseen."""
+    low, high = result.index.low_view, result.index.high_view
+    told = [f"{side} views: {view.bands} x {view.dtype}" for side, view in (("low", low), ("high", high))]
+    typer.echo(f"bands: {', '.join(told)}")
+    if result.with_alpha:
+        typer.echo(
+            f"files with a band flagged as alpha, which is taken for validity and is none of these bands: "
+            f"{len(result.with_alpha)}, such as {result.with_alpha[0]}. {_ALPHA_HINT}."
+        )
+    if low.bands != high.bands and not result.index.mosaic:
+        typer.echo(
+            f"Warning: low views have {low.bands} bands and high views {high.bands}: bicubic resampling cannot be "
+            f"compared with. A band flagged as alpha is taken for validity. {_ALPHA_HINT}.",
+            err=True,
+        )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from domainvl.cli.progress import training_bar
+from domainvl.cli.progress import unstarted_bar
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -133,10 +133,11 @@ def train(
                 "--alignment-weight": alignment_weight != 1.0,
             }
         )
-    with training_bar() as progress:
+    with unstarted_bar() as progress:
         bar = progress.add_task(network, total=settings.steps)
 
         def show(row: LogRow) -> None:
+            progress.start()
             _show(progress, bar, row)
 
         def say(line: str) -> None:
@@ -169,9 +170,9 @@ def _show(progress: Progress, bar: TaskID, row: LogRow) -> None:
 
 
 def _look(row: LogRow) -> str:
-    said = f"held-out PSNR {_number(row['psnr_db'], '.2f')} dB"
+    said = f"held-out PSNR {_number(row['psnr_db'], 'z.2f')} dB"
     if "bicubic_psnr_db" in row:
-        said += f", {_number(row['gain_db'], '+.2f')} dB against bicubic"
+        said += f", {_number(row['gain_db'], '+z.2f')} dB against bicubic"
     if "mean_flow_px" in row:
         said += f"; mean flow {_number(row['mean_flow_px'], '.2f')} low px, alignment loss "
         said += f"{_number(row['alignment_loss'], '.4f')} against "

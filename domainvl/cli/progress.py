@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.progress import Progress
 
 
@@ -22,3 +25,14 @@ def training_bar() -> Progress:
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )
+
+
+@contextmanager
+def unstarted_bar() -> Iterator[Progress]:
+    """Hold the same bar, of which nothing is seen before its ``start()``: no empty bar stands above an early error."""
+    progress = training_bar()
+    try:
+        yield progress
+    finally:
+        if progress.live.is_started:
+            progress.stop()

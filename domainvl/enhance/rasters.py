@@ -143,6 +143,41 @@ def colour_bands(source: DatasetReader) -> list[int]:
     return [number for number, colour in enumerate(source.colorinterp, 1) if colour != ColorInterp.alpha]
 
 
+def read_validity(source: DatasetReader, bands: list[int], window: Any = None) -> Mask:
+    """Return (rows, columns), true where all bands of an open file are valid.
+
+    A file's own mask would take one band for enough.
+
+    Args:
+        source: The file.
+        bands: Numbers of bands, from 1.
+        window: A window of rasterio's; all of the file if None.
+    """
+    from rasterio.errors import NodataShadowWarning
+
+    with warnings.catch_warnings():  # it comes with each window of a file with both alpha and nodata
+        warnings.simplefilter("ignore", NodataShadowWarning)
+        valid: Mask = (source.read_masks(bands, window=window) > 0).all(axis=0)
+    return valid
+
+
+def has_alpha(path: Path) -> bool:
+    """Whether a file has a band that is flagged as alpha, and so is taken for the validity of the others.
+
+    Raises:
+        RasterError: If it cannot be opened.
+    """
+    import rasterio
+    from rasterio.enums import ColorInterp
+    from rasterio.errors import RasterioError
+
+    try:
+        with quiet_gdal(), rasterio.open(path) as source:
+            return ColorInterp.alpha in source.colorinterp
+    except (RasterioError, OSError) as error:
+        raise RasterError("Cannot read", where=path, rule=str(error), action="Look at it with gdalinfo") from error
+
+
 def write_tiff(path: Path, raster: Raster) -> None:
     """Write a raster as a TIFF without georeference; the validity goes into an internal mask where a pixel lacks it.
 
@@ -183,8 +218,7 @@ def _read(source: DatasetReader, path: Path) -> Raster:
     bands = colour_bands(source)
     if not bands:
         raise RasterError("Cannot read", where=path, rule="its only band is alpha", action="Leave it out")
-    # A pixel is valid where every band is: a file's own mask would take one band for enough.
-    valid = (source.read_masks(bands) > 0).all(axis=0)
+    valid = read_validity(source, bands)
     if source.colorinterp[0] != ColorInterp.palette:
         return masked(source.read(bands), valid, dtype)
     table = np.zeros((np.iinfo(dtype).max + 1, 4), np.uint8)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from domainvl.enhance.evaluating.digits import fixed, short, signed
 from domainvl.enhance.evaluating.measures import MEASURE_OF, Measure
 from domainvl.enhance.evaluating.panels import Panel
 from domainvl.enhance.evaluating.results import Comparison, Evaluation, Line
@@ -31,17 +32,19 @@ class Row:
         x: The difference.
         low: Lower end of the interval; None without one.
         high: Upper end.
+        shown: The difference as text, and the ends of its interval if it has one.
     """
 
     comparison: Comparison
     x: float
     low: float | None
     high: float | None
+    shown: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Block:
-    """All comparisons by one measure."""
+    """All comparisons by one measure, on an axis from ``-reach`` to ``reach``."""
 
     measure: Measure
     reach: float
@@ -68,7 +71,7 @@ def write_enhancement_report(path: Path, evaluation: Evaluation, panels: Sequenc
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["data_uri"] = png_uri
+    environment.filters |= {"data_uri": png_uri, "fixed": fixed, "short": short}
     environment.globals |= {"signs": SIGNS, "measures": MEASURE_OF}
     report_style = resources.files("domainvl.viewing.verdict").joinpath("report.css").read_text(encoding="utf-8")
     style = page_style() + report_style + _resource("enhancement.css")
@@ -131,7 +134,8 @@ def png_uri(pixels: npt.NDArray[np.uint8]) -> str:
 
 def _row(one: Comparison, reach: float) -> Row:
     x, low, high = (None if end is None else 50 + 50 * end / reach for end in (one.difference, one.low, one.high))
-    return Row(one, 50.0 if x is None else x, low, high)
+    shown = signed(one.difference, one.low, one.high, decimals=MEASURE_OF[one.measure].difference_decimals)
+    return Row(one, 50.0 if x is None else x, low, high, tuple(text.replace("-", "−") for text in shown))
 
 
 def _resource(name: str) -> str:

@@ -116,7 +116,7 @@ class Evaluation(_Record):
         notes: What a reader must know of these figures.
         lines: A measure each.
         comparisons: The headline with every other; every other with bicubic.
-        verdict: Sentences, an opponent each.
+        verdict: Sentences, an opponent of the headline each, then the others against bicubic.
     """
 
     settings: dict[str, Any]

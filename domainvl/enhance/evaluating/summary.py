@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from domainvl.enhance.evaluating.digits import short, signed
 from domainvl.enhance.evaluating.measures import MEASURES, Measure
 from domainvl.enhance.evaluating.results import Comparison, Estimate, Line, PairFigures, Verdict
 from domainvl.evaluation.statistics.paired import (
@@ -37,7 +38,7 @@ class Summary:
     Attributes:
         lines: A measure each, of those that have figures.
         comparisons: The headline with every other; every other with bicubic.
-        verdict: Sentences, an opponent each.
+        verdict: Sentences, an opponent of the headline each, then the others against bicubic.
     """
 
     lines: tuple[Line, ...]
@@ -71,11 +72,10 @@ def summarise(
     comparisons = [
         one for table in tables for one in table.compare(_opponents(contestants, headline, bicubic, table.measure))
     ]
-    verdict = tuple(
-        _sentence(headline, other, [one for one in comparisons if (one.a, one.b) == (headline, other)])
-        for other in contestants
-        if other != headline
-    )
+    others = [name for name in contestants if name != headline]
+    told = [(headline, other) for other in others]
+    told += [(a, b) for a, b in dict.fromkeys((one.a, one.b) for one in comparisons) if a != headline and b == bicubic]
+    verdict = tuple(_sentence(a, b, [one for one in comparisons if (one.a, one.b) == (a, b)]) for a, b in told)
     return Summary(tuple(lines), tuple(comparisons), verdict)
 
 
@@ -185,20 +185,21 @@ class _Table:
     def _words(
         self, a: str, b: str, found: Difference, p_holm: float, verdict: Verdict, tests: int, smallest: float | None
     ) -> str:
-        measure, digits = self.measure, self.measure.difference_decimals
+        measure = self.measure
         unit = f" {measure.unit}" if measure.unit else ""
         relation = {"better": f"is better than {b}", "worse": f"is worse than {b}"}.get(
             verdict, f"is not shown to differ from {b}"
         )
-        interval = "" if found.low is None else f"95 % interval {found.low:+.{digits}f} to {found.high:+.{digits}f}, "
+        value, *ends = signed(found.value or 0.0, found.low, found.high, decimals=measure.difference_decimals)
+        interval = f"95 % interval {' to '.join(ends)}, " if ends else ""
         amount = "one comparison" if tests == 1 else f"{tests} comparisons"
         size = f"{found.n} pairs of {found.groups} groups"
-        evidence = f"{found.value or 0.0:+.{digits}f}{unit} ({interval}{size}, p = {p_holm:.2g} for {amount})"
+        evidence = f"{value}{unit} ({interval}{size}, p = {p_holm:.2g} for {amount})"
         sentences = [f"{measure.title}: {a} {relation}: {evidence}"]
         if verdict == "too few groups to show any":
             sentences.append(f"{found.groups} groups are too few to show any difference in {amount}")
         elif verdict == "no difference shown" and smallest is not None:
-            sentences.append(f"A true difference of {smallest:.2g}{unit} would show with a probability of 80 %")
+            sentences.append(f"A true difference of {short(smallest)}{unit} would show with a probability of 80 %")
         if found.groups < FEW_GROUPS:
             sentences.append(f"With {found.groups} groups the interval is too narrow")
         return ". ".join(sentences) + "."

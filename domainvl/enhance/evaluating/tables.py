@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from domainvl.enhance.evaluating.digits import fixed
 from domainvl.enhance.evaluating.measures import MEASURE_OF
 from domainvl.enhance.evaluating.results import Estimate, Evaluation
 from domainvl.evaluation.tables import format_markdown
@@ -27,5 +28,7 @@ def _arrow(better: str | None) -> str:
 
 
 def _cell(value: Estimate, decimals: int) -> str:
-    mean = f"{value.value:.{decimals}f}"
-    return mean if value.low is None else f"{mean} [{value.low:.{decimals}f}, {value.high:.{decimals}f}]"
+    mean = fixed(value.value, decimals)
+    if value.low is None or value.high is None:
+        return mean
+    return f"{mean} [{fixed(value.low, decimals)}, {fixed(value.high, decimals)}]"

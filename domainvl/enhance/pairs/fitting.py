@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from domainvl.enhance.pairs.geotiffs import read_high_window, read_low_window
+from domainvl.enhance.pairs.refusing import SWAP, refuse_synthesised
 from domainvl.enhance.pairs.settings import PairSource, RegisterSettings
 from domainvl.enhance.rasters import Raster, RasterError, quiet_gdal, read_raster
 from domainvl.enhance.resampling import resize, shrink
@@ -23,13 +24,14 @@ def read_views(source: PairSource, settings: RegisterSettings) -> tuple[Raster, 
         The low and the high view.
 
     Raises:
-        ItemError: By ``unreadable``, ``too-large``, ``not-a-mosaic``, ``size-does-not-fit`` or ``no-valid-pixels``.
+        ItemError: By ``unreadable``, ``synthesised``, ``too-large``, ``not-a-mosaic``, ``size-does-not-fit`` or
+            ``no-valid-pixels``.
     """
     with _reading():
         if source.window is not None:
             low, high = read_low_window(source), read_high_window(source, settings.scale)
         else:
-            _check_area(source, settings.largest_mpx)
+            _check_files(source, settings.largest_mpx)
             low, high = read_raster(source.low), read_raster(source.high)
     if settings.mosaic and low.bands != 1:
         rule = f"it has {low.bands} bands, a raw mosaic has 1"
@@ -62,7 +64,7 @@ def _reading() -> Iterator[None]:
         ) from error
 
 
-def _check_area(source: PairSource, largest_mpx: float) -> None:
+def _check_files(source: PairSource, largest_mpx: float) -> None:
     import rasterio
     from rasterio.errors import RasterioError
 
@@ -70,6 +72,8 @@ def _check_area(source: PairSource, largest_mpx: float) -> None:
         try:
             with quiet_gdal(), rasterio.open(path) as file:
                 area_mpx = file.width * file.height / 1e6
+                if path == source.high:
+                    refuse_synthesised(file, path)
         except (RasterioError, OSError) as error:
             raise RasterError("Cannot read", where=path, rule=str(error)) from error
         if area_mpx > largest_mpx:
@@ -112,6 +116,8 @@ def _fit(low: Raster, high: Raster, source: PairSource, settings: RegisterSettin
         action = "Give the --scale that the sizes have"
         if low.size_px == high.size_px:
             action = "Add --shrink-low if low views are stored at the size of the high ones"
+        elif all(theirs < ours for ours, theirs in zip(low.size_px, high.size_px, strict=True)):
+            action = SWAP if settings.layout == "folders" else action
         raise ItemError(
             "The sizes do not fit",
             reason="size-does-not-fit",

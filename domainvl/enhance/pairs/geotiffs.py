@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from domainvl.enhance.pairs.blocks import Cut, block_side, join_blocks, project
+from domainvl.enhance.pairs.refusing import SWAP, refuse_synthesised
 from domainvl.enhance.pairs.settings import PairSource, RegisterSettings
-from domainvl.enhance.rasters import Raster, RasterError, colour_bands, masked, quiet_gdal
+from domainvl.enhance.rasters import Raster, RasterError, colour_bands, masked, quiet_gdal, read_validity
 from domainvl.errors import ItemError, UsageError
 from domainvl.schema.writer import Reject, Severity
 
@@ -129,7 +130,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 def _read(source: DatasetReader, window: Any = None) -> Raster:
     bands = colour_bands(source)
-    valid = (source.read_masks(bands, window=window) > 0).all(axis=0)
+    valid = read_validity(source, bands, window)
     for alpha in set(source.indexes) - set(bands):  # the masks of a warped raster do not tell of it
         valid &= source.read(alpha, window=window) > 0
     return masked(source.read(bands, window=window), valid, source.dtypes[0])
@@ -145,6 +146,7 @@ def _cut(pair: PairSource, settings: RegisterSettings) -> tuple[Cut, int]:
         with quiet_gdal(), rasterio.open(pair.low) as low, rasterio.open(pair.high) as high:
             for source, path in ((low, pair.low), (high, pair.high)):
                 _check(source, path)
+            refuse_synthesised(high, pair.high)
             first, last, detail = _reach(low, high)
             size, crs, transform = (low.height, low.width), low.crs, low.transform
     except UsageError as error:
@@ -162,7 +164,7 @@ def _cut(pair: PairSource, settings: RegisterSettings) -> tuple[Cut, int]:
         ) from error
     if detail < _LEAST_DETAIL * settings.scale:
         rule = f"it has {detail:.2f} times the resolution of {pair.low.name}, --scale is {settings.scale}"
-        action = "Give a --scale that its resolution is worth"
+        action = SWAP if detail < 1 else "Give a --scale that its resolution is worth"
         raise ItemError("Too coarse", reason="size-does-not-fit", where=pair.high, rule=rule, action=action)
     corners = [(row, column) for row in range(0, size[0], side) for column in range(0, size[1], side)]
     inside = [

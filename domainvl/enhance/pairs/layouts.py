@@ -251,7 +251,10 @@ def _zoom(low: Path, high: Path) -> float | None:
 
 def _no_pairs(first: Path, second: Path | None, rejects: Sequence[Reject]) -> NothingToDoError:
     where = str(first) if second is None else f"{first} and {second}"
-    told = "; ".join(f"{reject.input}: {reject.message}" for reject in rejects[:3]) or "there are no pictures"
+    told = (
+        "; ".join(f"{reject.input}: {reject.message.removesuffix('.')}" for reject in rejects[:3])
+        or "there are no pictures"
+    )
     more = f"; and {len(rejects) - 3} more" if len(rejects) > 3 else ""
     action = next((reject.action for reject in rejects if reject.action), "Name matching files, or give --layout")
     return NothingToDoError("No pair was found", where=where, rule=told + more, action=action)

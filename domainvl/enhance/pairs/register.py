@@ -24,11 +24,12 @@ from domainvl.enhance.pairs.records import (
     PairSet,
     View,
 )
+from domainvl.enhance.pairs.refusing import refuse_medical_pairs
 from domainvl.enhance.pairs.registering import Figures, register_pair
 from domainvl.enhance.pairs.settings import PairSource, RegisterSettings
 from domainvl.enhance.pairs.splitting import assign_splits
 from domainvl.enhance.pairs.value_range import measure_view
-from domainvl.enhance.rasters import read_kind
+from domainvl.enhance.rasters import has_alpha, read_kind
 from domainvl.errors import ExitCode, NothingToDoError, UsageError
 from domainvl.files import check_target, complete_folder, write_atomically
 from domainvl.schema.writer import Reject, Severity
@@ -46,12 +47,14 @@ class Registered:
         index: What the set has in common.
         records: The pairs.
         rejects: What is none, with reasons.
+        with_alpha: Files with a band that is flagged as alpha, which was taken for their validity.
     """
 
     out: Path
     index: PairIndex
     records: tuple[PairRecord, ...]
     rejects: tuple[Reject, ...]
+    with_alpha: tuple[Path, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
@@ -82,13 +85,15 @@ def register_pairs(
         on_progress: Called with the pairs done and planned after each.
 
     Raises:
-        UsageError: If the output is taken, or the layout does not fit what was named.
+        UsageError: If the output is taken, the layout does not fit what was named, or a view is medical.
         NothingToDoError: If no pair is found, or none is left.
         OutputError: If something cannot be written.
     """
     check_target(out, marker=INDEX_NAME, overwrite=overwrite)
     _check_apart(out, [path for path in (first, second) if path is not None])
     sources, rejects = find_pairs(first, second, settings)
+    if not settings.force_medical:
+        refuse_medical_pairs(sources, rejects)
     with complete_folder(out) as folder:
         figures, more = _register_all(sources, folder.absolute(), settings, execution or Execution(), on_progress)
         rejects += more
@@ -107,7 +112,9 @@ def register_pairs(
         index = _index(folder, records, rejects, settings)
         _write(folder, index, records, rejects)
         draw_contact(PairSet(folder), folder / CONTACT_NAME)
-    return Registered(out, index, tuple(records), tuple(rejects))
+        files = dict.fromkeys(path for source in kept for path in (source.low, source.high))
+        with_alpha = tuple(path for path in files if has_alpha(path))
+    return Registered(out, index, tuple(records), tuple(rejects), with_alpha)
 
 
 def _check_apart(out: Path, inputs: Sequence[Path]) -> None:
@@ -132,7 +139,7 @@ def _register_all(
     try:
         for done, outcome in enumerate(run_units(sources, executor), start=1):
             if outcome.failure is not None:
-                rejects.append(_rejected(outcome.unit, outcome.failure))
+                rejects.append(_rejected(outcome.unit, outcome.failure, settings.window_px))
             elif outcome.result is not None:
                 figures[outcome.unit.id] = outcome.result
             if on_progress is not None:
@@ -142,9 +149,11 @@ def _register_all(
     return figures, sorted(rejects, key=lambda reject: reject.input)
 
 
-def _rejected(source: PairSource, failure: UnitFailure) -> Reject:
+def _rejected(source: PairSource, failure: UnitFailure, window_px: int) -> Reject:
     # Nobody chose what lies in a window: empty ones and the rest at a raster's edge are no failure.
     expected = source.window is not None and failure.reason in ("no-valid-pixels", "too-small")
+    if source.window is not None and min(source.window[2:]) < window_px:  # too narrow to tell much of the pair
+        expected |= failure.reason in ("no-match", "shift-too-large")
     severity = Severity.SKIPPED if expected else Severity.FAILED
     message = failure.message if failure.action is None else failure.message.removesuffix(f" {failure.action}.")
     return Reject(source.id, "register", failure.reason, message, failure.action, severity)
@@ -203,7 +212,7 @@ def _write(folder: Path, index: PairIndex, records: Sequence[PairRecord], reject
 
 
 def _none_left(first: Path, rejects: Sequence[Reject]) -> NothingToDoError:
-    told = "; ".join(f"{reject.input}: {reject.message}" for reject in rejects[:_TOLD])
+    told = "; ".join(f"{reject.input}: {reject.message.removesuffix('.')}" for reject in rejects[:_TOLD])
     more = f"; and {len(rejects) - _TOLD} more" if len(rejects) > _TOLD else ""
     tried = [reject for reject in rejects if reject.stage == "register"] or rejects
     actions = Counter(reject.action for reject in tried if reject.action is not None)

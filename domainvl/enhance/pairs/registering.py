@@ -113,7 +113,8 @@ def register_views(
         if alike > after:
             transform, result, after, residual_px = plain, other, alike, left_px
     if settings.method != "none" and after < settings.least_similarity:
-        raise _no_match(source, f"their gradients correlate by {after:.2f}, {settings.least_similarity:g} is needed")
+        below = math.floor(after * 1000) / 1000  # rounded, it could read as what is needed
+        raise _no_match(source, f"their gradients correlate by {below:.3f}, {settings.least_similarity:g} is needed")
     figures = Figures(
         shift_px=transform.shift_px,
         affine=transform.linear,

@@ -33,6 +33,7 @@ class RegisterSettings(BaseModel):
         val_share: Share of the groups that is for validation.
         test_share: Share of the groups that is for the test.
         seed: Decides which groups these are.
+        force_medical: Let medical views through, for research; whoever reads the set can see it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,6 +52,7 @@ class RegisterSettings(BaseModel):
     val_share: float = Field(default=0.1, ge=0, lt=1)
     test_share: float = Field(default=0.2, ge=0, lt=1)
     seed: int = 0
+    force_medical: bool = False
 
     @model_validator(mode="after")
     def _go_together(self) -> Self:

@@ -23,7 +23,7 @@ from domainvl.enhance.training.guard import Guard, gradient_norm
 from domainvl.enhance.training.identity import SETTINGS_NAME, check_fits, check_folder, check_steps, digest
 from domainvl.enhance.training.look import LOOKED_AT, HeldOut
 from domainvl.enhance.training.memory import memory_errors
-from domainvl.enhance.training.pictures import draw_flow, draw_panel
+from domainvl.enhance.training.pictures import draw_flow, draw_panel, valid_in
 from domainvl.enhance.training.reporting import Reporting, TrainingSummary
 from domainvl.enhance.training.settings import MAY_CHANGE, TrainingSettings
 from domainvl.enhance.training.tracking import TensorBoard
@@ -249,7 +249,9 @@ class _Run:
         for one in seen:
             pictures = {one.id: draw_panel(one)}
             if one.flow_px is not None:
-                pictures[f"{one.id}-flow"] = draw_flow(one.flow_px, one.id)
+                pictures[f"{one.id}-flow"] = draw_flow(
+                    one.flow_px, one.id, valid_in(one.window.valid, one.flow_px.shape[1:])
+                )
             for name, png in pictures.items():
                 write_atomically(self._out / PICTURES_FOLDER / f"step-{step:06d}-{name}.png", png)
                 if board is not None:

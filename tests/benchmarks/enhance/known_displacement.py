@@ -4,8 +4,10 @@ Generated scenes are seen by two sensors: the low view is shifted as a whole by 
 top, displaced by a smooth field. ``domainvl enhance register`` takes out the shift; SDAN trains on what it leaves, from
 pictures alone, and its flow is compared with the truth on scenes that it has not seen, the reference being the high
 view shrunk, as in training. The mean end-point error (the length of the difference of the two vectors, in low pixels)
-is taken over all pixels but a border. Two things are not as published unless asked for, since the one trebles the time
-and the other slows learning down: ``--pack-block 4`` and ``--reference-flips``. Run as
+is taken over all pixels but a border. A kernel that is off its centre makes up for a constant in the flow, so that this
+constant says nothing: the last column leaves it out, which is found without the truth, as the mean flow over the
+training pairs (their true mean is about 0 once they are registered). Two things are not as published unless asked for,
+since the one trebles the time and the other slows learning down: ``--pack-block 4`` and ``--reference-flips``. Run as
 ``OMP_NUM_THREADS=1 python tests/benchmarks/enhance/known_displacement.py [--seeds 3] [--steps N] [--out DIR]``.
 Ends with 1 if a seed does not come below half a pixel.
 """
@@ -45,7 +47,7 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=40)
     parser.add_argument("--held-out", type=int, default=8)
     parser.add_argument("--flow-px", type=float, default=2.0, help="largest component of the smooth displacement")
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--pack-block", type=int, default=4)
     parser.add_argument("--reference-flips", action="store_true")
     parser.add_argument("--out", type=Path, help="folder for pairs and runs; a temporary one else")
@@ -53,7 +55,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         out = options.out or Path(scratch)
         print("mean end-point error in low pixels, held-out scenes")
-        print(f"{'seed':>4}{'as taken':>10}{'registered':>12}{'learned':>9}{'CPU-s':>7}", flush=True)
+        print(
+            f"{'seed':>4}{'as taken':>10}{'registered':>12}{'learned':>9}{'CPU-s':>7}{'less constant':>15}", flush=True
+        )
         found = [run(options, seed, out / f"seed-{seed}") for seed in seeds(options)]
     return 0 if max(found) < WANTED_PX else 1
 
@@ -91,10 +95,16 @@ def run(options: argparse.Namespace, seed: int, out: Path) -> float:
     trained = make_settings("small", pairs.index, network=layers, training=training)
     train_enhancer(pairs, out / "run", trained, device="cpu", threads=1, tracking="none", resume=(out / "run").exists())
     network, _ = load_checkpoint(out / "run")
-    errors = np.array([errors_of(network, pairs, record, truth[record.id]) for record in pairs.of_split("test")])
-    taken, registered, learned = errors.mean(axis=0)
-    print(f"{seed:4}{taken:10.3f}{registered:12.3f}{learned:9.3f}{time.process_time() - started:7.0f}", flush=True)
-    return float(learned)
+    constant = np.mean(
+        [flow_of(network, *pairs.read(one)).mean(axis=(1, 2)) for one in pairs.of_split("train")], axis=0
+    )
+    errors = np.array(
+        [errors_of(network, pairs, record, truth[record.id], constant) for record in pairs.of_split("test")]
+    )
+    taken, registered, learned, corrected = errors.mean(axis=0)
+    took_s = time.process_time() - started
+    print(f"{seed:4}{taken:10.3f}{registered:12.3f}{learned:9.3f}{took_s:7.0f}{corrected:15.3f}", flush=True)
+    return float(corrected)
 
 
 def write_views(options: argparse.Namespace, seed: int, folder: Path) -> dict[str, ZoomedPair]:
@@ -119,8 +129,17 @@ def write_views(options: argparse.Namespace, seed: int, folder: Path) -> dict[st
     return made
 
 
-def errors_of(network: torch.nn.Module, pairs: PairSet, record: PairRecord, truth: ZoomedPair) -> list[float]:
-    """Return the mean end-point errors of a pair: as taken, registered, learned."""
+def flow_of(network: torch.nn.Module, low: Raster, high: Raster) -> np.ndarray:
+    """Return (2, rows, columns): what the network finds when the high view, shrunk, is the reference."""
+    reference, _ = shrink(high.pixels, high.valid, SCALE)
+    with torch.inference_mode():
+        return network(as_batch(low.pixels), as_batch(reference)).flow_px[0].numpy()
+
+
+def errors_of(
+    network: torch.nn.Module, pairs: PairSet, record: PairRecord, truth: ZoomedPair, constant: np.ndarray
+) -> list[float]:
+    """Return the mean end-point errors of a pair: as taken, registered, learned, and less the constant."""
     low, high = pairs.read(record)
     rows, columns = low.size_px
     corner = find_corner(low.pixels, truth.low)
@@ -131,11 +150,10 @@ def errors_of(network: torch.nn.Module, pairs: PairSet, record: PairRecord, trut
     origin = [round(b / SCALE) for b in high_corner]
     whole = truth.flow_px[:, origin[0] : origin[0] + rows, origin[1] : origin[1] + columns]
     left = whole + taken_out[:, None, None]
-    reference, _ = shrink(high.pixels, high.valid, SCALE)
-    with torch.inference_mode():
-        flow = network(as_batch(low.pixels), as_batch(reference)).flow_px[0].numpy()
+    found = flow_of(network, low, high)[:, : whole.shape[1], : whole.shape[2]]
     inner = (slice(None), slice(BORDER_PX, rows - BORDER_PX), slice(BORDER_PX, columns - BORDER_PX))
-    return [mean_length(field[inner]) for field in (whole, left, flow[:, : whole.shape[1], : whole.shape[2]] - left)]
+    fields = (whole, left, found - left, found - constant[:, None, None] - left)
+    return [mean_length(field[inner]) for field in fields]
 
 
 def find_corner(part: Pixels, whole: Raster) -> tuple[int, int]:

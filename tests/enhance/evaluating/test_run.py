@@ -135,6 +135,22 @@ def test_the_report_is_one_page_without_scripts_or_links_out(evaluated, tmp_path
         assert f"<b>{name}</b>" in text
 
 
+def test_the_report_says_what_it_is_and_shows_small_differences(evaluated, tmp_path):
+    found = evaluated.evaluation
+    small = [
+        one.model_copy(update={"difference": -0.0000124, "low": -0.0000301, "high": -0.0000051})
+        for one in found.comparisons
+        if one.measure == "ssim"
+    ]
+    page = tmp_path / "report.html"
+    write_enhancement_report(page, found.model_copy(update={"comparisons": tuple(small)}), [])
+    text = page.read_text()
+    assert "<title>Evaluation of enhancers: is good better than its rivals?</title>" in text
+    assert '<span class="value">−0.000012</span> <span class="interval">[−0.000030, −0.000005]</span>' in text
+    assert "−0.000033 to +0.000033</th>" in text  # 8 % beyond the furthest end
+    assert "fair against bicubic-x2: " in text.partition('id="figures"')[0]
+
+
 def test_the_page_begins_with_what_a_terminal_shows(evaluated):
     order = [line.measure for line in headlines_first(evaluated.evaluation.lines)]
     assert order[:5] == ["psnr_db", "ssim", "cpsnr_db", "hallucination", "reflectance"]
@@ -216,6 +232,19 @@ def test_pairs_that_networks_may_have_been_trained_on_are_said(write_pairs, pair
     views = [(pairs.records[0].group, *pairs.read(pairs.records[0]))]
     found = evaluate(write_pairs(tmp_path, views, split=split), [network], EvaluationSettings(split="all"))
     assert any("training split" in note for note in found.evaluation.notes) == (split == "train")
+
+
+def test_no_bar_is_drawn_above_a_refusal_and_a_full_one_when_done(pairs, network, tmp_path, capsys):
+    from domainvl.cli.main import main
+
+    given = ["enhance", "eval", str(pairs.folder), "--enhancer", network, "--modes", "zero", "--threads", "1"]
+    assert main([*given, "--out", str(tmp_path / "out"), "--split", "val"]) != 0
+    told = capsys.readouterr().err
+    assert "the split val has no pair" in told
+    assert "None" not in told
+    assert "pairs " not in told.partition("Nothing to evaluate")[0]
+    assert main([*given, "--out", str(tmp_path / "out")]) == 0
+    assert "8/8" in capsys.readouterr().err
 
 
 def test_a_split_without_pairs_is_refused(pairs, network):

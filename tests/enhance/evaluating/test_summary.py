@@ -152,3 +152,24 @@ def test_the_order_of_pairs_changes_nothing():
         summarise(order, NAMES, headline="net", bicubic="bicubic-x2", bootstrap=FEW) for order in (pairs, pairs[::-1])
     )
     assert there == back
+
+
+def test_the_others_are_judged_against_bicubic_after_the_headline():
+    of = made({"bicubic-x2": 0, "net": 3, "plain": -2})
+    summary = summarise(figures(20, of), NAMES, headline="net", bicubic="bicubic-x2", bootstrap=FEW)
+    assert summary.verdict == (
+        "net against bicubic-x2: better by PSNR.",
+        "net against plain: better by PSNR.",
+        "plain against bicubic-x2: worse by PSNR.",
+    )
+    alone = summarise(figures(20, of), NAMES, headline="net", bicubic=None, bootstrap=FEW)
+    assert len(alone.verdict) == 2
+
+
+def test_a_difference_however_small_does_not_read_as_zero():
+    of = made({"bicubic-x2": 0, "net": 2, "plain": 0})
+    small = figures(20, lambda name, n: of(name, n) * 1e-5, measure="ssim")
+    first = summarise(small, NAMES, headline="net", bicubic="bicubic-x2", bootstrap=FEW).comparisons[0]
+    assert first.verdict == "better"
+    assert 1e-5 < first.difference < 3e-5
+    assert f": {first.difference:+.6f} (95 % interval {first.low:+.6f} to {first.high:+.6f}, " in first.words

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import rasterio
+from rasterio.errors import NodataShadowWarning
 from rasterio.transform import from_origin
 from rasterio.warp import Resampling, calculate_default_transform, reproject
 
@@ -141,6 +142,25 @@ def test_rasters_that_are_no_pair_are_rejected_with_a_reason(
     assert sources == []
     assert reject.reason == reason
     assert reject.action
+
+
+def test_a_coarser_high_raster_is_told_to_be_swapped(tmp_path: Path) -> None:
+    low = _write(tmp_path / "low.tif", _ramp(32, 32, 10.0), 10.0)
+    high = _write(tmp_path / "high.tif", _ramp(128, 128, 2.5), 2.5)
+    _, (reject,) = plan_windows([PairSource("place", "place", high, low)], _settings())
+    assert str(reject.action).startswith("Swap the two")
+    _, (reject,) = plan_windows([PairSource("place", "place", low, high)], _settings(scale=8))
+    assert "--scale" in str(reject.action)
+
+
+def test_windows_of_a_raster_with_alpha_and_nodata_are_read_without_a_warning(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    values = np.full((4, 32, 32), 7, np.uint8)
+    options = {"dtype": "uint8", "nodata": 0, "photometric": "rgb", "alpha": "yes"}
+    low = _write(tmp_path / "low.tif", values, 10.0, **options)  # type: ignore[arg-type]
+    assert read_low_window(PairSource("place", "place", low, low)).bands == 3
+    assert [warning for warning in recwarn if issubclass(warning.category, NodataShadowWarning)] == []
 
 
 def test_numbers_of_a_palette_are_no_colours(tmp_path: Path) -> None:

@@ -80,6 +80,13 @@ def test_nothing_that_matches_is_a_message_with_names(tmp_path: Path) -> None:
         find_pairs(tmp_path / "low", tmp_path / "high", _settings("folders"))
 
 
+def test_reasons_are_joined_without_their_full_stops(tmp_path: Path) -> None:
+    _touch(tmp_path, "low/a.tif", "high/a.tif", "low/b.tif", "high/b.tif")
+    with pytest.raises(NothingToDoError, match="; ") as caught:
+        find_pairs(tmp_path / "low", tmp_path / "high", _settings("geotiffs"))
+    assert ".;" not in str(caught.value)
+
+
 def test_two_files_are_one_pair(tmp_path: Path) -> None:
     _touch(tmp_path, "wide.png", "tele.png")
     sources, _ = find_pairs(tmp_path / "wide.png", tmp_path / "tele.png", _settings("folders"))

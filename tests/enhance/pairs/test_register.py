@@ -17,12 +17,13 @@ from typer.testing import CliRunner
 from zoomed_views import make_pair, make_scene, write_pairs_folder
 
 from domainvl.cli.main import main
-from domainvl.engine import Outcome, attempt
+from domainvl.engine import Outcome, UnitFailure, attempt
 from domainvl.enhance.pairs.layouts import guess_layout
 from domainvl.enhance.pairs.records import PairSet
-from domainvl.enhance.pairs.register import Registered, register_pairs
+from domainvl.enhance.pairs.register import Registered, _rejected, register_pairs
 from domainvl.enhance.pairs.registering import Figures
 from domainvl.enhance.pairs.settings import PairSource, RegisterSettings
+from domainvl.enhance.rasters import quiet_gdal
 from domainvl.errors import DatasetError, ExitCode, InputNotFoundError, NothingToDoError, UsageError
 
 SHIFTS_PX = [(1.0, -2.0), (0.0, 0.5), (-3.5, 2.0), (2.0, 2.0)]
@@ -123,6 +124,9 @@ def test_an_output_that_is_there_is_replaced_only_when_asked(views: Path, tmp_pa
 def test_no_pair_left_is_a_message_that_tells_why(views: Path, tmp_path: Path) -> None:
     with pytest.raises(NothingToDoError, match="too-small|48 x 48 low pixels"):
         register_pairs(views / "low", views / "high", tmp_path / "out", _settings(least_size_px=64))
+    with pytest.raises(NothingToDoError, match="; ") as caught:
+        register_pairs(views / "low", views / "high", tmp_path / "out", _settings(least_size_px=64))
+    assert ".;" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -147,6 +151,32 @@ def test_the_command_prints_each_pair_and_ends_partial(
     assert "+1.00, -2.00" in printed
     assert "4 pairs (2 train, 1 val, 1 test)" in printed
     assert "left out: 1 no-match, 1 no-partner" in printed
+
+
+def test_a_band_that_is_lost_to_alpha_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pair = make_pair(5, (48, 48), bands=4)
+    for name, view, alpha in (("low.tif", pair.low, "no"), ("high.tif", pair.high, "yes")):
+        rows, columns = view.size_px
+        form = {"driver": "GTiff", "count": 4, "height": rows, "width": columns, "dtype": "uint8", "alpha": alpha}
+        with quiet_gdal(), rasterio.open(tmp_path / name, "w", photometric="rgb", **form) as out:
+            out.write(np.maximum(view.pixels, 1).astype(np.uint8))
+    arguments = ["enhance", "register", str(tmp_path / "low.tif"), str(tmp_path / "high.tif"), "--scale", "2"]
+    arguments += ["--workers", "0", "--val-share", "0", "--test-share", "0"]
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == ExitCode.DONE
+    printed = capsys.readouterr()
+    assert "bands: low views: 4 x uint8, high views: 3 x uint8" in printed.out
+    assert f"1, such as {tmp_path / 'high.tif'}. If it is data" in printed.out
+    assert "Warning: low views have 4 bands and high views 3" in printed.err
+    assert "gdal_edit.py -colorinterp_4 undefined" in printed.err
+
+
+@pytest.mark.parametrize(("window", "severity"), [((0, 0, 128, 128), "failed"), ((128, 0, 128, 40), "skipped")])
+def test_what_does_not_match_in_the_rest_at_an_edge_is_no_failure(
+    window: tuple[int, int, int, int], severity: str
+) -> None:
+    source = PairSource("a", "a", Path("low.tif"), Path("high.tif"), window=window)
+    failure = UnitFailure("no-match", "The views do not match.", None)
+    assert str(_rejected(source, failure, 128).severity) == severity
 
 
 @pytest.mark.parametrize(

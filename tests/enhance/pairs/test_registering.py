@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from scipy import ndimage
 from zoomed_views import ZoomedPair, make_pair, make_scene
 
+from domainvl.enhance.pairs import registering
 from domainvl.enhance.pairs.affine import Affine
 from domainvl.enhance.pairs.fitting import read_views
 from domainvl.enhance.pairs.registering import register_pair, register_views
@@ -170,6 +171,7 @@ def test_settings_that_do_not_go_together_are_refused(values: dict[str, Any], ru
         ((40, 40), (80, 82), {}, "size-does-not-fit"),
         ((40, 40), (40, 40), {}, "size-does-not-fit"),
         ((40, 40), (80, 80), {"scale": 4}, "size-does-not-fit"),
+        ((80, 80), (40, 40), {}, "size-does-not-fit"),
         ((12, 40), (24, 80), {}, "too-small"),
         ((40, 40), (80, 80), {"largest_mpx": 0.005}, "too-large"),
         ((40, 40), (80, 80), {"mosaic": True}, "not-a-mosaic"),
@@ -185,6 +187,23 @@ def test_files_that_are_no_pair_are_refused_with_a_reason(
         read_views(source, _settings(**values))
     assert caught.value.reason == reason
     assert caught.value.action
+
+
+def test_views_that_are_named_the_wrong_way_round_are_told_to_be_swapped(tmp_path: Path) -> None:
+    for name, side_px in (("low.png", 80), ("high.png", 40)):
+        Image.fromarray(np.zeros((side_px, side_px), np.uint8)).save(tmp_path / name)
+    source = replace(SOURCE, low=tmp_path / "low.png", high=tmp_path / "high.png")
+    with pytest.raises(ItemError, match="Swap the two"):
+        read_views(source, _settings())
+    with pytest.raises(ItemError, match="Give the --scale"):  # there is nothing to swap
+        read_views(source, _settings(layout="city100"))
+
+
+def test_a_correlation_just_below_what_is_needed_does_not_read_like_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = make_pair(3, (48, 48))
+    monkeypatch.setattr(registering, "_judge", lambda *_: (0.24996, 0.0))
+    with pytest.raises(ItemError, match=r"correlate by 0\.249, 0\.25 is needed"):
+        register_views(pair.low, pair.high, SOURCE, _settings())
 
 
 def test_sizes_that_differ_by_less_than_a_low_pixel_are_cut(tmp_path: Path) -> None:

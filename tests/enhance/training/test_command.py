@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from zoomed_views import write_pairs_folder
 
+from domainvl.cli.enhance_train import _look
 from domainvl.cli.main import main
 
 TINY = ["--size", "small", "--features", "8", "--blocks", "1", "--pack-block", "2", "--crop-px", "8", "--batch", "1"]
@@ -40,6 +41,7 @@ def test_what_came_out_is_printed_and_looks_are_told_on_the_way(
     assert "1 pairs to train on, 1 to look at" in told
     assert "step 0: held-out PSNR" in told
     assert "dB against bicubic; mean flow " in told
+    assert "2/2" in told
 
 
 def test_options_become_settings(pairs: Path) -> None:
@@ -71,6 +73,14 @@ def test_pairs_too_small_for_a_crop_are_a_message(pairs: Path, capsys: pytest.Ca
     told = " ".join(capsys.readouterr().err.split())
     assert "scene-000 has 12 x 12 low pixels, fewer than a crop's 16. Use a smaller --crop-px" in told
     assert not (pairs.parent / "run").exists()
+    assert "0/2" not in told
+    assert not told.startswith("sdan")
+
+
+def test_a_look_that_says_nothing_has_no_minus() -> None:
+    look = {"psnr_db": 20.0, "gain_db": -0.001, "bicubic_psnr_db": 20.001}
+    assert _look(look) == "held-out PSNR 20.00 dB, +0.00 dB against bicubic"
+    assert _look(look | {"gain_db": -0.01}).endswith("-0.01 dB against bicubic")
 
 
 def test_no_pairs_and_a_damaged_view_are_messages(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
