@@ -19,7 +19,7 @@ _NIFTI_1 = b"\x00" * 344 + b"n+1\x00" + b"\x00" * 200
         ("a.png", b"\x00" * 128 + b"DICM" + b"\x00" * 99, "DICOM"),
         ("a.png", _NIFTI_1, "NIfTI"),
         ("a.bin", b"\x1c\x02\x00\x00n+2\x00" + b"\x00" * 500, "NIfTI"),
-        ("a.gz", gzip.compress(_NIFTI_1), "NIfTI"),
+        ("a.gz", gzip.compress(_NIFTI_1, mtime=0), "NIfTI"),
         ("a.dcm", b"anything", "DICOM"),
         ("a.NII.GZ", b"\x1f\x8bbroken", "NIfTI"),
         ("a.png", b"\x89PNG\r\n\x1a\n" + b"\x00" * 500, None),
