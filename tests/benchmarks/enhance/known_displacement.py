@@ -6,8 +6,8 @@ pictures alone, and its flow is compared with the truth on scenes that it has no
 view shrunk, as in training. The mean end-point error (the length of the difference of the two vectors, in low pixels)
 is taken over all pixels but a border. A kernel that is off its centre makes up for a constant in the flow, so that this
 constant says nothing: the last column leaves it out, which is found without the truth, as the mean flow over the
-training pairs (their true mean is about 0 once they are registered). Two things are not as published unless asked for,
-since the one trebles the time and the other slows learning down: ``--pack-block 4`` and ``--reference-flips``. Run as
+training pairs (their true mean is about 0 once they are registered). One thing is not as published unless asked for,
+since it slows learning down: ``--reference-flips``. Run as
 ``OMP_NUM_THREADS=1 python tests/benchmarks/enhance/known_displacement.py [--seeds 3] [--steps N] [--out DIR]``.
 Ends with 1 if a seed does not come below half a pixel.
 """
@@ -48,7 +48,7 @@ def main() -> int:
     parser.add_argument("--held-out", type=int, default=8)
     parser.add_argument("--flow-px", type=float, default=2.0, help="largest component of the smooth displacement")
     parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--pack-block", type=int, default=4)
+    parser.add_argument("--pack-block", type=int, default=4, help="0 takes a third of the time")
     parser.add_argument("--reference-flips", action="store_true")
     parser.add_argument("--out", type=Path, help="folder for pairs and runs; a temporary one else")
     options = parser.parse_args()
