@@ -1,13 +1,13 @@
 """The ablation of enhanced scenes: its places, its measure, and the whole in a reduced form."""
 
 import csv
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
 from builders import bytes_of
+from example_modules import importing_from
 
 from domainvl.evaluation.items import ItemScore
 from domainvl.schema import Task, read_manifest, read_samples
@@ -19,10 +19,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreference
 
 @pytest.fixture(scope="module", autouse=True)
 def example():
-    before = list(sys.path)
-    sys.path.insert(0, str(EXAMPLE))
-    yield
-    sys.path[:] = before
+    with importing_from(EXAMPLE):
+        yield
 
 
 @pytest.fixture(scope="module")

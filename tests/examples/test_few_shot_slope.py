@@ -1,11 +1,11 @@
 """The experiment on the slope over solved examples: its data, its measure, and the whole in a reduced form."""
 
-import sys
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 import pytest
+from example_modules import importing_from
 from PIL import Image
 
 from domainvl.evaluation.items import ItemScore
@@ -18,10 +18,8 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "few_shot_slope"
 
 @pytest.fixture(scope="module", autouse=True)
 def example():
-    before = list(sys.path)
-    sys.path.insert(0, str(EXAMPLE))
-    yield
-    sys.path[:] = before
+    with importing_from(EXAMPLE):
+        yield
 
 
 @pytest.fixture(scope="module")
